@@ -1,0 +1,1 @@
+"""Callbox receives what insurance platforms call back with, keeps it, and answers questions about it."""

@@ -1,0 +1,157 @@
+"""Holds the settings: read once at start from the environment, refused with name and reason when wrong.
+
+Nothing reads the environment at import, and no other module reads it at all.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from app.crypto import Vault
+
+PREFIX = "CALLBOX_"
+_FROM_FILE = ("DATABASE_URL", "DATABASE_READ_URL", "ENCRYPTION_KEY")
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the text names it and says why."""
+
+
+class Settings(BaseSettings):
+    """What can be set from outside; each is the environment variable `CALLBOX_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
+
+    database_url: SecretStr | None = Field(None, description="PostgreSQL 15 to 18; unset: the embedded one in DATA_DIR")
+    database_read_url: SecretStr | None = Field(None, description="a replica for questions; unset: DATABASE_URL")
+    data_dir: Path = Field(Path("var"), description="where the embedded database, its key and the spool live")
+    spool_dir: Path | None = Field(None, description="unset: `spool` inside DATA_DIR")
+    spool_max_bytes: int = Field(1 << 30, ge=1 << 20, description="the most the spool may hold, in bytes")
+    migrate: Literal["auto", "off"] = Field("auto", description="`off` for fleets that migrate by `callbox migrate`")
+    public_url: str | None = Field(None, description="what callback URLs begin with; unset: http://HOST:PORT")
+    host: str = Field("127.0.0.1", description="the address to listen on")
+    port: int = Field(8000, ge=1, le=65535, description="the port to listen on")
+    max_body_bytes: int = Field(5 << 20, ge=1024, le=64 << 20, description="the largest callback, in bytes")
+    encryption_key: SecretStr | None = Field(None, description="32 bytes base64url; made in DATA_DIR when embedded")
+    trusted_proxies: str = Field("", description="addresses or networks whose X-Forwarded-For is believed, by comma")
+    cors_origins: str = Field("", description="origins of dashboards in a browser, by comma")
+    time_zone: str = Field("Europe/Berlin", description="the zone of platform times that have none")
+    log_format: Literal["console", "json"] = Field("console", description="how log lines look")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least level logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - no .env file is read: compose does that
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - one file a variable instead
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then variables, then the files that `..._FILE` variables name."""
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(f"{value!r} is no time zone of the tz database") from error
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("begins with neither http:// nor https://")
+        return value.rstrip("/") if value else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for word in filter(None, (word.strip() for word in value.split(","))):
+            ipaddress.ip_network(word, strict=False)
+        return value
+
+    @field_validator("database_url", "database_read_url")
+    @classmethod
+    def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("begins not with postgresql://")
+        return value
+
+    @field_validator("encryption_key")
+    @classmethod
+    def _usable_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            Vault(value.get_secret_value())
+        return value
+
+    @model_validator(mode="after")
+    def _key_beside_database(self) -> "Settings":
+        if self.database_url is not None and self.encryption_key is None:
+            raise ValueError("ENCRYPTION_KEY is required with DATABASE_URL (make one with `make env`)")
+        return self
+
+    @property
+    def embedded(self) -> bool:
+        """Tell whether the database is our own, in `data_dir`."""
+        return self.database_url is None
+
+    @property
+    def spool_path(self) -> Path:
+        """Return the folder of the spool."""
+        return self.spool_dir or self.data_dir / "spool"
+
+    @property
+    def base_url(self) -> str:
+        """Return what callback URLs begin with, without a slash at the end."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - an address one can call
+        return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Return the zone of platform times that have none."""
+        return ZoneInfo(self.time_zone)
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """Reads the secrets that stand in a file named by `CALLBOX_<NAME>_FILE`."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic's shape
+        """Give nothing field by field; `__call__` gives all at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        import os  # noqa: PLC0415 - the only place that reads the environment besides pydantic-settings
+
+        values: dict[str, Any] = {}
+        for name in _FROM_FILE:
+            path = os.environ.get(f"{PREFIX}{name}_FILE")
+            if path:
+                try:
+                    values[name.lower()] = Path(path).read_text().strip()
+                except OSError as error:
+                    raise ConfigError(f"{PREFIX}{name}_FILE: {path}: {error.strerror}") from error
+        return values
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Return the settings of the environment, `overrides` first.
+
+    Raises:
+        ConfigError: a value is wrong; the text names the variable and the reason, never a secret.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_input=False, include_url=False):
+            name = PREFIX + ".".join(map(str, problem["loc"])).upper() if problem["loc"] else "settings"
+            lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+        raise ConfigError("; ".join(lines)) from None

@@ -1,0 +1,1 @@
+"""From deliveries to events and records; receiving them and answering questions are left to other rooms."""

@@ -1,0 +1,171 @@
+"""Processes deliveries in one transaction: reads them, writes their events, records and outcomes, empties the inbox.
+
+Which deliveries, and what happens when it fails, is settled in `processor`; what records become, in `projection`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.accounts.model import Source
+from app.accounts.version import mark_recipe_proven
+from app.crypto import Vault
+from app.ingest.bodies import header_value
+from app.ingest.contract import Provider, Statement, Verdict, Warned
+from app.processing.event_rows import EventRow, load_known_events, write_events
+from app.processing.order import order_key
+from app.processing.outcome import Outcome, failed_outcome, outcome_of, write_outcomes
+from app.processing.projection import Event, Projection
+from app.processing.reading import Delivery, Read, ReadItem, read_delivery
+from app.processing.record_rows import Database
+from app.processing.watch import note_brokers, note_repeats
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What reading depends on besides the deliveries: platforms, accounts, and the zone of platform times."""
+
+    providers: Mapping[str, Provider]
+    sources: Mapping[UUID, Source]
+    vault: Vault
+    zone: tzinfo
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A delivery of the batch and what an earlier processing left of it."""
+
+    delivery: Delivery
+    seq: int | None
+    items: Sequence[Mapping[str, Any]]
+
+    @property
+    def accepted_before(self) -> frozenset[int]:
+        """Return the numbers of the items that are events already."""
+        return frozenset(item["index"] for item in self.items if item["status"] == "event")
+
+
+def process(database: Database, delivery_ids: Sequence[UUID], given: Circumstances) -> list[Outcome]:
+    """Process deliveries and return their outcomes; all of it or nothing. The caller holds the transaction."""
+    stored = _load(database, delivery_ids)
+    reads = [_read(one, given) for one in stored]
+    rows = _to_rows(database, reads, given)
+    fresh = [row for row in rows if row.is_news]
+    projection = Projection(database, given.vault)
+    events = [_to_event(row) for row in fresh]
+    projection.project(events)
+    note_repeats(database, fresh)
+    outcomes = [outcome_of(read, one.seq) for read, one in zip(reads, stored, strict=True)]
+    _number(database, outcomes, rows)
+    write_events(database, fresh, {event.id: event for event in events})
+    write_outcomes(database, outcomes)
+    _prove_recipes(database, reads, given.sources)
+    return outcomes
+
+
+def give_up(database: Database, delivery_id: UUID) -> Outcome | None:
+    """Put a delivery into quarantine whole, because processing it failed too often; what it once gave stays."""
+    stored = _load(database, [delivery_id])
+    if not stored:
+        return None
+    outcome = failed_outcome(stored[0].delivery, stored[0].seq, stored[0].items)
+    _number(database, [outcome], [])
+    write_outcomes(database, [outcome])
+    return outcome
+
+
+def _load(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored]:
+    rows = database.execute(
+        "SELECT d.id, d.source_id, d.received_at, d.judged, d.headers, d.body, d.body_sha256, o.seq, o.items"
+        " FROM unnest(%s::uuid[]) AS w (id) JOIN deliveries d ON d.id = w.id"
+        " LEFT JOIN outcomes o ON o.delivery_id = d.id AND o.source_id = d.source_id ORDER BY d.id",
+        (list(delivery_ids),),
+    )
+    stored = []
+    for delivery_id, source_id, received_at, judged, headers, body, digest, seq, items in rows:
+        pairs = orjson.loads(headers)
+        content = header_value(pairs, "content-type"), header_value(pairs, "content-encoding")
+        delivery = Delivery(delivery_id, source_id, received_at, judged, *content, body, digest)
+        stored.append(Stored(delivery, seq, items or ()))
+    return stored
+
+
+def _read(stored: Stored, given: Circumstances) -> Read:
+    source = given.sources[stored.delivery.source_id]
+    provider = given.providers[source.provider]
+    return read_delivery(stored.delivery, source, provider, given.zone, accepted_before=stored.accepted_before)
+
+
+def _to_rows(database: Database, reads: Sequence[Read], given: Circumstances) -> list[EventRow]:
+    """Return the events of the deliveries, each beside what is stored of it if it was processed before."""
+    accepted = [(read.delivery, item, item.statement) for read in reads for item in read.items if item.statement]
+    known = load_known_events(database, [item.event_id for _, item, _ in accepted])
+    new_brokers = note_brokers(database, ((d.source_id, d.id, i.item.index, s) for d, i, s in accepted), given.sources)
+    rows = []
+    for delivery, item, statement in accepted:
+        is_new_broker = (delivery.id, item.item.index) in new_brokers
+        rows.append(_to_row(delivery, item, statement, known.get(item.event_id), is_new_broker=is_new_broker))
+    return rows
+
+
+def _to_row(
+    delivery: Delivery, item: ReadItem, statement: Statement, known: Mapping[str, Any] | None, *, is_new_broker: bool
+) -> EventRow:
+    warned: Iterable[Warned] = (*item.item.notes, *statement.warnings)
+    if is_new_broker:
+        warned = (*warned, Warned("data.bExternalId", "new-broker"))
+    return EventRow(
+        id=item.event_id,
+        source_id=delivery.source_id,
+        delivery_id=delivery.id,
+        index=item.item.index,
+        key=order_key(statement.effective_at, delivery.id, item.item.index),
+        received_at=delivery.received_at,
+        statement=statement,
+        verdict=item.item.verdict,
+        warnings=[{"field": one.field, "reason": one.reason} for one in dict.fromkeys(warned)],
+        parts=[{"kind": part.kind, "keys": list(part.keys), "fields": dict(part.fields)} for part in statement.parts],
+        known=known,
+    )
+
+
+def _to_event(row: EventRow) -> Event:
+    return Event(
+        id=row.id,
+        source_id=row.source_id,
+        delivery_id=row.delivery_id,
+        index=row.index,
+        key=row.key,
+        received_at=row.received_at,
+        parts=row.parts,
+        secrets={number: part.secrets for number, part in enumerate(row.statement.parts) if part.secrets},
+        links_before=row.links_before,
+    )
+
+
+def _number(database: Database, outcomes: Sequence[Outcome], rows: Sequence[EventRow]) -> None:
+    """Give events and deliveries that are new their places in the feed: each delivery's events, then itself."""
+    waiting: list[EventRow | Outcome] = []
+    for outcome in outcomes:
+        waiting += [row for row in rows if row.delivery_id == outcome.delivery_id and row.seq is None]
+        if outcome.seq is None:
+            waiting.append(outcome)
+    numbers = database.execute("SELECT nextval('feed_seq') FROM generate_series(1, %s)", (len(waiting),)).fetchall()
+    for one, (number,) in zip(waiting, numbers, strict=True):
+        one.seq = number
+
+
+def _prove_recipes(database: Database, reads: Sequence[Read], sources: Mapping[UUID, Source]) -> None:
+    """Note the sources whose recipe an item has matched for the first time."""
+    matched = {
+        read.delivery.source_id
+        for read in reads
+        for item in read.items
+        if item.item.verdict is Verdict.VERIFIED and not sources[read.delivery.source_id].recipe_proven
+    }
+    for source_id in sorted(matched):
+        mark_recipe_proven(database, source_id)

@@ -1,0 +1,70 @@
+"""Settles which record an item speaks of, when platforms name the same subject by several keys.
+
+Pure; the table `aliases` is read and written in `projection`.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+KEY_BYTES = 500
+"""The longest key: an index of PostgreSQL takes no entry much longer than 2,600 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A weaker key's stronger key, and the order key of the item that named both."""
+
+    target: str
+    order: str
+
+
+@dataclass(slots=True)
+class Names:
+    """The keys of one kind within one source.
+
+    An item names a record by several keys, strongest first. The further ones lead to the first; if items disagree, the
+    lowest order decides, so that the answer depends on the set of items and not on the order in which they came.
+    """
+
+    known: dict[str, Alias] = field(default_factory=dict)
+    learned: dict[str, Alias] = field(default_factory=dict)
+    redirected: set[str] = field(default_factory=set)
+
+    def learn(self, keys: Sequence[str], order: str) -> None:
+        """Take in the keys of one item."""
+        for key in keys[1:]:
+            if key == keys[0]:
+                continue
+            present = self.learned.get(key) or self.known.get(key)
+            if present is not None and present.order <= order:
+                continue
+            if present is None or present.target != keys[0]:
+                self.redirected.add(key)
+            self.learned[key] = Alias(keys[0], order)
+
+    def root(self, key: str) -> str:
+        """Return the key by which the record of `key` is kept."""
+        return _root(key, self.known | self.learned if self.learned else self.known)
+
+    def root_before(self, key: str) -> str:
+        """Return the same as it was before anything was learned here."""
+        return _root(key, self.known)
+
+
+def _root(key: str, aliases: Mapping[str, Alias]) -> str:
+    """Follow the aliases; keys that lead to each other in a circle are kept under the lowest of them."""
+    path = [key]
+    while (alias := aliases.get(path[-1])) is not None:
+        if alias.target in path:
+            return min(path[path.index(alias.target) :])
+        path.append(alias.target)
+    return path[-1]
+
+
+def bounded_key(key: str) -> str:
+    """Return a key that fits an index: itself, or its beginning with a digest of the whole."""
+    raw = key.encode("utf-8", "replace")
+    if len(raw) <= KEY_BYTES:
+        return key
+    return raw[:200].decode("utf-8", "ignore") + ":" + hashlib.sha256(raw).hexdigest()

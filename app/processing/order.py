@@ -1,0 +1,21 @@
+"""Says which of two events is the newer news: by a key that compares as text.
+
+Where the effective time comes from is the platform reader's business.
+"""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BEFORE_ANY_DATE = 1 << 48  # so that a date before 1970 is no negative number
+
+
+def order_key(effective_at: datetime, delivery_id: UUID, index: int) -> str:
+    """Return the key of an item: its effective time, then its receipt. A higher one is newer news."""
+    millis = (effective_at - _EPOCH) // timedelta(milliseconds=1) + _BEFORE_ANY_DATE
+    return f"{millis:013x}{receipt_key(delivery_id, index)}"
+
+
+def receipt_key(delivery_id: UUID, index: int) -> str:
+    """Return the key of an item by its receipt alone."""
+    return f"{delivery_id.hex}{index:06x}"

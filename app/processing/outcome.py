@@ -1,0 +1,80 @@
+"""Says what came of a delivery, and writes it down.
+
+What came of its items as events is `batch`'s business.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.ingest.contract import VERDICTS, Reason
+from app.ingest.judged import unpack
+from app.processing.reading import Delivery, Read, brokers_of
+from app.processing.record_rows import Database
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A row of `outcomes`; `seq` is None until it has its place in the feed."""
+
+    delivery_id: UUID
+    source_id: UUID
+    status: str
+    verdict: str
+    reason: str | None
+    items: Sequence[Mapping[str, Any]]
+    brokers: Sequence[str]
+    seq: int | None
+
+
+def outcome_of(read: Read, seq: int | None) -> Outcome:
+    """Return what came of a delivery: `accepted`, `partial` or `quarantined`, with its first reason."""
+    items = [item.as_json() for item in read.items]
+    events = sum(item["status"] == "event" for item in items)
+    status = "quarantined" if not events else "accepted" if events == len(items) else "partial"
+    reasons = [item.item.reason for item in read.items if item.statement is None]
+    reason = read.reason or (reasons[0] if reasons else None)
+    verdicts = [item.item.verdict for item in read.items]
+    worst = max(verdicts, key=lambda verdict: verdict.rank) if verdicts else _verdict_at_receipt(read.delivery)
+    delivery = read.delivery
+    return Outcome(delivery.id, delivery.source_id, status, worst, reason, items, brokers_of(read), seq)
+
+
+def failed_outcome(delivery: Delivery, seq: int | None, items: Sequence[Mapping[str, Any]]) -> Outcome:
+    """Return the outcome of a delivery whose processing failed too often; `items` is what an earlier one gave."""
+    status = "partial" if any(item["status"] == "event" for item in items) else "quarantined"
+    verdict = _verdict_at_receipt(delivery)
+    return Outcome(delivery.id, delivery.source_id, status, verdict, Reason.PROCESSING_FAILED, items, (), seq)
+
+
+def _verdict_at_receipt(delivery: Delivery) -> str:
+    return max((verdict for verdict, _ in unpack(delivery.judged)), key=lambda one: one.rank, default=VERDICTS[3])
+
+
+def write_outcomes(database: Database, outcomes: Sequence[Outcome]) -> None:
+    """Write outcomes over earlier ones and take their deliveries out of the inbox."""
+    database.execute(
+        "INSERT INTO outcomes (delivery_id, source_id, seq, status, verdict, reason, items, brokers, processed_at)"
+        " SELECT o.delivery_id, o.source_id, o.seq, o.status, o.verdict, o.reason, o.items,"
+        " ARRAY(SELECT jsonb_array_elements_text(o.brokers)), clock_timestamp()"
+        " FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[],"
+        " %s::jsonb[], %s::jsonb[])"
+        " AS o (delivery_id, source_id, seq, status, verdict, reason, items, brokers)"
+        " ON CONFLICT (delivery_id, source_id) DO UPDATE SET status = EXCLUDED.status, verdict = EXCLUDED.verdict,"
+        " reason = EXCLUDED.reason, items = EXCLUDED.items, brokers = EXCLUDED.brokers,"
+        " processed_at = EXCLUDED.processed_at",
+        (
+            [one.delivery_id for one in outcomes],
+            [one.source_id for one in outcomes],
+            [one.seq for one in outcomes],
+            [one.status for one in outcomes],
+            [one.verdict for one in outcomes],
+            [one.reason for one in outcomes],
+            [orjson.dumps(one.items).decode() for one in outcomes],
+            [orjson.dumps(one.brokers).decode() for one in outcomes],
+        ),
+    )
+    database.execute("DELETE FROM inbox WHERE delivery_id = ANY(%s)", ([one.delivery_id for one in outcomes],))

@@ -1,0 +1,133 @@
+"""Takes deliveries out of the inbox, batch by batch, and sees to it that one bad delivery holds up no other.
+
+What a batch does is told in `batch`; when this runs, and which of several processors is active, in `work`.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+import psycopg
+import structlog
+from psycopg.types.json import set_json_loads
+
+from app.processing import batch
+from app.processing.batch import Circumstances
+from app.processing.outcome import Outcome
+from app.processing.record_rows import Database
+
+BATCH_DELIVERIES = 500
+BATCH_BYTES = 16 << 20
+MOST_ATTEMPTS = 3
+FEED = "callbox_feed"
+"""The channel on which each batch is announced, without content."""
+
+_log = structlog.get_logger(__name__)
+
+
+class DatabaseTroubleError(Exception):
+    """The database could not, for no fault of the deliveries: it went away, is full, read-only or was in the way."""
+
+    def __init__(self, ids: Sequence[UUID]) -> None:
+        super().__init__("the database could not process a batch")
+        self.ids = ids
+
+
+_NOT_THE_DELIVERIES = ("08", "25", "40", "53", "55", "58", "57P")
+"""Classes of SQLSTATE: connection, read-only, rollback, resources, object in use, system, operator."""
+
+
+def _is_the_databases(error: Exception) -> bool:
+    """Tell whether an error has nothing to do with the deliveries, so that no attempt of theirs may count."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:  # no answer of the server: the connection broke
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate.startswith(_NOT_THE_DELIVERIES)
+
+
+def _described(error: Exception) -> dict[str, str]:
+    """Return what may be logged of an error: its kind and place, not its text, which may hold a person."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return {"error": type(error).__name__, "at": f"{Path(frame.filename).name}:{frame.lineno}"}
+
+
+class Processor:
+    """The processor of one connection, which it has for itself; `given` is asked anew for each batch."""
+
+    def __init__(self, database: Database, given: Callable[[], Circumstances]) -> None:
+        set_json_loads(orjson.loads, database)
+        self._database = database
+        self._given = given
+
+    def step(self) -> int:
+        """Process the next batch; return how many deliveries left the inbox.
+
+        Raises:
+            DatabaseTroubleError: the database could not; what was begun is in the inbox as before.
+        """
+        waiting = self._next()
+        if not waiting:
+            return 0
+        attempts, ids = waiting
+        if attempts >= MOST_ATTEMPTS:
+            return self._quarantine(ids[0])
+        self._count(ids, 1)
+        try:
+            return len(self._process(ids))
+        except Exception as error:
+            if _is_the_databases(error):
+                raise DatabaseTroubleError(ids) from error
+            _log.error("batch.failed", deliveries=len(ids), first=str(ids[0]), **_described(error))
+            return 0
+
+    def forgive(self, ids: Sequence[UUID]) -> None:
+        """Take back the attempt that ended because of the database."""
+        self._count(ids, -1)
+
+    def _next(self) -> tuple[int, list[UUID]] | None:
+        """Return what to process next, and how often it was tried: one that was tried before singly, else a batch."""
+        rows = self._database.execute(
+            "SELECT i.delivery_id, i.attempts, d.size FROM inbox i"
+            " LEFT JOIN deliveries d ON d.id = i.delivery_id AND d.source_id = i.source_id"
+            " ORDER BY i.delivery_id LIMIT %s",
+            (BATCH_DELIVERIES,),
+        ).fetchall()
+        ids: list[UUID] = []
+        size = 0
+        for delivery_id, attempts, bytes_ in rows:
+            if attempts:
+                if not ids:
+                    return attempts, [delivery_id]
+                break
+            size += bytes_ or 0
+            if ids and size > BATCH_BYTES:
+                break
+            ids.append(delivery_id)
+        return (0, ids) if ids else None
+
+    def _count(self, ids: Sequence[UUID], by: int) -> None:
+        """Count the attempt in a transaction of its own: it must outlive a processor that the batch ends."""
+        self._database.execute(
+            "UPDATE inbox SET attempts = greatest(0, attempts + %s) WHERE delivery_id = ANY(%s)", (by, list(ids))
+        )
+
+    def _process(self, ids: Sequence[UUID]) -> list[Outcome]:
+        begun = time.perf_counter()
+        with self._database.transaction():
+            outcomes = batch.process(self._database, ids, self._given())
+            self._database.execute(f"NOTIFY {FEED}")
+        _log.debug("batch.processed", deliveries=len(outcomes), seconds=round(time.perf_counter() - begun, 4))
+        return outcomes
+
+    def _quarantine(self, delivery_id: UUID) -> int:
+        with self._database.transaction():
+            outcome = batch.give_up(self._database, delivery_id)
+            if outcome is None:  # retention dropped the delivery while it waited
+                self._database.execute("DELETE FROM inbox WHERE delivery_id = %s", (delivery_id,))
+            self._database.execute(f"NOTIFY {FEED}")
+        _log.error("delivery.quarantined", delivery=str(delivery_id), reason="processing-failed")
+        return 1

@@ -1,0 +1,278 @@
+"""Brings the events of a batch into the records: finds the records, folds, and writes what changed.
+
+What an event says is settled before, in `reading`; the transaction is the processor's.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.crypto import Vault
+from app.ids import derived_id
+from app.processing import record_rows
+from app.processing.identity import Names, bounded_key
+from app.processing.order import receipt_key
+from app.processing.record_rows import Database, Record, Scope, StoredEvent
+from app.processing.records import Mark, Told, flatten, fold_events
+
+LINKS = {"inquiry": "record_id", "lead": "record_id", "customer": "customer_id"}
+"""For each kind whose events can be found again: the column of events that names the record."""
+
+_INDEXED = frozenset({"broker_external_id", "external_id", "lead_id", "party_id", "hash"})
+
+
+@dataclass(slots=True)
+class Event:
+    """An event of the batch, new or read otherwise than before, on its way to its records."""
+
+    id: UUID
+    source_id: UUID
+    delivery_id: UUID
+    index: int
+    key: str
+    received_at: datetime
+    parts: Sequence[Mapping[str, Any]]
+    secrets: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    links_before: Mapping[str, UUID] | None = None
+    links: dict[str, UUID] = field(default_factory=dict)
+    mark: Mark = field(default_factory=lambda: Mark((), None, stale=False))
+
+
+class Projection:
+    """The records that one batch touches."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._names: dict[Scope, Names] = defaultdict(Names)
+        self._records: dict[tuple[Scope, str], Record] = {}
+        self._relinked: list[tuple[str, UUID, UUID]] = []
+
+    def project(self, events: Sequence[Event]) -> None:
+        """Fold the events into their records, write these, and leave links and marks on the events."""
+        self._learn_names(events)
+        self._load_records(events)
+        self._join()
+        self._tell(events)
+        self._recall({event.id for event in events})
+        remarked = self._fold()
+        for event in events:
+            event.mark = remarked.pop(event.id, event.mark)
+        self._link_customers()
+        record_rows.write_aliases(self._database, self._names)
+        record_rows.write_records(self._database, self._records.values())
+        self._write_marks_and_links(remarked)
+
+    # --- who is who ----------------------------------------------------------------------------------------------
+
+    def _learn_names(self, events: Sequence[Event]) -> None:
+        mentions = [
+            (receipt_key(event.delivery_id, event.index), (event.source_id, part["kind"]), _keys(part))
+            for event in events
+            for part in event.parts
+            if part["kind"] in {"customer", "lead"}
+        ]
+        wanted = {(scope, key) for _, scope, keys in mentions for key in keys}
+        record_rows.load_aliases(self._database, wanted, self._names)
+        for receipt, scope, keys in sorted(mentions):
+            self._names[scope].learn(keys, receipt)
+
+    def _root(self, source_id: UUID, kind: str, key: str) -> tuple[Scope, str]:
+        scope = (source_id, kind)
+        return scope, self._names[scope].root(key)
+
+    def _load_records(self, events: Sequence[Event]) -> None:
+        wanted = {self._root(event.source_id, part["kind"], _keys(part)[0]) for event in events for part in event.parts}
+        for scope, names in self._names.items():
+            for key in names.redirected:
+                wanted |= {(scope, key), (scope, names.root(key)), (scope, names.root_before(key))}
+        record_rows.load_records(self._database, wanted, self._records)
+
+    def _record(self, place: tuple[Scope, str], delivery_id: UUID) -> Record:
+        """Return the record of an identity; a new one is named after the delivery that brought it."""
+        if place not in self._records:
+            scope, identity = place
+            self._records[place] = Record(derived_id(delivery_id, str(scope[0]), scope[1], identity), scope, identity)
+        return self._records[place]
+
+    def _join(self) -> None:
+        """Join the records that turned out to be one: rename where the stronger key is new, else fold both anew."""
+        for scope, names in self._names.items():
+            for key in sorted(names.redirected):
+                root, record = names.root(key), self._records.get((scope, key))
+                if record is not None and root != key:
+                    survivor = self._records.get((scope, root))
+                    if survivor is None:
+                        del self._records[scope, key]
+                        record.identity, record.touched = root, True
+                        self._records[scope, root] = record
+                    else:
+                        record.merged_into, record.touched = survivor.id, True
+                        record.anew = survivor.anew = True
+                elif (before := self._records.get((scope, names.root_before(key)))) is not None:
+                    before.anew = before.anew or names.root_before(key) != root
+
+    # --- what they are told --------------------------------------------------------------------------------------
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        for event in events:
+            for number, part in enumerate(event.parts):
+                kind = part["kind"]
+                record = self._record(self._root(event.source_id, kind, _keys(part)[0]), event.delivery_id)
+                record.told.append(self._told(event, number))
+                if kind in LINKS:
+                    event.links[LINKS[kind]] = record.id
+                    record.anew = record.anew or event.links_before is not None
+        self._unlink_revised(events)
+        for record in self._records.values():
+            record.told.sort(key=lambda told: told.key)
+            record.anew = record.anew or (record.scope[1] in LINKS and not _in_order(record))
+
+    def _told(self, event: Event, number: int) -> Told:
+        told = told_of(event, number)
+        secrets = event.secrets.get(number)
+        if not secrets:
+            return told
+        sealed = {
+            f"{name}_encrypted": "\\x" + self._vault.encrypt(text, "document").hex() for name, text in secrets.items()
+        }
+        return replace(told, said={**told.said, **sealed})
+
+    def _unlink_revised(self, events: Sequence[Event]) -> None:
+        """Have the records folded anew that a revised event no longer speaks of."""
+        for event in events:
+            for link, record_id in (event.links_before or {}).items():
+                if event.links.get(link) != record_id:
+                    for record in record_rows.load_by_id(self._database, link, record_id):
+                        self._records.setdefault((record.scope, record.identity), record).anew = True
+
+    def _recall(self, in_batch: set[UUID]) -> None:
+        """Read the stored events of the records to be folded anew; each goes to the record it belongs to now."""
+        recalled: set[UUID] = set()
+        while waiting := [r for r in self._records.values() if r.anew and not r.is_new and r.id not in recalled]:
+            for record in waiting:
+                recalled.add(record.id)
+                (source_id, kind), link = record.scope, LINKS[record.scope[1]]
+                stored = [e for e in record_rows.load_events(self._database, link, [record.id]) if e.id not in in_batch]
+                keys = {event.id: _keys(_part(event.parts, kind))[0] for event in stored}
+                record_rows.load_aliases(self._database, {(record.scope, key) for key in keys.values()}, self._names)
+                places = {event.id: self._root(source_id, kind, keys[event.id]) for event in stored}
+                record_rows.load_records(self._database, set(places.values()), self._records)
+                for event in stored:
+                    self._hand_over(event, record, self._record(places[event.id], event.delivery_id))
+
+    def _hand_over(self, event: StoredEvent, record: Record, target: Record) -> None:
+        kind = target.scope[1]
+        number = next(n for n, part in enumerate(event.parts) if part["kind"] == kind)
+        target.stored[event.id] = told_of(event, number)
+        target.marks_before[event.id] = event.mark
+        target.anew = True
+        if target.id != record.id:
+            self._relinked.append((LINKS[kind], event.id, target.id))
+
+    # --- what comes of it ----------------------------------------------------------------------------------------
+
+    def _fold(self) -> dict[UUID, Mark]:
+        """Fold what the records are told; return the marks that are new or other than before."""
+        remarked: dict[UUID, Mark] = {}
+        for record in self._records.values():
+            if record.merged_into or not (record.told or record.anew):
+                continue
+            record.touched = True
+            if record.anew:
+                record.account, marks = fold_events([*record.stored.values(), *record.told])
+            else:
+                marks = {told.event_id: record.account.add(told) for told in record.told}
+            if LINKS.get(record.scope[1]) == "record_id":
+                remarked.update((i, mark) for i, mark in marks.items() if record.marks_before.get(i) != mark)
+        return remarked
+
+    def _link_customers(self) -> None:
+        """Set the customer record of each inquiry of the batch, and of those whose customer was joined or parted."""
+        inquiries = [r for r in self._records.values() if r.scope[1] == "inquiry" and r.touched]
+        keys = {
+            r.id: ((r.scope[0], "customer"), bounded_key(key))
+            for r in inquiries
+            if (key := r.account.state.values.get("customer_key"))
+        }
+        wanted = set(keys.values())
+        missing = {place for place in wanted if place not in self._records}
+        record_rows.load_aliases(self._database, missing, self._names)
+        record_rows.load_records(
+            self._database, {(scope, self._names[scope].root(key)) for scope, key in missing}, self._records
+        )
+        for record in inquiries:
+            if record.id in keys:
+                scope, key = keys[record.id]
+                customer = self._records.get((scope, self._names[scope].root(key)))
+                record.customer_record_id = customer.id if customer else None
+
+    def _write_marks_and_links(self, marks: Mapping[UUID, Mark]) -> None:
+        """Write the marks and links of stored events that are other than before."""
+        if marks:
+            self._database.execute(
+                "UPDATE events e SET changes = m.changes, duplicate_of = m.duplicate_of, stale = m.stale"
+                " FROM unnest(%s::uuid[], %s::jsonb[], %s::uuid[], %s::bool[]) AS m (id, changes, duplicate_of, stale)"
+                " WHERE e.id = m.id",
+                (
+                    list(marks),
+                    [changes_json(mark) for mark in marks.values()],
+                    [mark.duplicate_of for mark in marks.values()],
+                    [mark.stale for mark in marks.values()],
+                ),
+            )
+        for link in ("record_id", "customer_id"):
+            moved = [(event_id, record_id) for name, event_id, record_id in self._relinked if name == link]
+            if moved:
+                record_rows.relink(self._database, link, moved)
+        record_rows.link_inquiries(self._database, self._records, self._names)
+        record_rows.link_notifications(self._database, [r for r in self._records.values() if r.is_new])
+
+
+def told_of(event: Event | StoredEvent, number: int) -> Told:
+    """Return what part `number` of an event tells its record.
+
+    An inquiry is also told its customer, so that its history shows what was said about the customer with it.
+    """
+    part, key, receipt = event.parts[number], event.key, receipt_key(event.delivery_id, event.index)
+    kind, fields = part["kind"], dict(part["fields"])
+    for name in _INDEXED & fields.keys():
+        fields[name] = bounded_key(fields[name])
+    if kind == "customer":
+        broker = fields.pop("broker_external_id", None)
+        fields["broker_names"] = {broker: True} if broker else {}
+        key = receipt  # the order of inquiries says nothing about their customer: the receipt alone decides
+    elif (
+        kind == "inquiry" and (customer := next((p for p in event.parts if p["kind"] == "customer"), None)) is not None
+    ):
+        said = {name: value for name, value in customer["fields"].items() if name != "broker_external_id"}
+        fields["customer_said"] = flatten("customer", said)
+    return Told(event.id, key, receipt, event.received_at, flatten(kind, fields))
+
+
+def changes_json(mark: Mark) -> str:
+    """Return the changes of a mark as JSON text."""
+    return orjson.dumps([change.as_json() for change in mark.changes]).decode()
+
+
+def _in_order(record: Record) -> bool:
+    """Tell whether all that a record is told is newer than what it knows, by both orders."""
+    key, receipt = record.account.head_key, record.account.head_receipt
+    for told in record.told:
+        if told.key <= key or told.receipt <= receipt:
+            return False
+        key, receipt = told.key, told.receipt
+    return True
+
+
+def _keys(part: Mapping[str, Any]) -> list[str]:
+    return [bounded_key(key) for key in part["keys"]]
+
+
+def _part(parts: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any]:
+    return next(part for part in parts if part["kind"] == kind)

@@ -1,0 +1,132 @@
+"""Reads a stored delivery again: its items, their verdicts, and what each says.
+
+What becomes of that is settled in `projection` and `processor`.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any
+from uuid import UUID
+
+from app.ids import derived_id
+from app.ingest.bodies import decoded_body
+from app.ingest.contract import Findings, Item, Provider, Reason, Receipt, Source, Statement, Verdict
+from app.ingest.judged import unpack
+from app.processing.identity import bounded_key
+
+_ABOUT_WHO_SENT_IT = frozenset({Reason.INVALID_SIGNATURE, Reason.SIGNATURE_MISSING, Reason.SIGNATURE_UNPROVEN})
+TYPE_CHARACTERS = 200
+MOST_BYTES = 1 << 30
+"""The bound when a stored body is decoded again; at receipt it was held to what CALLBOX_MAX_BODY_BYTES was then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery as it lies in the database, with what is needed to read it."""
+
+    id: UUID
+    source_id: UUID
+    received_at: datetime
+    judged: bytes
+    content_type: str
+    content_encoding: str
+    body: bytes
+    body_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReadItem:
+    """One item after reading: an event to be (`statement`) or in quarantine (`reason`)."""
+
+    event_id: UUID
+    item: Item
+    statement: Statement | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in the delivery's `items`."""
+        accepted = self.statement is not None
+        return {
+            "index": self.item.index,
+            "key": self.item.key,
+            "subject": self.statement.subject if self.statement else self.item.subject,
+            "verdict": self.item.verdict,
+            "status": "event" if accepted else "quarantined",
+            "reason": None if accepted else self.item.reason,
+            "event_id": str(self.event_id) if accepted else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What reading a delivery gave: items, or the reason why there are none."""
+
+    delivery: Delivery
+    items: tuple[ReadItem, ...] = ()
+    reason: Reason | None = None
+
+
+def read_delivery(
+    delivery: Delivery,
+    source: Source,
+    provider: Provider,
+    zone: tzinfo,
+    *,
+    accepted_before: frozenset[int] = frozenset(),
+) -> Read:
+    """Read a delivery by today's reader and today's secrets.
+
+    What was accepted, at receipt or by an earlier processing (`accepted_before`, item numbers), stays accepted whatever
+    secrets were revoked since; a better verdict than before is taken over.
+    """
+    body = decoded_body(delivery.body, delivery.content_encoding, MOST_BYTES)
+    if body is None:
+        return Read(delivery, reason=Reason.NOT_JSON)
+    findings = provider.find(body, delivery.content_type, source, delivery.received_at)
+    if findings.reason is not None:
+        return Read(delivery, reason=findings.reason)
+    receipt = Receipt(delivery.id, delivery.received_at, zone, delivery.body_sha256)
+    items = _with_earlier_verdicts(findings, delivery.judged, accepted_before)
+    return Read(
+        delivery,
+        tuple(
+            ReadItem(
+                derived_id(delivery.id, item.index),
+                item,
+                _bounded(provider.read(item, source, receipt)) if item.reason is None else None,
+            )
+            for item in items
+        ),
+    )
+
+
+def _with_earlier_verdicts(findings: Findings, judged: bytes, accepted_before: frozenset[int]) -> list[Item]:
+    """Return the items with the better of both judgements: the one at receipt and today's."""
+    at_receipt = unpack(judged)
+    if len(at_receipt) != len(findings.items):  # the reader finds items otherwise than it did then
+        at_receipt = []
+    items = []
+    for item in findings.items:
+        verdict, was_quarantined = at_receipt[item.index] if at_receipt else (item.verdict, True)
+        reason = item.reason
+        if reason in _ABOUT_WHO_SENT_IT and (not was_quarantined or item.index in accepted_before):
+            reason = None
+        items.append(replace(item, verdict=min(item.verdict, verdict, key=_rank), reason=reason))
+    return items
+
+
+def _rank(verdict: Verdict) -> int:
+    return verdict.rank
+
+
+def _bounded(statement: Statement) -> Statement:
+    """Cut what stands in indexes, so that no platform's text can be refused there."""
+    subject, type_ = statement.subject, statement.type
+    if bounded_key(subject) != subject or len(type_) > TYPE_CHARACTERS:
+        return replace(statement, subject=bounded_key(subject), type=type_[:TYPE_CHARACTERS])
+    return statement
+
+
+def brokers_of(read: Read) -> list[str]:
+    """Return the brokers that a delivery's items name; one item without a broker makes it nobody's."""
+    named = {item.statement.broker if item.statement else item.item.broker for item in read.items}
+    return sorted(broker for broker in named if broker) if named and None not in named else []

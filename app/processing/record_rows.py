@@ -1,0 +1,277 @@
+"""Loads and writes records, aliases and the stored events of a record, many at a time.
+
+What is done with them is settled in `projection`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import orjson
+from psycopg import Connection, sql
+
+from app.processing.identity import Alias, Names, bounded_key
+from app.processing.records import FIELDS, Account, Change, Mark, Told, key_exceptions, to_columns, to_state
+from app.storage.models import RECORDS
+from app.times import to_text
+
+Database: TypeAlias = Connection[tuple[Any, ...]]
+Scope: TypeAlias = tuple[UUID, str]
+"""A source and a kind of record: within it a key names one record."""
+
+_META = ("id", "source_id", "identity", "head_key", "head_receipt", "last_change_id", "field_keys", "folded")
+_COUNTED = ("first_received_at", "last_received_at", "changed_at", "event_count")
+_EXTRA = {
+    "inquiry": ("customer_record_id",),
+    "customer": ("brokers", "merged_into"),
+    "document": (),
+    "lead": ("merged_into",),
+}
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    kind: (*_META, *_COUNTED, *_EXTRA[kind], *fields) for kind, fields in FIELDS.items()
+}
+"""The columns of each kind that processing writes; the others are other rooms'."""
+
+
+@dataclass(slots=True)
+class Record:
+    """A record on its way through a batch: what it is, what it is told, and what came of it."""
+
+    id: UUID
+    scope: Scope
+    identity: str
+    is_new: bool = True
+    account: Account = field(default_factory=Account)
+    told: list[Told] = field(default_factory=list)
+    stored: dict[UUID, Told] = field(default_factory=dict)
+    marks_before: dict[UUID, Mark] = field(default_factory=dict)
+    anew: bool = False
+    merged_into: UUID | None = None
+    customer_record_id: UUID | None = None
+    touched: bool = False
+
+
+def load_aliases(database: Database, keys: Collection[tuple[Scope, str]], names: MutableMapping[Scope, Names]) -> None:
+    """Add the aliases of `keys`, and of what they lead to, to `names`."""
+    wanted = set(keys)
+    asked: set[tuple[Scope, str]] = set()
+    while missing := wanted - asked:
+        asked |= missing
+        rows = database.execute(
+            "SELECT a.source_id, a.kind, a.key, a.target, a.order_key FROM aliases a"
+            " JOIN unnest(%s::uuid[], %s::text[], %s::text[]) AS w (source_id, kind, key)"
+            " ON (a.source_id, a.kind, a.key) = (w.source_id, w.kind, w.key)",
+            _columns((source, kind, key) for (source, kind), key in missing),
+        )
+        for source, kind, key, target, order in rows:
+            names[source, kind].known[key] = Alias(target, order)
+            wanted.add(((source, kind), target))
+
+
+def write_aliases(database: Database, names: Mapping[Scope, Names]) -> None:
+    """Write what was learned."""
+    rows = [
+        (source, kind, key, alias.target, alias.order)
+        for (source, kind), known in names.items()
+        for key, alias in known.learned.items()
+    ]
+    if rows:
+        database.execute(
+            "INSERT INTO aliases (source_id, kind, key, target, order_key)"
+            " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[])"
+            " ON CONFLICT (source_id, kind, key) DO UPDATE"
+            " SET target = EXCLUDED.target, order_key = EXCLUDED.order_key",
+            _columns(rows),
+        )
+
+
+def load_records(
+    database: Database, wanted: Collection[tuple[Scope, str]], records: MutableMapping[tuple[Scope, str], Record]
+) -> None:
+    """Add the records that exist among `wanted` (scope, identity) to `records`; those already there stay."""
+    for kind, table in RECORDS.items():
+        rows = [(scope[0], key) for scope, key in wanted if scope[1] == kind and (scope, key) not in records]
+        if not rows:
+            continue
+        statement = sql.SQL(
+            "SELECT to_jsonb(t) {exact} FROM {table} t JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, identity)"
+            " ON (t.source_id, t.identity) = (w.source_id, w.identity)"
+        ).format(
+            table=sql.Identifier(table.name),
+            exact=sql.SQL("|| jsonb_build_object('tax_percent', t.tax_percent::text)" if kind == "inquiry" else ""),
+        )
+        for (row,) in database.execute(statement, _columns(rows)):
+            record = _to_record(kind, row)
+            records[record.scope, record.identity] = record
+
+
+def _to_record(kind: str, row: dict[str, Any]) -> Record:
+    if row.get("token_expires_at"):
+        row["token_expires_at"] = to_text(_time(row["token_expires_at"]))
+    return Record(
+        UUID(row["id"]),
+        (UUID(row["source_id"]), kind),
+        row["identity"],
+        is_new=False,
+        account=Account(
+            to_state(kind, row),
+            row["head_key"],
+            row["head_receipt"],
+            _uuid(row["last_change_id"]),
+            _time(row["first_received_at"]),
+            _time(row["last_received_at"]),
+            _time(row["changed_at"]) if row["changed_at"] else None,
+            row["event_count"],
+        ),
+        customer_record_id=_uuid(row.get("customer_record_id")),
+    )
+
+
+def write_records(database: Database, records: Iterable[Record]) -> None:
+    """Write the touched records, one statement for each kind."""
+    by_kind: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if record.touched:
+            by_kind.setdefault(record.scope[1], []).append(_to_row(record))
+    for kind, rows in by_kind.items():
+        columns = _COLUMNS[kind]
+        database.execute(
+            sql.SQL(
+                "INSERT INTO {table} ({columns}) SELECT {columns}"
+                " FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"
+                " ON CONFLICT (id, source_id) DO UPDATE SET {updates}"
+            ).format(
+                table=sql.Identifier(RECORDS[kind].name),
+                columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+                updates=sql.SQL(", ").join(
+                    sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns[2:]
+                ),
+            ),
+            (orjson.dumps(rows).decode(),),
+        )
+
+
+def _to_row(record: Record) -> dict[str, Any]:
+    kind, account = record.scope[1], record.account
+    return {
+        "id": record.id,
+        "source_id": record.scope[0],
+        "identity": record.identity,
+        "head_key": account.head_key,
+        "head_receipt": account.head_receipt,
+        "last_change_id": account.last_change_id,
+        "field_keys": key_exceptions(account.state, account.head_key),
+        "first_received_at": account.first_received_at,
+        "last_received_at": account.last_received_at,
+        "changed_at": account.changed_at,
+        "event_count": account.event_count,
+        "merged_into": record.merged_into,
+        "customer_record_id": record.customer_record_id,
+        **to_columns(kind, account.state),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event as it lies in the database, as far as folding needs it."""
+
+    id: UUID
+    delivery_id: UUID
+    index: int
+    key: str
+    received_at: datetime
+    parts: Sequence[Mapping[str, Any]]
+    mark: Mark
+
+
+def load_events(database: Database, link: str, record_ids: Sequence[UUID]) -> list[StoredEvent]:
+    """Return the events that `link` (`record_id` or `customer_id`) ties to the records and that say something."""
+    rows = database.execute(
+        sql.SQL(
+            "SELECT id, delivery_id, item_index, order_key, received_at, parts, changes, duplicate_of, stale"
+            " FROM events WHERE {} = ANY(%s) AND jsonb_array_length(parts) > 0"
+        ).format(sql.Identifier(link)),
+        (list(record_ids),),
+    )
+    return [
+        StoredEvent(
+            i, delivery, index, key, at, parts, Mark(tuple(Change(**one) for one in changes), twin, stale=stale)
+        )
+        for i, delivery, index, key, at, parts, changes, twin, stale in rows
+    ]
+
+
+def load_by_id(database: Database, link: str, record_id: UUID) -> list[Record]:
+    """Return the record of an id that events name by `link`; none or one."""
+    kinds = ("inquiry", "lead") if link == "record_id" else ("customer",)
+    found: dict[tuple[Scope, str], Record] = {}
+    for kind in kinds:
+        rows = database.execute(
+            sql.SQL("SELECT source_id, identity FROM {} WHERE id = %s").format(sql.Identifier(RECORDS[kind].name)),
+            (record_id,),
+        )
+        load_records(database, [((source, kind), identity) for source, identity in rows.fetchall()], found)
+    return list(found.values())
+
+
+def relink(database: Database, link: str, moved: Sequence[tuple[UUID, UUID]]) -> None:
+    """Tie events (id, record id) to other records."""
+    database.execute(
+        sql.SQL(
+            "UPDATE events e SET {link} = m.record_id FROM unnest(%s::uuid[], %s::uuid[]) AS m (id, record_id)"
+            " WHERE e.id = m.id"
+        ).format(link=sql.Identifier(link)),
+        _columns(moved),
+    )
+
+
+def link_inquiries(
+    database: Database, records: Mapping[tuple[Scope, str], Record], names: Mapping[Scope, Names]
+) -> None:
+    """Tie inquiries to the customers that theirs turned out to be."""
+    parted = [r.id for r in records.values() if r.scope[1] == "customer" and (r.merged_into or r.anew) and not r.is_new]
+    if not parted:
+        return
+    rows = database.execute(
+        "SELECT id, source_id, customer_key, customer_record_id FROM inquiries WHERE customer_record_id = ANY(%s)",
+        (parted,),
+    ).fetchall()
+    moved = []
+    for inquiry_id, source_id, key, present in rows:
+        scope = (source_id, "customer")
+        customer = records.get((scope, names[scope].root(bounded_key(key))))
+        if customer is not None and customer.id != present:
+            moved.append((inquiry_id, customer.id))
+    if moved:
+        database.execute(
+            "UPDATE inquiries i SET customer_record_id = m.customer_id"
+            " FROM unnest(%s::uuid[], %s::uuid[]) AS m (id, customer_id) WHERE i.id = m.id",
+            _columns(moved),
+        )
+
+
+def link_notifications(database: Database, records: Iterable[Record]) -> None:
+    """Tie the notifications that came before their inquiry to the new inquiry."""
+    new = [(r.scope[0], f"inquiry/{r.identity}", r.id) for r in records if r.scope[1] == "inquiry" and r.is_new]
+    if new:
+        database.execute(
+            "UPDATE events e SET record_kind = 'inquiry', record_id = n.record_id"
+            " FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, subject, record_id)"
+            " WHERE (e.source_id, e.subject) = (n.source_id, n.subject) AND e.record_id IS NULL",
+            _columns(new),
+        )
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Turn rows into one list for each column, as `unnest` takes them."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _uuid(text: str | None) -> UUID | None:
+    return UUID(text) if text else None
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,229 @@
+"""Folds what events say into the state of a record: newer news wins, field by field, in whatever order it comes.
+
+Pure: what is loaded and written stands in `projection`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from app.processing.folding import fold
+from app.storage.models import RECORDS
+
+ENTRY = "\x1e"
+"""Stands between the name of a map field and the key of an entry in a path."""
+
+MAPS: Mapping[str, tuple[str, ...]] = {
+    "inquiry": ("external_references", "documents", "customer_said"),
+    "customer": ("external_references", "address", "company_address", "broker_names"),
+    "document": (),
+    "lead": ("external_references", "address"),
+}
+"""The fields of each kind that are merged entry by entry."""
+
+_FOLDED: Mapping[str, frozenset[str]] = {
+    kind: frozenset(str(column.name) for column in table.columns if str(column.type) == "TEXT")
+    - {"identity", "head_key", "head_receipt", "customer_key", "state"}
+    for kind, table in RECORDS.items()
+}
+_OBJECTS = frozenset({"external_references", "documents"})
+_UNNAMED = frozenset({"customer_key"})
+"""Set by events but no field of the API: what it follows from is told as a change of the customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field that got another value; `field` as the API names it."""
+
+    field: str
+    old: Any
+    new: Any
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it is stored and served."""
+        return {"field": self.field, "old": self.old, "new": self.new}
+
+
+@dataclass(slots=True)
+class State:
+    """The present values of a record by path, and for each path the key of the event that set it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def apply(self, said: Mapping[str, Any], key: str) -> list[Change]:
+        """Set what is said where `key` is not below the one that set it; return what that changed."""
+        changes = []
+        for path, value in sorted(said.items()):  # PostgreSQL keeps no order of fields, and the changes shall agree
+            if key < self.keys.get(path, ""):
+                continue
+            old = self.values.get(path)
+            self.keys[path] = key
+            if old != value:
+                self.values[path] = value
+                if path not in _UNNAMED:
+                    changes.append(Change(_name(path), old, value))
+        return changes
+
+
+def _name(path: str) -> str:
+    """Return how the API names a path: entries of references and documents under the field, others dotted."""
+    name, _, entry = path.partition(ENTRY)
+    if not entry or name in _OBJECTS:
+        return name
+    if name == "customer_said":
+        first, _, _ = entry.partition(ENTRY)
+        return "customer." + (first if first in _OBJECTS else entry.replace(ENTRY, "."))
+    return f"{name}.{entry}"
+
+
+def flatten(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a part by path; what is null sets nothing."""
+    flat: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in MAPS[kind]:
+            flat.update((f"{name}{ENTRY}{entry}", inner) for entry, inner in value.items() if inner is not None)
+        elif value is not None:
+            flat[name] = value
+    return flat
+
+
+def to_columns(kind: str, state: State) -> dict[str, Any]:
+    """Return a state as the columns of its table; a column that nothing set is null or an empty map."""
+    columns: dict[str, Any] = {name: {} for name in MAPS[kind]}
+    for path, value in state.values.items():
+        name, _, entry = path.partition(ENTRY)
+        if entry:
+            columns[name][entry] = value
+        else:
+            columns[name] = value
+    columns["folded"] = {name: fold(value) for name, value in columns.items() if name in _FOLDED[kind] and value}
+    if kind == "customer":
+        columns["brokers"] = sorted(columns.pop("broker_names"))
+    return columns
+
+
+def to_state(kind: str, row: Mapping[str, Any]) -> State:
+    """Return the state that a row of the kind's table holds; the reverse of `to_columns`."""
+    fields = {name: row.get(name) for name in FIELDS[kind]}
+    if kind == "customer":
+        fields["broker_names"] = dict.fromkeys(row["brokers"], True)
+    values = flatten(kind, {name: value for name, value in fields.items() if value is not None})
+    exceptions = row["field_keys"]
+    return State(values, {path: exceptions.get(path, row["head_key"]) for path in values})
+
+
+def key_exceptions(state: State, head_key: str) -> dict[str, str]:
+    """Return the keys of the paths that another event than the newest set."""
+    return {path: key for path, key in state.keys.items() if key != head_key}
+
+
+META = frozenset(
+    {
+        "id",
+        "source_id",
+        "identity",
+        "head_key",
+        "head_receipt",
+        "last_change_id",
+        "field_keys",
+        "folded",
+        "first_received_at",
+        "last_received_at",
+        "changed_at",
+        "event_count",
+        "merged_into",
+        "customer_record_id",
+        "confirmed_at",
+        "brokers",
+        "state",
+        "archived_at",
+        "size",
+        "sha256",
+        "content_type",
+    }
+)
+"""The columns that no event sets."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    kind: tuple(str(column.name) for column in table.columns if column.name not in META) for kind, table in RECORDS.items()
+}
+"""The columns of each kind that events set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one event tells a record: its place in both orders and the flat values."""
+
+    event_id: UUID
+    key: str
+    receipt: str
+    received_at: datetime
+    said: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is judged of an event by its place among its record's events."""
+
+    changes: tuple[Change, ...]
+    duplicate_of: UUID | None
+    stale: bool
+
+
+@dataclass(slots=True)
+class Account:
+    """A record's state with what is counted over its events."""
+
+    state: State = field(default_factory=State)
+    head_key: str = ""
+    head_receipt: str = ""
+    last_change_id: UUID | None = None
+    first_received_at: datetime | None = None
+    last_received_at: datetime | None = None
+    changed_at: datetime | None = None
+    event_count: int = 0
+
+    def is_in_order(self, told: Told) -> bool:
+        """Tell whether an event is newer than all before it, by both orders, so that it can simply be added."""
+        return told.key > self.head_key and told.receipt > self.head_receipt
+
+    def add(self, told: Told) -> Mark:
+        """Add the next event in key order and return its mark (`stale` is judged by `fold_events`)."""
+        changes = self.state.apply(told.said, told.key)
+        duplicate_of = None if changes else self.last_change_id
+        if changes:
+            self.last_change_id = told.event_id
+            self.changed_at = max(told.received_at, self.changed_at or told.received_at)
+        self.head_key = max(self.head_key, told.key)
+        self.head_receipt = max(self.head_receipt, told.receipt)
+        self.first_received_at = min(told.received_at, self.first_received_at or told.received_at)
+        self.last_received_at = max(told.received_at, self.last_received_at or told.received_at)
+        self.event_count += 1
+        return Mark(tuple(changes), duplicate_of, stale=False)
+
+
+def fold_events(events: Iterable[Told]) -> tuple[Account, dict[UUID, Mark]]:
+    """Fold all events of a record from nothing; return its account and the mark of each event.
+
+    An event is stale if one with a higher key was received before it.
+    """
+    ordered = sorted(events, key=lambda told: told.key)
+    account, marks = Account(), {}
+    for told in ordered:
+        marks[told.event_id] = account.add(told)
+    for told in _stale(ordered):
+        mark = marks[told.event_id]
+        marks[told.event_id] = Mark(mark.changes, mark.duplicate_of, stale=True)
+    return account, marks
+
+
+def _stale(ordered: list[Told]) -> Iterator[Told]:
+    """Yield the events, from the highest key down, that came after one with a higher key."""
+    earliest_above = None
+    for told in reversed(ordered):
+        if earliest_above is not None and earliest_above < told.receipt:
+            yield told
+        earliest_above = told.receipt if earliest_above is None else min(earliest_above, told.receipt)

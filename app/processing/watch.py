@@ -1,0 +1,88 @@
+"""Remembers what must be noticed the first time only: brokers of a source, and notifications that came before.
+
+What is said of it, a warning or `duplicate_of`, is written by `batch`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from app.accounts.model import Source
+from app.crypto import sha256
+from app.ingest.contract import Statement
+from app.processing.event_rows import EventRow
+from app.processing.identity import bounded_key
+from app.processing.record_rows import Database
+
+
+def note_brokers(
+    database: Database, named: Iterable[tuple[UUID, UUID, int, Statement]], sources: Mapping[UUID, Source]
+) -> set[tuple[UUID, int]]:
+    """Remember the brokers that items name (source, delivery, item number, what it says).
+
+    Return (delivery, item number) of those items that were the first to name one. A broker token that stands in the
+    source's credentials is known from the start.
+    """
+    first: dict[tuple[UUID, str], tuple[UUID, int]] = {}
+    for source_id, delivery_id, index, statement in named:
+        keys = [f"id:{bounded_key(statement.broker)}"] if statement.broker else []
+        digest = statement.broker_token_digest
+        if digest is not None and digest not in _own_tokens(sources[source_id]):
+            keys.append(f"token:{digest.hex()}")
+        for key in keys:
+            first.setdefault((source_id, key), (delivery_id, index))
+    if not first:
+        return set()
+    rows = database.execute(
+        "WITH named AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, key, delivery_id)),"
+        " added AS (INSERT INTO brokers (source_id, key, delivery_id) SELECT * FROM named"
+        " ON CONFLICT DO NOTHING RETURNING source_id, key)"
+        " SELECT source_id, key FROM added UNION"
+        " SELECT b.source_id, b.key FROM brokers b JOIN named USING (source_id, key, delivery_id)",
+        (
+            [source_id for source_id, _ in first],
+            [key for _, key in first],
+            [delivery_id for delivery_id, _ in first.values()],
+        ),
+    )
+    return {first[source_id, key] for source_id, key in rows}
+
+
+def _own_tokens(source: Source) -> set[bytes]:
+    return {sha256(token) for token in source.credentials.get("b_token", ())}
+
+
+def note_repeats(database: Database, rows: Sequence[EventRow]) -> None:
+    """Mark the notifications that came before: a repeat is `duplicate_of` the one received first."""
+    first: dict[tuple[UUID, str], UUID] = {}
+    for row in rows:
+        if row.statement.repeat_key:
+            key = (row.source_id, row.statement.repeat_key)
+            first[key] = min(row.id, first.get(key, row.id))
+    if not first:
+        return
+    arguments = [source_id for source_id, _ in first], [key for _, key in first]
+    seen = {
+        (source_id, key): event_id
+        for source_id, key, event_id in database.execute(
+            "SELECT s.source_id, s.key, s.event_id FROM seen s"
+            " JOIN unnest(%s::uuid[], %s::text[]) AS n (source_id, key) USING (source_id, key)",
+            arguments,
+        )
+    }
+    for key, event_id in first.items():
+        if key in seen and event_id < seen[key]:
+            database.execute(
+                "UPDATE events SET duplicate_of = %s WHERE source_id = %s AND id <> %s"
+                " AND (duplicate_of = %s OR id = %s)",
+                (event_id, key[0], event_id, seen[key], seen[key]),
+            )
+        first[key] = min(event_id, seen.get(key, event_id))
+    for row in rows:
+        if row.statement.repeat_key:
+            original = first[row.source_id, row.statement.repeat_key]
+            row.duplicate_of = None if original == row.id else original
+    database.execute(
+        "INSERT INTO seen (source_id, key, event_id) SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[])"
+        " ON CONFLICT (source_id, key) DO UPDATE SET event_id = EXCLUDED.event_id",
+        (*arguments, list(first.values())),
+    )

@@ -1,0 +1,121 @@
+"""Runs the processor: one is active, any number stand by, and all of them come back after the database was away.
+
+What processing does is told in `processor`; the process around it is `app.server`'s.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import tzinfo
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from app.accounts.model import Source
+from app.accounts.snapshot import read_accounts
+from app.accounts.version import VERSION_QUESTION
+from app.crypto import Vault
+from app.ingest.contract import Provider
+from app.processing.batch import Circumstances
+from app.processing.processor import DatabaseTroubleError, Processor
+from app.processing.record_rows import Database
+from app.storage.database import connect
+
+POLL_S = 0.05
+STANDBY_S = 1.0
+ACTIVE_LOCK = 0x70726F6365  # "proce": held by the active processor on the connection it writes with
+_OPTIONS = (
+    "-c timezone=UTC -c synchronous_commit=on -c jit=off -c lock_timeout=30s -c statement_timeout=300s"
+    " -c idle_in_transaction_session_timeout=300s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2"
+    " -c tcp_keepalives_count=2"
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class Progress(Protocol):
+    """What is told of the work, for metrics."""
+
+    def processed(self, deliveries: int, seconds: float) -> None:
+        """Take note of a batch."""
+
+
+class _Silent:
+    def processed(self, deliveries: int, seconds: float) -> None:
+        """Take no note."""
+
+
+class _KnownSources:
+    """The sources as the processor sees them: read again when their version has changed."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._version: object = self
+        self._sources: Mapping[UUID, Source] = {}
+
+    def __call__(self) -> Mapping[UUID, Source]:
+        row = self._database.execute(VERSION_QUESTION).fetchone()
+        version = row[0] if row else None
+        if version != self._version:
+            self._sources = read_accounts(self._database, self._vault).sources
+            self._version = version
+        return self._sources
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What a processor is given besides its connection."""
+
+    vault: Vault
+    providers: Mapping[str, Provider]
+    zone: tzinfo
+    progress: Progress = field(default_factory=_Silent)
+
+    def on(self, database: Database) -> Processor:
+        """Return the processor that works over a connection."""
+        sources = _KnownSources(database, self.vault)
+        return Processor(database, lambda: Circumstances(self.providers, sources(), self.vault, self.zone))
+
+
+def run(url: str, worker: Worker, stop: threading.Event) -> None:
+    """Process what comes until `stop` is set; waits for its turn while another processor is active."""
+    interrupted: Sequence[UUID] = ()
+    while not stop.is_set():
+        try:
+            with closing(connect(url, options=_OPTIONS)) as database:
+                if _stand_by(database, stop):
+                    processor = worker.on(database)
+                    processor.forgive(interrupted)
+                    interrupted = ()
+                    _be_active(processor, worker.progress, stop)
+        except Exception as error:  # noqa: BLE001 - the loop outlives whatever one turn meets; nothing is lost by it
+            interrupted = error.ids if isinstance(error, DatabaseTroubleError) else interrupted
+            _log.warning("processor.interrupted", error=type(error.__cause__ or error).__name__)
+            stop.wait(STANDBY_S)
+
+
+def _stand_by(database: Database, stop: threading.Event) -> bool:
+    """Wait for the lock of the active processor; tell whether it was had before `stop`."""
+    _log.debug("processor.standing_by")
+    while not stop.is_set():
+        row = database.execute("SELECT pg_try_advisory_lock(%s)", (ACTIVE_LOCK,)).fetchone()
+        if row and row[0]:
+            _log.info("processor.activated")
+            return True
+        stop.wait(STANDBY_S)
+    return False
+
+
+def _be_active(processor: Processor, progress: Progress, stop: threading.Event) -> None:
+    """Process batch after batch; when the inbox is empty, look again every 50 ms."""
+    while not stop.is_set():
+        begun = time.perf_counter()
+        done = processor.step()
+        if done:
+            progress.processed(done, time.perf_counter() - begun)
+        else:
+            stop.wait(POLL_S)

@@ -1,0 +1,23 @@
+"""Speaks of time as the API does: UTC, milliseconds, `Z`.
+
+How a platform writes its dates is that platform's reader's business.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def from_epoch_ms(millis: int) -> datetime:
+    """Return the moment `millis` milliseconds after 1970 in UTC; exact, without floats."""
+    return _EPOCH + timedelta(milliseconds=millis)
+
+
+def to_text(moment: datetime) -> str:
+    """Return RFC 3339 in UTC with milliseconds, such as `2025-03-09T10:01:02.345Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,269 @@
+"""What becomes of deliveries, seen in the tables."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.accounts.model import Mode, Secret
+from app.ids import IdSource, first_id_at
+from app.ingest.contract import Statement
+from app.processing import batch
+from app.processing.processor import MOST_ATTEMPTS
+from tests.processing.conftest import Desk
+
+Item = Callable[..., dict[str, Any]]
+
+
+def test_twenty_equal_items_are_one_change_and_nineteen_repeats(desk: Desk, item: Item) -> None:
+    deliveries = [desk.lay(item()) for _ in range(20)]
+    desk.process()
+    events = desk.rows("SELECT id, delivery_id, duplicate_of, changes FROM events ORDER BY delivery_id")
+    first = events[0][0]
+    assert [event[1] for event in events] == deliveries
+    assert events[0][2] is None
+    assert {change["field"] for change in events[0][3]} >= {"inquiry_id", "status", "broker_external_id"}
+    assert [(event[2], event[3]) for event in events[1:]] == [(first, [])] * 19
+    assert desk.row("SELECT status, event_count FROM inquiries") == (4, 20)
+
+
+def test_a_return_to_an_earlier_state_is_a_change(desk: Desk, item: Item) -> None:
+    for status in (4, 6, 4):
+        desk.lay(item(status=status))
+    desk.process()
+    assert desk.row("SELECT status FROM inquiries") == (4,)
+    changes = desk.rows("SELECT changes FROM events ORDER BY seq")
+    assert changes[1][0] == [{"field": "status", "old": 4, "new": 6}]
+    assert changes[2][0] == [{"field": "status", "old": 6, "new": 4}]
+    assert desk.rows("SELECT 1 FROM events WHERE duplicate_of IS NOT NULL") == []
+
+
+def test_older_news_fills_gaps_but_overwrites_nothing(desk: Desk, item: Item) -> None:
+    desk.lay(item(iUpdated="2026-01-05", status=6))
+    desk.process()
+    desk.lay(item(iUpdated="2026-01-03", status=3, productName="Haftpflicht"))
+    desk.process()
+    assert desk.row("SELECT status, product_name, updated_on::text FROM inquiries") == (6, "Haftpflicht", "2026-01-05")
+    assert desk.rows("SELECT stale FROM events ORDER BY seq") == [(False,), (True,)]
+
+
+def test_marks_above_a_late_event_are_judged_again(desk: Desk, item: Item) -> None:
+    early, late = desk.ids.next(), desk.ids.next()
+    desk.lay(item(), delivery_id=late)
+    desk.process()
+    desk.lay(item(), delivery_id=early)
+    desk.process()
+    marks = dict(desk.rows("SELECT delivery_id, duplicate_of IS NOT NULL FROM events"))
+    assert marks == {early: False, late: True}
+
+
+def test_a_date_in_the_future_does_not_freeze_the_record(desk: Desk, item: Item) -> None:
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    desk.lay(item(iUpdated="2099-12-31", status=4))
+    desk.lay(item(iUpdated=today, status=6))
+    desk.process()
+    assert desk.row("SELECT status FROM inquiries") == (6,)
+    (warnings,) = desk.row("SELECT warnings FROM events ORDER BY seq LIMIT 1")
+    assert "date-in-future" in {warning["reason"] for warning in warnings}
+
+
+def test_a_thin_item_blanks_out_nothing(desk: Desk, item: Item) -> None:
+    desk.lay(item(productName="Haftpflicht", premiumYearly=48790, customer={"cId": 5, "cLastName": "Beispiel"}))
+    desk.lay(item(productName="", premiumYearly=None, customer={"cId": 5, "cLastName": ""}, contractStartDate="0000-00-00"))
+    desk.process()
+    assert desk.row("SELECT product_name, premium_yearly_cents, contract_start_on FROM inquiries") == (
+        "Haftpflicht",
+        48790,
+        None,
+    )
+    assert desk.row("SELECT last_name FROM customers") == ("Beispiel",)
+    assert desk.row("SELECT count(*) FROM events WHERE duplicate_of IS NOT NULL") == (1,)
+
+
+def test_processing_again_makes_nothing_new(desk: Desk, item: Item) -> None:
+    deliveries = [desk.lay(item(status=status, customer={"cLastName": "Muster"})) for status in (2, 4, 6)]
+    desk.process()
+    tables = ("events", "outcomes", "inquiries", "customers", "aliases", "brokers")
+    before = {table: desk.rows(f"SELECT to_jsonb(t) - 'processed_at' FROM {table} t") for table in tables}  # noqa: S608
+    for delivery in deliveries:
+        desk.ask_again(delivery)
+    desk.process()
+    assert {table: desk.rows(f"SELECT to_jsonb(t) - 'processed_at' FROM {table} t") for table in tables} == before  # noqa: S608
+
+
+def test_the_feed_numbers_events_before_their_delivery_in_order(desk: Desk, item: Item) -> None:
+    first = desk.lay({"7": item(7), "8": item(8)})
+    second = desk.lay(item(9))
+    desk.process()
+    feed = desk.rows(
+        "SELECT seq, 'event', delivery_id FROM events UNION ALL SELECT seq, 'delivery', delivery_id FROM outcomes ORDER BY 1"
+    )
+    assert [(kind, delivery) for _, kind, delivery in feed] == [
+        ("event", first),
+        ("event", first),
+        ("delivery", first),
+        ("event", second),
+        ("delivery", second),
+    ]
+    assert len({seq for seq, _, _ in feed}) == 5
+
+
+def test_one_bad_item_holds_up_no_other(desk: Desk, item: Item) -> None:
+    bad = item()
+    bad["data"]["iId"] = "none"
+    delivery = desk.lay([item(8), bad])
+    desk.process()
+    status, reason, items = desk.row("SELECT status, reason, items FROM outcomes WHERE delivery_id = %s", delivery)
+    assert (status, reason) == ("partial", "unusable-id")
+    assert [(one["status"], one["reason"]) for one in items] == [("event", None), ("quarantined", "unusable-id")]
+    assert desk.rows("SELECT inquiry_id FROM inquiries") == [(8,)]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"<html>", "not-json"),
+        (b"{}", "nothing-in-it"),
+        (b'{"hello": "world"}', "unknown-shape"),
+        (b'{"error": "API user unknown"}', "platform-error"),
+    ],
+)
+def test_what_is_not_understood_is_quarantined_with_its_reason(desk: Desk, body: bytes, reason: str) -> None:
+    desk.lay(body)
+    desk.process()
+    assert desk.row("SELECT status, reason, items FROM outcomes") == ("quarantined", reason, [])
+
+
+def test_a_delivery_that_cannot_be_processed_is_quarantined_and_holds_up_no_other(
+    desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poison, good = desk.lay(item(8)), desk.lay(item(9))
+    real = batch.read_delivery
+
+    def fail(delivery: Any, *arguments: Any, **named: Any) -> Any:
+        if delivery.id == poison:
+            raise RuntimeError("this delivery ends its processor")
+        return real(delivery, *arguments, **named)
+
+    monkeypatch.setattr(batch, "read_delivery", fail)
+    desk.process()
+    assert desk.row("SELECT status, reason FROM outcomes WHERE delivery_id = %s", poison) == (
+        "quarantined",
+        "processing-failed",
+    )
+    assert desk.row("SELECT status FROM outcomes WHERE delivery_id = %s", good) == ("accepted",)
+    monkeypatch.undo()
+    desk.ask_again(poison)
+    desk.process()
+    assert desk.row("SELECT status, reason FROM outcomes WHERE delivery_id = %s", poison) == ("accepted", None)
+
+
+def test_a_delivery_that_ended_three_processors_is_not_tried_a_fourth_time(desk: Desk, item: Item) -> None:
+    poison = desk.lay(item(8))
+    good = desk.lay(item(9))
+    desk.database.execute("UPDATE inbox SET attempts = %s WHERE delivery_id = %s", (MOST_ATTEMPTS, poison))
+    desk.process()
+    assert desk.row("SELECT reason FROM outcomes WHERE delivery_id = %s", poison) == ("processing-failed",)
+    assert desk.row("SELECT status FROM outcomes WHERE delivery_id = %s", good) == ("accepted",)
+
+
+def test_a_notification_is_an_event_and_its_repeat_is_marked(desk: Desk, item: Item) -> None:
+    notification = {
+        "eventType": "InquiryOrdered",
+        "eventTime": "2026-03-09T10:01:02.345Z",
+        "eventId": "",
+        "notificationId": "5b0c1a9e-2f47-11f0-8d1b-0242ac120002",
+        "accountReference": "musterpool",
+        "brokerReference": "42",
+        "affected": [{"referenceType": "inquiry", "referenceId": "7"}],
+    }
+    desk.lay(notification)
+    desk.lay(notification)
+    desk.lay(notification | {"notificationId": "6b0c1a9e-2f47-11f0-8d1b-0242ac120002"})
+    desk.process()
+    events = desk.rows("SELECT id, duplicate_of, subject, record_id FROM events ORDER BY seq")
+    assert [event[1] for event in events] == [None, events[0][0], None]
+    assert {event[2:] for event in events} == {("inquiry/7", None)}
+    desk.lay(item(7))
+    desk.process()
+    (inquiry,) = desk.row("SELECT id FROM inquiries")
+    assert desk.rows("SELECT DISTINCT record_id FROM events") == [(inquiry,)]
+    desk.lay(notification | {"notificationId": "7b0c1a9e-2f47-11f0-8d1b-0242ac120002"})
+    desk.process()
+    assert desk.rows("SELECT DISTINCT record_id FROM events") == [(inquiry,)]
+    assert desk.row("SELECT event_count FROM inquiries") == (1,)
+
+
+def test_the_first_to_name_a_broker_is_warned_of(desk: Desk, item: Item) -> None:
+    for broker in ("42", "42", "43"):
+        desk.lay(item(bExternalId=broker))
+    desk.process()
+    warned = desk.rows("SELECT warnings @> '[{\"reason\": \"new-broker\"}]' FROM events ORDER BY seq")
+    assert warned == [(True,), (False,), (True,)]
+
+
+def test_what_was_accepted_at_receipt_stays_accepted_when_its_secret_is_revoked(desk: Desk, item: Item) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=30)
+    revoked = Secret("old-secret", long_ago, long_ago + timedelta(days=1))
+    source = desk.add_source("thinksurance", Mode.ENFORCE, (revoked, Secret("new-secret", long_ago)))
+    verified = desk.lay(item(1), source, judged=b"\x00")
+    invalid = desk.lay(item(2), source, judged=b"\x84")
+    desk.process()
+    assert desk.row("SELECT status, verdict FROM outcomes WHERE delivery_id = %s", verified) == ("accepted", "verified")
+    status, reason = desk.row("SELECT status, reason FROM outcomes WHERE delivery_id = %s", invalid)
+    assert (status, reason) == ("quarantined", "signature-unproven")
+
+
+def test_documents_are_merged_by_hash_and_their_secrets_encrypted(desk: Desk, item: Item) -> None:
+    def with_files(*hashes: str, expired: str) -> dict[str, Any]:
+        files = [
+            {"name": h, "fullName": f"{h}.pdf", "hash": h, "fullFilePath": f"https://files.test/{h}", "documentPurpose": "p"}
+            for h in hashes
+        ]
+        return item() | {"docs": {"docToken": {"token": "opener", "expired": expired}, "files": files}}
+
+    desk.lay(with_files("a", expired="2026-02-01 12:00:00"))
+    desk.lay(with_files("b", expired="2026-03-01 12:00:00"))
+    desk.process()
+    documents = desk.rows("SELECT hash, full_name, token_expires_at, link_encrypted, token_encrypted FROM documents ORDER BY 1")
+    assert [(d[0], d[1], d[2].isoformat()) for d in documents] == [
+        ("a", "a.pdf", "2026-02-01T11:00:00+00:00"),
+        ("b", "b.pdf", "2026-03-01T11:00:00+00:00"),
+    ]
+    assert desk.vault.decrypt(documents[0][3], "document") == "https://files.test/a"
+    assert desk.vault.decrypt(documents[1][4], "document") == "opener"
+    (everything,) = desk.row("SELECT string_agg(e::text, '') || (SELECT string_agg(d::text, '') FROM documents d) FROM events e")
+    assert "opener" not in everything
+    assert "files.test" not in everything
+
+
+def test_ids_carry_the_time_of_their_delivery(desk: Desk, item: Item) -> None:
+    moment = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
+    delivery = desk.lay(item(), delivery_id=IdSource(first_id_at(moment)).next())
+    desk.process()
+    (event,) = desk.row("SELECT id FROM events")
+    assert event.int >> 80 == delivery.int >> 80
+
+
+def test_a_reading_that_changed_is_revised_in_place(desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
+    delivery = desk.lay(item(status=4, productName="Haftpflicht"))
+    desk.lay(item(status=6))
+    desk.process()
+    before = desk.rows("SELECT id, seq, revised_at FROM events ORDER BY seq")
+    real = batch.read_delivery
+
+    def read_otherwise(*arguments: Any, **named: Any) -> Any:
+        read = real(*arguments, **named)
+        statement: Statement = read.items[0].statement
+        del statement.parts[0].fields["product_name"]  # type: ignore[attr-defined]  # it is a dict in truth
+        return read
+
+    monkeypatch.setattr(batch, "read_delivery", read_otherwise)
+    desk.ask_again(delivery)
+    desk.process()
+    after = desk.rows("SELECT id, seq, revised_at FROM events ORDER BY seq")
+    assert [row[:2] for row in after] == [row[:2] for row in before]
+    assert after[0][2] is not None
+    assert after[1][2] is None
+    assert desk.row("SELECT status, product_name, event_count FROM inquiries") == (6, None, 2)

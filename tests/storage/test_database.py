@@ -1,0 +1,90 @@
+"""The migrations and what stands around them."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from psycopg import sql
+
+from app.ids import IdSource, first_id_at
+from app.storage.database import (
+    MIGRATIONS,
+    DatabaseError,
+    connect,
+    described,
+    migrate,
+    newest_revision,
+    present_revision,
+)
+from app.storage.partitions import ensure_partitions
+
+
+def _alembic(url: str) -> Config:
+    config = Config(toml_file=MIGRATIONS.parent / "pyproject.toml")
+    config.attributes["url"] = url
+    return config
+
+
+def test_migrations_go_up_down_and_up_again_and_leave_no_drift(database_url: str) -> None:
+    config = _alembic(database_url)
+    command.downgrade(config, "base")
+    with connect(database_url) as connection:
+        left = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname !~ '^alembic'"
+        ).fetchall()
+    assert left == []
+    command.upgrade(config, "head")
+    command.check(config)
+
+
+def test_the_newest_revision_is_what_alembic_ends_at(database_url: str) -> None:
+    with connect(database_url) as connection:
+        assert present_revision(connection) == newest_revision()
+
+
+def test_four_migrators_at_once_do_not_collide(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    command.downgrade(_alembic(url), "base")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(migrate, [url] * 4))
+    with connect(url) as connection:
+        assert present_revision(connection) == newest_revision()
+
+
+def test_partitions_reach_three_months_ahead_and_take_rows_from_the_default_one(database_url: str) -> None:
+    moment = datetime(2031, 11, 30, tzinfo=UTC)
+    late = IdSource(first_id_at(datetime(2032, 1, 15, tzinfo=UTC))).next()
+    with connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO deliveries (id, source_id, received_at, via, method, answered, verdict, size, judged,"
+            " body_sha256, remote_addr, query, headers, body)"
+            " VALUES (%s, %s, now(), 0, 0, 200, 0, 0, '', '', '', '', '', '')",
+            (late, IdSource().next()),
+        )
+        made = ensure_partitions(connection, moment)
+        again = ensure_partitions(connection, moment)
+        where = connection.execute("SELECT tableoid::regclass::text FROM deliveries").fetchone()
+    months = ["203111", "203112", "203201", "203202"]
+    assert made == [f"{table}_{month}" for table in ("deliveries", "outcomes", "events") for month in months]
+    assert again == []
+    assert where == ("deliveries_203201",)
+
+
+def test_a_partition_has_the_indexes_of_its_parent(database_url: str) -> None:
+    with connect(database_url) as connection:
+        count = sql.SQL("SELECT count(*) FROM pg_index WHERE indrelid = {}::regclass")
+        of_parent = connection.execute(count.format(sql.Literal("events"))).fetchone()
+        month = f"events_{datetime.now(UTC):%Y%m}"
+        assert connection.execute(count.format(sql.Literal(month))).fetchone() == of_parent
+
+
+def test_a_database_that_is_away_is_named_without_its_password() -> None:
+    url = "postgresql://somebody:hush@127.0.0.1:1/nothing"
+    with pytest.raises(DatabaseError) as caught:
+        connect(url)
+    assert "127.0.0.1" in str(caught.value)
+    assert "hush" not in str(caught.value)
+    assert described(url) == "host=127.0.0.1 port=1 dbname=nothing"
