@@ -3,6 +3,7 @@
 Which deliveries, and what happens when it fails, is settled in `processor`; what records become, in `projection`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
@@ -149,9 +150,13 @@ def _to_event(row: EventRow) -> Event:
 
 def _number(database: Database, outcomes: Sequence[Outcome], rows: Sequence[EventRow]) -> None:
     """Give events and deliveries that are new their places in the feed: each delivery's events, then itself."""
+    events: dict[UUID, list[EventRow]] = defaultdict(list)
+    for row in rows:
+        if row.seq is None:
+            events[row.delivery_id].append(row)
     waiting: list[EventRow | Outcome] = []
     for outcome in outcomes:
-        waiting += [row for row in rows if row.delivery_id == outcome.delivery_id and row.seq is None]
+        waiting += events[outcome.delivery_id]
         if outcome.seq is None:
             waiting.append(outcome)
     numbers = database.execute("SELECT nextval('feed_seq') FROM generate_series(1, %s)", (len(waiting),)).fetchall()

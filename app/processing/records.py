@@ -148,7 +148,8 @@ META = frozenset(
 """The columns that no event sets."""
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
-    kind: tuple(str(column.name) for column in table.columns if column.name not in META) for kind, table in RECORDS.items()
+    kind: tuple(str(column.name) for column in table.columns if column.name not in META)
+    for kind, table in RECORDS.items()
 }
 """The columns of each kind that events set."""
 

@@ -78,7 +78,7 @@ def migrate(url: str, say: Callable[[str], None] = lambda _: None) -> None:
         connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         present, newest = present_revision(connection), newest_revision()
         if present != newest:
-            say(f"migrating the database from {present or 'nothing'} to {newest}")
+            say(f"Migrating the tables from {present} to {newest}." if present else "Making the tables.")
             _upgrade(url)
         ensure_partitions(connection, datetime.now(UTC))
 

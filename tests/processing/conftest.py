@@ -35,9 +35,7 @@ class Desk:
     def __post_init__(self) -> None:
         self.thinksurance = self.add_source("thinksurance", Mode.OBSERVE)
         self.wegroup = self.add_source("wegroup", Mode.OBSERVE)
-        self.processor = Processor(
-            self.database, lambda: Circumstances(PROVIDERS, self.sources, self.vault, ZONE)
-        )
+        self.processor = Processor(self.database, lambda: Circumstances(PROVIDERS, self.sources, self.vault, ZONE))
 
     def add_source(self, provider: str, mode: Mode, secrets: tuple[Secret, ...] = ()) -> UUID:
         source_id = self.ids.next()

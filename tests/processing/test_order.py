@@ -110,7 +110,7 @@ def _orders(draw: st.DrawFn, items: st.SearchStrategy[Any]) -> tuple[list[Any], 
     return bodies, steps
 
 
-_rule = settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+_rule = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @_rule

@@ -8,9 +8,8 @@ import pytest
 
 from app.accounts.model import Mode, Secret
 from app.ids import IdSource, first_id_at
-from app.ingest.contract import Statement
-from app.processing import batch
 from app.processing.processor import MOST_ATTEMPTS
+from app.processing.reading import read_delivery
 from tests.processing.conftest import Desk
 
 Item = Callable[..., dict[str, Any]]
@@ -70,7 +69,9 @@ def test_a_date_in_the_future_does_not_freeze_the_record(desk: Desk, item: Item)
 
 def test_a_thin_item_blanks_out_nothing(desk: Desk, item: Item) -> None:
     desk.lay(item(productName="Haftpflicht", premiumYearly=48790, customer={"cId": 5, "cLastName": "Beispiel"}))
-    desk.lay(item(productName="", premiumYearly=None, customer={"cId": 5, "cLastName": ""}, contractStartDate="0000-00-00"))
+    desk.lay(
+        item(productName="", premiumYearly=None, customer={"cId": 5, "cLastName": ""}, contractStartDate="0000-00-00")
+    )
     desk.process()
     assert desk.row("SELECT product_name, premium_yearly_cents, contract_start_on FROM inquiries") == (
         "Haftpflicht",
@@ -97,7 +98,8 @@ def test_the_feed_numbers_events_before_their_delivery_in_order(desk: Desk, item
     second = desk.lay(item(9))
     desk.process()
     feed = desk.rows(
-        "SELECT seq, 'event', delivery_id FROM events UNION ALL SELECT seq, 'delivery', delivery_id FROM outcomes ORDER BY 1"
+        "SELECT seq, 'event', delivery_id FROM events"
+        " UNION ALL SELECT seq, 'delivery', delivery_id FROM outcomes ORDER BY 1"
     )
     assert [(kind, delivery) for _, kind, delivery in feed] == [
         ("event", first),
@@ -139,14 +141,13 @@ def test_a_delivery_that_cannot_be_processed_is_quarantined_and_holds_up_no_othe
     desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison, good = desk.lay(item(8)), desk.lay(item(9))
-    real = batch.read_delivery
 
     def fail(delivery: Any, *arguments: Any, **named: Any) -> Any:
         if delivery.id == poison:
             raise RuntimeError("this delivery ends its processor")
-        return real(delivery, *arguments, **named)
+        return read_delivery(delivery, *arguments, **named)
 
-    monkeypatch.setattr(batch, "read_delivery", fail)
+    monkeypatch.setattr("app.processing.batch.read_delivery", fail)
     desk.process()
     assert desk.row("SELECT status, reason FROM outcomes WHERE delivery_id = %s", poison) == (
         "quarantined",
@@ -199,7 +200,7 @@ def test_the_first_to_name_a_broker_is_warned_of(desk: Desk, item: Item) -> None
     for broker in ("42", "42", "43"):
         desk.lay(item(bExternalId=broker))
     desk.process()
-    warned = desk.rows("SELECT warnings @> '[{\"reason\": \"new-broker\"}]' FROM events ORDER BY seq")
+    warned = desk.rows('SELECT warnings @> \'[{"reason": "new-broker"}]\' FROM events ORDER BY seq')
     assert warned == [(True,), (False,), (True,)]
 
 
@@ -218,7 +219,13 @@ def test_what_was_accepted_at_receipt_stays_accepted_when_its_secret_is_revoked(
 def test_documents_are_merged_by_hash_and_their_secrets_encrypted(desk: Desk, item: Item) -> None:
     def with_files(*hashes: str, expired: str) -> dict[str, Any]:
         files = [
-            {"name": h, "fullName": f"{h}.pdf", "hash": h, "fullFilePath": f"https://files.test/{h}", "documentPurpose": "p"}
+            {
+                "name": h,
+                "fullName": f"{h}.pdf",
+                "hash": h,
+                "fullFilePath": f"https://files.test/{h}",
+                "documentPurpose": "p",
+            }
             for h in hashes
         ]
         return item() | {"docs": {"docToken": {"token": "opener", "expired": expired}, "files": files}}
@@ -226,14 +233,18 @@ def test_documents_are_merged_by_hash_and_their_secrets_encrypted(desk: Desk, it
     desk.lay(with_files("a", expired="2026-02-01 12:00:00"))
     desk.lay(with_files("b", expired="2026-03-01 12:00:00"))
     desk.process()
-    documents = desk.rows("SELECT hash, full_name, token_expires_at, link_encrypted, token_encrypted FROM documents ORDER BY 1")
+    documents = desk.rows(
+        "SELECT hash, full_name, token_expires_at, link_encrypted, token_encrypted FROM documents ORDER BY 1"
+    )
     assert [(d[0], d[1], d[2].isoformat()) for d in documents] == [
         ("a", "a.pdf", "2026-02-01T11:00:00+00:00"),
         ("b", "b.pdf", "2026-03-01T11:00:00+00:00"),
     ]
     assert desk.vault.decrypt(documents[0][3], "document") == "https://files.test/a"
     assert desk.vault.decrypt(documents[1][4], "document") == "opener"
-    (everything,) = desk.row("SELECT string_agg(e::text, '') || (SELECT string_agg(d::text, '') FROM documents d) FROM events e")
+    (everything,) = desk.row(
+        "SELECT string_agg(e::text, '') || (SELECT string_agg(d::text, '') FROM documents d) FROM events e"
+    )
     assert "opener" not in everything
     assert "files.test" not in everything
 
@@ -251,15 +262,17 @@ def test_a_reading_that_changed_is_revised_in_place(desk: Desk, item: Item, monk
     desk.lay(item(status=6))
     desk.process()
     before = desk.rows("SELECT id, seq, revised_at FROM events ORDER BY seq")
-    real = batch.read_delivery
 
     def read_otherwise(*arguments: Any, **named: Any) -> Any:
-        read = real(*arguments, **named)
-        statement: Statement = read.items[0].statement
-        del statement.parts[0].fields["product_name"]  # type: ignore[attr-defined]  # it is a dict in truth
+        read = read_delivery(*arguments, **named)
+        statement = read.items[0].statement
+        assert statement is not None
+        fields = statement.parts[0].fields
+        assert isinstance(fields, dict)
+        fields.pop("product_name", None)
         return read
 
-    monkeypatch.setattr(batch, "read_delivery", read_otherwise)
+    monkeypatch.setattr("app.processing.batch.read_delivery", read_otherwise)
     desk.ask_again(delivery)
     desk.process()
     after = desk.rows("SELECT id, seq, revised_at FROM events ORDER BY seq")
