@@ -1,0 +1,262 @@
+"""The accounts of a running process: how soon changes are in them, how much is asked, and what a dead database does."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from app.accounts import keys, parts, snapshot, store
+from app.accounts.model import Scope
+from app.accounts.snapshot import AccountBook, AccountsUnavailableError
+from app.accounts.writing import Connection, Platform
+from app.crypto import Vault, WrongKeyError, new_encryption_key, sha256
+
+WEGROUP = Platform("wegroup")
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _book(url: str, vault: Vault) -> AsyncIterator[AccountBook]:
+    book = AccountBook(url, vault)
+    await book.start()
+    try:
+        yield book
+    finally:
+        await book.stop()
+
+
+async def _within(seconds: float, happened: Callable[[], bool]) -> float:
+    began = time.monotonic()
+    while not happened():
+        assert time.monotonic() - began < seconds
+        await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+def test_changes_take_effect_by_themselves(database_url: str, connection: Connection, vault: Vault) -> None:
+    async def story() -> None:
+        async with _book(database_url, vault) as book:
+            added = await asyncio.to_thread(store.add_source, connection, vault, WEGROUP, "a")
+            token = sha256(added.token.token)
+            await _within(2, lambda: token in book.present.tokens)
+            key = await asyncio.to_thread(keys.add_key, connection, "k", [Scope.READ])
+            await _within(2, lambda: sha256(key.key) in book.present.keys)
+            await asyncio.to_thread(keys.revoke_key, connection, "k")
+            await _within(2, lambda: not book.present.keys)
+            await asyncio.to_thread(store.disable_source, connection, "a")
+            await _within(2, lambda: token not in book.present.tokens)
+            assert added.id in book.present.sources
+
+    asyncio.run(story())
+
+
+def test_a_refresh_has_what_was_committed_before_it(database_url: str, connection: Connection, vault: Vault) -> None:
+    async def story() -> None:
+        async with _book(database_url, vault) as book:
+            store.add_source(connection, vault, WEGROUP, "a")
+            for _ in range(20):
+                added = parts.add_token(connection, vault, "a")
+                # Two that come before and after one another's question has begun.
+                early = asyncio.create_task(book.refresh())
+                await asyncio.sleep(0.0005)
+                await book.refresh()
+                assert sha256(added.token) in book.present.tokens
+                await early
+
+    asyncio.run(story())
+
+
+def test_who_asks_at_once_shares_one_question(database_url: str, vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = under_way = most = 0
+    execute = psycopg.AsyncConnection.execute
+
+    async def counting(self: psycopg.AsyncConnection[Any], *given: Any, **named: Any) -> Any:
+        nonlocal asked, under_way, most
+        asked, under_way = asked + 1, under_way + 1
+        most = max(most, under_way)
+        try:
+            await asyncio.sleep(0.01)
+            return await execute(self, *given, **named)
+        finally:
+            under_way -= 1
+
+    async def story() -> None:
+        monkeypatch.setattr(snapshot, "INTERVAL_S", 60)
+        async with _book(database_url, vault) as book:
+            monkeypatch.setattr(psycopg.AsyncConnection, "execute", counting)
+            await asyncio.gather(*(book.refresh() for _ in range(100)))
+            assert asked == 1
+            # Those who come while it is under way share the next one.
+            first = asyncio.gather(*(book.refresh() for _ in range(50)))
+            await asyncio.sleep(0.005)
+            second = asyncio.gather(*(book.refresh() for _ in range(50)))
+            await asyncio.gather(first, second)
+            assert asked == 3
+            assert most == 1
+
+    asyncio.run(story())
+
+
+def test_nothing_is_read_whole_while_nothing_changes(
+    database_url: str, connection: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_source(connection, vault, WEGROUP, "a")
+
+    async def story() -> None:
+        async with _book(database_url, vault) as book:
+            before = book.present
+            await book.refresh()
+            assert book.present is before
+            monkeypatch.setattr(snapshot, "FULL_READ_S", 0)
+            await book.refresh()
+            assert book.present is not before
+            assert book.present == before
+
+    asyncio.run(story())
+
+
+def test_use_of_tokens_is_written_together_and_rarely(
+    database_url: str, connection: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "INTERVAL_S", 0.05)
+    first, second = (store.add_source(connection, vault, WEGROUP, name).token.id for name in "ab")
+
+    def used() -> int:
+        rows = connection.execute("SELECT 1 FROM source_tokens WHERE last_used_at IS NOT NULL").fetchall()
+        return len(rows)
+
+    async def story() -> None:
+        async with _book(database_url, vault) as book:
+            book.note_use(first)
+            book.note_use(first)
+            await asyncio.sleep(0.3)
+            assert used() == 0
+            monkeypatch.setattr(snapshot, "NOTE_INTERVAL_S", 0)
+            await _within(2, lambda: used() == 1)
+            monkeypatch.setattr(snapshot, "NOTE_INTERVAL_S", 60)
+            book.note_use(second)
+        assert used() == 2
+
+    asyncio.run(story())
+
+
+def test_a_key_that_does_not_fit_is_told_at_start(database_url: str, connection: Connection, vault: Vault) -> None:
+    store.add_source(connection, vault, Platform("thinksurance", check_recipe=lambda _: None), "a", secrets=["s"])
+
+    async def story() -> None:
+        book = AccountBook(database_url, Vault(new_encryption_key()))
+        with pytest.raises(WrongKeyError, match="CALLBOX_ENCRYPTION_KEY"):
+            await book.start()
+        await book.stop()
+
+    asyncio.run(story())
+
+
+class _Wire:
+    """A relay to the database that can fall silent: takes everything and passes nothing on."""
+
+    def __init__(self, url: str) -> None:
+        parts_ = psycopg.conninfo.conninfo_to_dict(url)
+        self._host, self._port = str(parts_.get("host", "localhost")), int(str(parts_.get("port", 5432)))
+        self.silent = False
+        self._server: asyncio.Server | None = None
+        self._given = url
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> str:
+        self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        return make_conninfo(self._given, host="127.0.0.1", hostaddr="127.0.0.1", port=port, sslmode="disable")
+
+    async def close(self) -> None:
+        assert self._server
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        if self._host.startswith("/"):
+            theirs = await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
+        else:
+            theirs = await asyncio.open_connection(self._host, self._port)
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await asyncio.gather(self._pass(reader, theirs[1]), self._pass(theirs[0], writer))
+        writer.close()
+        theirs[1].close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not self.silent:
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+def test_a_silent_database_is_bounded_and_comes_back(database_url: str, vault: Vault) -> None:
+    async def story() -> None:
+        wire = _Wire(database_url)
+        async with _book(await wire.open(), vault) as book:
+            await book.refresh()
+            assert book.healthy
+            before = book.present
+            wire.silent = True
+            began = time.monotonic()
+            answers = await asyncio.gather(*(book.refresh() for _ in range(20)), return_exceptions=True)
+            assert all(isinstance(answer, AccountsUnavailableError) for answer in answers)
+            assert time.monotonic() - began < 2.5
+            assert book.present is before
+            wire.silent = False
+            age = book.age or 0
+            await _within(8, lambda: (book.age or 0) < age)
+        await wire.close()
+
+    asyncio.run(story())
+
+
+@contextmanager
+def _refusing_port() -> Iterator[int]:
+    """A port that nobody listens on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def test_a_start_without_a_database_waits_for_it(vault: Vault) -> None:
+    async def story() -> None:
+        with _refusing_port() as port:
+            async with _book(f"postgresql://u@127.0.0.1:{port}/x", vault) as book:
+                assert (book.age, book.healthy) == (None, False)
+                assert not book.present.tokens
+                with pytest.raises(AccountsUnavailableError):
+                    await book.refresh()
+
+    asyncio.run(story())
+
+
+def test_a_lost_connection_is_opened_again(database_url: str, connection: Connection, vault: Vault) -> None:
+    async def story() -> None:
+        async with _book(database_url, vault) as book:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            added = store.add_source(connection, vault, WEGROUP, "a")
+            await _within(4, lambda: sha256(added.token.token) in book.present.tokens)
+
+    asyncio.run(story())

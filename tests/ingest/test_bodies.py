@@ -1,0 +1,94 @@
+"""Content encodings: what is understood, what is left, and that nothing grows over its bound."""
+
+import gzip
+import tracemalloc
+import zlib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.ingest.bodies import BodyTooLargeError, decoded_body, header_value
+
+TEXT = b'{"iId": 2900418}' * 20
+LIMIT = 1 << 20
+
+
+def raw_deflate(body: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(body) + stream.flush()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("", TEXT),
+        ("identity", TEXT),
+        ("UTF-8", TEXT),
+        ("gzip", gzip.compress(TEXT)),
+        ("GZip", gzip.compress(TEXT)),
+        ("x-gzip", gzip.compress(TEXT)),
+        ("deflate", zlib.compress(TEXT)),
+        ("deflate", raw_deflate(TEXT)),
+        ("gzip", gzip.compress(TEXT[:100]) + gzip.compress(TEXT[100:])),
+        ("gzip", gzip.compress(TEXT) + b"\0\0\0"),
+        ("deflate, gzip", gzip.compress(zlib.compress(TEXT))),
+        (" gzip , identity", gzip.compress(TEXT)),
+    ],
+)
+def test_understood(encoding: str, body: bytes) -> None:
+    assert decoded_body(body, encoding, LIMIT) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("br", TEXT),
+        ("gzip", TEXT),
+        ("gzip", b""),
+        ("gzip", gzip.compress(TEXT)[:-9]),
+        ("gzip", gzip.compress(TEXT)[:-1] + b"x"),
+        ("deflate", b"\x00\xff"),
+        ("gzip, deflate", gzip.compress(zlib.compress(TEXT))),
+        ("gzip, gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(gzip.compress(TEXT))))),
+        ("gzip", gzip.compress(b"") * 1001),
+    ],
+)
+def test_not_understood(encoding: str, body: bytes) -> None:
+    assert decoded_body(body, encoding, LIMIT) is None
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_bomb_is_refused_before_it_is_large(encoding: str) -> None:
+    bomb = (gzip if encoding == "gzip" else zlib).compress(bytes(200 << 20))
+    tracemalloc.start()
+    with pytest.raises(BodyTooLargeError):
+        decoded_body(bomb, encoding, LIMIT)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * LIMIT
+
+
+def test_exactly_the_limit_is_let_through() -> None:
+    assert decoded_body(gzip.compress(bytes(LIMIT)), "gzip", LIMIT) == bytes(LIMIT)
+    with pytest.raises(BodyTooLargeError):
+        decoded_body(gzip.compress(bytes(LIMIT + 1)), "gzip", LIMIT)
+
+
+@given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "gzip, deflate", "x-gzip"]))
+def test_any_bytes_end(body: bytes, encoding: str) -> None:
+    decoded_body(body, encoding, LIMIT)
+
+
+@given(st.binary(max_size=5000), st.lists(st.integers(0, 4999), max_size=4))
+def test_members_come_out_one_after_the_other(body: bytes, cuts: list[int]) -> None:
+    edges = [0, *sorted(min(cut, len(body)) for cut in cuts), len(body)]
+    members = b"".join(gzip.compress(body[a:b]) for a, b in pairwise(edges))
+    assert decoded_body(members, "gzip", LIMIT) == body
+
+
+def test_headers_are_joined() -> None:
+    headers = [("content-encoding", "deflate"), ("x", "y"), ("Content-Encoding", "gzip")]
+    assert header_value(headers, "content-encoding") == "deflate, gzip"
+    assert not header_value(headers, "content-type")

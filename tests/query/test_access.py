@@ -1,0 +1,106 @@
+"""Who may ask at all, and what is said to those who may not."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from app.accounts.model import Scope
+from app.crypto import new_api_key
+from app.times import now
+from tests.query.conftest import Caller, Rows, World
+
+
+def test_without_a_key(asking: Caller) -> None:
+    response = asking.get(None, "/v1/inquiries")
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == 'Bearer realm="callbox"'
+    assert response.json()["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize("key", [new_api_key(), "cbx_short", "nonsense", "cbt_" + "a" * 43, "ü"])
+def test_with_a_key_that_is_none(asking: Caller, key: str) -> None:
+    response = asking.client.get("/v1/inquiries", headers={b"Authorization": f"Bearer {key}".encode()})
+    assert response.status_code == 401
+    assert 'error="invalid_token"' in response.headers["www-authenticate"]
+    assert key not in response.text
+
+
+@pytest.mark.parametrize("header", ["Basic bmVsZTpnZWhlaW0=", "Bearer", "Bearer  ", ""])
+def test_with_another_kind_of_credentials(asking: Caller, header: str) -> None:
+    assert asking.client.get("/v1/inquiries", headers={"Authorization": header}).status_code == 401
+
+
+def test_a_malformed_question_without_a_key_is_401_first(asking: Caller) -> None:
+    assert asking.get(None, "/v1/inquiries?nonsense=1").status_code == 401
+    assert asking.get(None, "/v1/inquiries/nonsense").status_code == 401
+
+
+def test_an_expired_or_revoked_key(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    expired = rows.key(Scope.READ, expires_at=now() - timedelta(seconds=1))
+    revoked = rows.key(Scope.READ, revoked_at=now())
+    soon = rows.key(Scope.READ, expires_at=now() + timedelta(minutes=1))
+    caller = open_caller()
+    assert [caller.get(key, "/v1/events").status_code for key in (expired, revoked, soon)] == [401, 401, 200]
+
+
+def test_a_new_key_is_good_at_once(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    caller = open_caller()
+    assert caller.get(rows.key(Scope.READ), "/v1/events").status_code == 200
+
+
+def test_scopes(asking: Caller, world: World) -> None:
+    delivery = world.ids["inside"]["delivery"]
+    reading = asking.get(world.keys["writer"], "/v1/inquiries")
+    assert (reading.status_code, reading.json()["code"]) == (403, "forbidden")
+    assert "`read`" in reading.json()["detail"]
+    writing = asking.post(world.keys["full"], f"/v1/deliveries/{delivery}/replay")
+    assert (writing.status_code, writing.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("path", ["inquiries", "customers", "documents", "leads", "events", "deliveries"])
+@pytest.mark.parametrize("row", ["4711", "019a9c3e-1f00-7abc-8def-0123456789ab", "%00", "a/b"])
+def test_rows_that_are_not_there(asking: Caller, world: World, path: str, row: str) -> None:
+    response = asking.get(world.keys["full"], f"/v1/{path}/{row}")
+    assert response.status_code == 404
+    assert response.json()["code"] == "not-found"
+
+
+def test_unknown_parameters_of_details_are_refused(asking: Caller, world: World) -> None:
+    ids = world.ids["inside"]
+    for path in (
+        f"inquiries/{ids['inquiry']}",
+        f"inquiries/{ids['inquiry']}/history",
+        f"deliveries/{ids['delivery']}/body",
+        "sources/ts-one",
+    ):
+        response = asking.get(world.keys["full"], f"/v1/{path}?as_off=1")
+        assert response.status_code == 422, path
+        assert response.json()["errors"][0]["name"] == "as_off"
+
+
+def test_a_database_that_is_away(rows: Rows, open_caller: Callable[[], Caller], server_url: str) -> None:
+    key = rows.key(Scope.READ)
+    caller = open_caller()
+    assert caller.get(key, "/v1/events").status_code == 200
+    name, own = rows.connection.exec_driver_sql("SELECT current_database(), pg_backend_pid()").one()
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s"
+        connection.execute(others, (name, own))
+    for asked in (key, new_api_key()):
+        response = caller.get(asked, "/v1/events")
+        assert (response.status_code, response.json()["code"]) == (503, "database-away")
+        assert int(response.headers["retry-after"]) > 0
+
+
+def test_a_question_that_takes_too_long(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    key = rows.key(Scope.READ)
+    caller = open_caller()
+    assert caller.get(key, "/v1/inquiries").status_code == 200
+    rows.connection.exec_driver_sql("LOCK TABLE inquiries IN ACCESS EXCLUSIVE MODE")
+    response = caller.get(key, "/v1/inquiries")
+    rows.connection.rollback()
+    assert (response.status_code, response.json()["code"]) == (503, "too-slow")
+    assert "retry-after" in response.headers

@@ -1,0 +1,145 @@
+"""Walking through lists: pages without gap or repeat, cursors good for one question only, feeds to be followed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.accounts.model import Access, Scope
+from app.ids import IdSource
+from app.query.cursor import Binding, CursorInvalid, Position, read_cursor, write_cursor
+from tests.query.conftest import Caller, Rows
+
+KEY = b"a key of the tests"
+ACCESS = Access(IdSource().next(), "test", frozenset({Scope.READ}))
+
+
+@given(st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 2**62))))
+def test_a_cursor_gives_back_its_position(after: list[str | int]) -> None:
+    binding = Binding.of("inquiries", "desc", [("status", "4")], ACCESS)
+    position = Position(tuple(after), 5)
+    text = write_cursor(KEY, binding, position)
+    if len(text) <= 1000:
+        assert read_cursor(KEY, binding, text) == position
+
+
+@given(st.text())
+def test_what_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(CursorInvalid):
+        read_cursor(KEY, Binding.of("inquiries", "desc", [], ACCESS), text)
+
+
+def test_a_changed_cursor_is_refused() -> None:
+    binding = Binding.of("inquiries", "desc", [], ACCESS)
+    text = write_cursor(KEY, binding, Position(("a",)))
+    for place, char in enumerate(text):
+        changed = text[:place] + ("B" if char == "A" else "A") + text[place + 1 :]
+        if place < len(text) - 1:  # the last character's low bits mean nothing
+            with pytest.raises(CursorInvalid):
+                read_cursor(KEY, binding, changed)
+
+
+def _walk(caller: Caller, key: str, path: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        page = caller.get(key, path)
+        assert page.status_code == 200, page.text
+        found += page.json()["data"]
+        cursor = page.json()["next_cursor"]
+        if cursor is None:
+            assert "link" not in page.headers
+            return found
+        link = page.headers["link"]
+        assert link.endswith(f'cursor={cursor}>; rel="next"')
+        path = link[1 : link.index(">")]
+
+
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_pages_have_no_gap_and_no_repeat(rows: Rows, open_caller: Callable[[], Caller], order: str) -> None:
+    source = rows.source("s")
+    for number in range(11):
+        rows.inquiry(source, number, number // 4, status=number % 2)
+    caller, key = open_caller(), rows.key(Scope.READ)
+    path = f"/v1/inquiries?limit=2&order={order}&status=0&source=s"
+    found = _walk(caller, key, path)
+    ids = [row["id"] for row in found]
+    assert len(ids) == len(set(ids)) == 6
+    assert ids == sorted(ids, reverse=order == "desc")
+
+
+def test_a_cursor_is_good_for_its_question_only(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s")
+    for number in range(4):
+        rows.inquiry(source, number, status=4, broker_external_id="B-1")
+    caller = open_caller()
+    key, twin = rows.key(Scope.READ), rows.key(Scope.READ)
+    walled, personal = rows.key(Scope.READ, brokers=["B-1"]), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    cursor = caller.get(key, "/v1/inquiries?limit=1&status=4").json()["next_cursor"]
+
+    def status(key: str, path: str) -> int:
+        response = caller.get(key, f"{path}{'&' if '?' in path else '?'}cursor={cursor}")
+        if response.status_code == 422:
+            assert response.json()["code"] == "cursor-invalid"
+        return int(response.status_code)
+
+    assert status(key, "/v1/inquiries?status=4") == 200
+    assert status(key, "/v1/inquiries?status=4&limit=3") == 200
+    assert status(twin, "/v1/inquiries?status=4") == 200
+    assert status(key, "/v1/inquiries?status=6") == 422
+    assert status(key, "/v1/inquiries") == 422
+    assert status(key, "/v1/inquiries?status=4&order=asc") == 422
+    assert status(key, "/v1/customers") == 422
+    assert status(walled, "/v1/inquiries?status=4") == 422
+    assert status(personal, "/v1/inquiries?status=4") == 422
+    cursor = "nonsense"
+    assert status(key, "/v1/inquiries?status=4") == 422
+
+
+def test_a_feed_is_followed_without_gap_or_repeat(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s")
+    key = rows.key(Scope.READ)
+    late = rows.delivery(source, 0, status=None)
+    first = [rows.delivery(source, number) for number in (1, 2, 3)]
+    caller = open_caller()
+
+    def page(cursor: str | None) -> dict[str, Any]:
+        params = {"order": "asc", "limit": "2", "source": "s"} | ({"cursor": cursor} if cursor else {})
+        response = caller.get(key, "/v1/deliveries", params=params)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    one = page(None)
+    assert [row["id"] for row in one["data"]] == [str(delivery) for delivery in first[:2]]
+    assert one["next_cursor"] == one["follow_cursor"]
+    assert one["caught_up"] is False
+    assert one["lag_seconds"] > 1000
+    two = page(one["follow_cursor"])
+    assert [row["id"] for row in two["data"]] == [str(first[2])]
+    assert (two["next_cursor"], two["caught_up"]) == (None, True)
+    three = page(two["follow_cursor"])
+    assert (three["data"], three["next_cursor"], three["caught_up"]) == ([], None, True)
+    rows.connection.exec_driver_sql("DELETE FROM inbox")
+    rows.process(late, source)  # an old delivery that became readable just now
+    four = page(three["follow_cursor"])
+    assert [row["id"] for row in four["data"]] == [str(late)]
+    assert four["lag_seconds"] == 0.0
+
+
+def test_an_empty_feed_can_be_followed_from_its_beginning(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    caller = open_caller()
+    empty = caller.get(key, "/v1/events?order=asc").json()
+    assert (empty["data"], empty["caught_up"], empty["lag_seconds"]) == ([], True, 0.0)
+    event = rows.event(source, rows.delivery(source))
+    page = caller.get(key, f"/v1/events?order=asc&cursor={empty['follow_cursor']}").json()
+    assert [row["id"] for row in page["data"]] == [str(event)]
+
+
+def test_a_replay_is_no_lag(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.WRITE)
+    delivery = rows.delivery(source)
+    caller = open_caller()
+    assert caller.post(key, f"/v1/deliveries/{delivery}/replay").status_code == 202
+    assert caller.get(key, "/v1/deliveries?order=asc").json()["lag_seconds"] == 0.0

@@ -1,0 +1,422 @@
+"""The bounds of a connection, spoken in raw bytes to a real server.
+
+Fails too when a part of uvicorn that `app.server.bounds` stands on has changed.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
+from typing import Any
+
+import pytest
+import uvicorn
+
+from app.server import bounds
+from app.server.bounds import BoundedProtocol
+
+POST = b"POST /x HTTP/1.1\r\nhost: a\r\n"
+GET = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n"
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    """Answer the body; at `/early` answer before it is read, at `/slow` after a moment."""
+    body = b""
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.2)
+    more = scope["path"] != "/early"
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    body = body or scope["path"].encode()
+    headers = [(b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Talk:
+    """A connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    def say(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """Return status, headers and body of the next answer."""
+        async with asyncio.timeout(5):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            headers = dict(line.split(": ", 1) for line in head[1:] if line)
+            body = await self.reader.readexactly(int(headers.get("content-length", 0)))
+        return int(head[0].split()[1]), headers, body
+
+    async def is_closed(self) -> bool:
+        """Wait for the other side to close; nothing may come before."""
+        async with asyncio.timeout(5):
+            return await self.reader.read() == b""
+
+    async def is_cut_off(self) -> None:
+        """Send on and on until the connection is reset; fail if that is not soon."""
+        async with asyncio.timeout(5):
+            try:
+                while True:
+                    self.say(b"x" * 100_000)
+                    await self.writer.drain()
+            except ConnectionError:
+                pass
+
+
+@asynccontextmanager
+async def serving(app: Any = echo, *, hang_up: bool = True) -> AsyncIterator[Callable[[], Awaitable[Talk]]]:
+    config = uvicorn.Config(
+        app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        timeout_keep_alive=1,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    server.capture_signals = nullcontext  # type: ignore[assignment]
+    running = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    talks = []
+
+    async def connect() -> Talk:
+        talks.append(Talk(*await asyncio.open_connection("127.0.0.1", port)))
+        return talks[-1]
+
+    try:
+        yield connect
+    finally:
+        for talk in talks if hang_up else ():
+            talk.writer.close()
+        server.should_exit = True
+        async with asyncio.timeout(5):
+            await running
+        assert not server.server_state.connections
+
+
+def talk(act: Callable[[Talk], Awaitable[None]], app: Any = echo) -> None:
+    async def inside() -> None:
+        async with serving(app) as connect:
+            await act(await connect())
+
+    asyncio.run(inside())
+
+
+def code_of(body: bytes) -> str:
+    problem = json.loads(body)
+    assert {"type", "code", "title", "status", "detail", "instance", "request_id", "errors"} <= set(problem)
+    return str(problem["code"])
+
+
+async def refused(connection: Talk, status: int, code: str) -> None:
+    """See that the next answer is this problem and the last one."""
+    found, headers, body = await connection.answer()
+    assert (found, code_of(body)) == (status, code)
+    assert headers["connection"] == "close"
+    assert headers["content-type"] == "application/problem+json"
+    assert headers["x-request-id"] == json.loads(body)["request_id"]
+    assert await connection.is_closed()
+
+
+def test_usual_requests_share_a_connection() -> None:
+    async def act(connection: Talk) -> None:
+        for body in (b"one", b"two" * 30_000, b""):
+            connection.say(POST + b"content-length: %d\r\n\r\n" % len(body) + body)
+            status, headers, answered = await connection.answer()
+            assert (status, answered) == (200, body or b"/x")
+            assert "connection" not in headers
+
+    talk(act)
+
+
+def test_a_request_in_single_bytes() -> None:
+    async def act(connection: Talk) -> None:
+        for _ in range(2):
+            for byte in POST + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n":
+                connection.say(bytes([byte]))
+                await asyncio.sleep(0)
+            assert (await connection.answer())[2] == b"abc"
+
+    talk(act)
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(b"".join(b"GET /%s HTTP/1.1\r\nhost: a\r\n\r\n" % path for path in (b"slow", b"b", b"c")))
+        assert [(await connection.answer())[2] for _ in range(3)] == [b"/slow", b"/b", b"/c"]
+        connection.say(GET)
+        assert (await connection.answer())[0] == 200
+
+    talk(act)
+
+
+def test_a_bad_request_behind_good_ones_is_answered_last() -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n" + GET + b"NONSENSE\r\n\r\n")
+        assert [(await connection.answer())[2] for _ in range(2)] == [b"/slow", b"/x"]
+        await refused(connection, 400, "bad-request")
+
+    talk(act)
+
+
+def test_a_broken_body_behind_good_ones_is_answered_last() -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n" + POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n")
+        assert (await connection.answer())[2] == b"/slow"
+        await refused(connection, 400, "bad-request")
+
+    talk(act)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        POST + b"content-length: minus\r\n\r\n",
+        POST + b"content-length: 3\r\ncontent-length: 4\r\n\r\n",
+        POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
+        POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+    ],
+)
+def test_what_is_no_http(sent: bytes) -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(sent)
+        await refused(connection, 400, "bad-request")
+
+    talk(act)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        POST + b"a: " + b"x" * 40_000 + b"\r\n\r\n",
+        POST + b"".join(b"a%d: x\r\n" % number for number in range(100)) + b"\r\n",
+        b"GET /" + b"x" * 40_000 + b" HTTP/1.1\r\nhost: a\r\n\r\n",
+        POST + b"a: " + b"x" * 40_000,  # never ends
+        b"GET /" + b"x" * 400_000,
+        POST + b"a: b\r\n" * 10_000,
+        GET + POST + b"a: " + b"x" * 400_000,
+    ],
+)
+def test_headers_too_large(sent: bytes) -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(sent)
+        if sent.startswith(GET):
+            assert (await connection.answer())[0] == 200
+        await refused(connection, 431, "headers-too-large")
+
+    talk(act)
+
+
+def test_headers_of_just_the_size() -> None:
+    async def act(connection: Talk) -> None:
+        padding = b"x" * (bounds.MOST_HEADER_BYTES - 200)
+        fields = b"".join(b"%d: \r\n" % number for number in range(10, 20))
+        for _ in range(3):
+            connection.say(POST + fields + b"a: " + padding + b"\r\ncontent-length: 100000\r\n\r\n" + b"y" * 100_000)
+            assert (await connection.answer())[0] == 200
+        connection.say(POST + b"".join(b"a%d: x\r\n" % number for number in range(99)) + b"\r\n")
+        assert (await connection.answer())[0] == 200
+
+    talk(act)
+
+
+def test_an_endless_header_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent beyond the bound is not read into memory."""
+
+    async def act(connection: Talk) -> None:
+        connection.say(POST + b"a: ")
+        await connection.is_cut_off()
+
+    monkeypatch.setattr(bounds, "LINGER_S", 0.2)
+    talk(act)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nhost:", "request-timeout"),
+        (POST + b"content-length: 10\r\n\r\nabc", "request-timeout"),
+        (POST + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", "request-timeout"),
+    ],
+)
+def test_too_slow(sent: bytes, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "HEADERS_WITHIN_S", 0.2)
+    monkeypatch.setattr(bounds, "BODY_WITHIN_S", 0.2)
+
+    async def act(connection: Talk) -> None:
+        connection.say(sent)
+        await refused(connection, 408, code)
+        second = GET + sent  # the same on a connection that was used before
+        connection.say(second)
+
+    talk(act)
+
+
+def test_dripping_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "HEADERS_WITHIN_S", 0.3)
+
+    async def act(connection: Talk) -> None:
+        connection.say(GET)
+        assert (await connection.answer())[0] == 200
+
+        async def drip() -> None:
+            connection.say(b"GET / HTTP/1.1\r\na: ")
+            while True:
+                connection.say(b"x")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.create_task(drip())
+        await refused(connection, 408, "request-timeout")
+        dripping.cancel()
+
+    talk(act)
+
+
+@pytest.mark.parametrize("before", [b"", GET, b"\r\n"])
+def test_a_silent_connection_is_closed(before: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "HEADERS_WITHIN_S", 0.3)
+
+    async def act(connection: Talk) -> None:
+        connection.say(before)
+        if before == GET:
+            assert (await connection.answer())[0] == 200
+        assert await connection.is_closed()
+
+    talk(act)
+
+
+def test_an_answer_before_the_end_of_the_body_arrives_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender goes on sending; the answer must not be lost in a reset, and the sending must come to an end."""
+    monkeypatch.setattr(bounds, "LINGER_S", 0.5)
+
+    async def act(connection: Talk) -> None:
+        connection.say(b"POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 900000000\r\n\r\n")
+        for _ in range(50):
+            connection.say(b"x" * 10_000)
+        status, headers, body = await connection.answer()
+        assert (status, headers["connection"], body) == (200, "close", b"/early")
+        await connection.is_cut_off()
+
+    talk(act)
+
+
+def test_an_early_answer_to_a_whole_request_keeps_the_connection() -> None:
+    async def act(connection: Talk) -> None:
+        for _ in range(2):
+            connection.say(b"POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc")
+            status, headers, _ = await connection.answer()
+            assert status == 200
+            assert "connection" not in headers
+
+    talk(act)
+
+
+def test_too_many_requests_ahead() -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n" + GET * 300)
+        for _ in range(bounds.MOST_PIPELINED + 1):
+            assert (await connection.answer())[0] == 200
+        await refused(connection, 429, "too-many-pipelined")
+
+    talk(act)
+
+
+def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "MOST_CONNECTIONS", 2)
+
+    async def inside() -> None:
+        async with serving() as connect:
+            first, second = await connect(), await connect()
+            first.say(GET)
+            assert (await first.answer())[0] == 200
+            await refused(await connect(), 503, "too-many-connections")
+            second.say(GET)
+            assert (await second.answer())[0] == 200
+
+    asyncio.run(inside())
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_an_offer_of_another_protocol_is_passed_over(*, in_pieces: bool) -> None:
+    """Java's HTTP client offers h2c with every request, those with a body too."""
+    offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AA\r\n"
+    forms = [b"content-length: 3\r\n\r\nabc", b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
+
+    async def act(connection: Talk) -> None:
+        for form in forms * 2:
+            sent = POST + offer + form
+            if not in_pieces:
+                connection.say(sent)
+            else:
+                for byte in sent:
+                    connection.say(bytes([byte]))
+                    await asyncio.sleep(0.001)
+            status, headers, body = await connection.answer()
+            assert (status, body) == (200, b"abc")
+            assert "connection" not in headers
+        connection.say(b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: Upgrade, close\r\nupgrade: websocket\r\n\r\n")
+        status, headers, body = await connection.answer()
+        assert (status, headers["connection"], body) == (200, "close", b"/x")
+
+    talk(act)
+
+
+def test_what_was_offered_stays_among_the_headers() -> None:
+    async def names(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        body = b" ".join(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def act(connection: Talk) -> None:
+        connection.say(POST + b"connection: Upgrade\r\nupgrade: h2c\r\na: b\r\n\r\n")
+        assert (await connection.answer())[2] == b"host connection upgrade a"
+
+    talk(act, names)
+
+
+def test_no_tunnels() -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(b"CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n")
+        await refused(connection, 400, "bad-request")
+
+    talk(act)
+
+
+def test_a_body_waits_for_100_continue() -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(POST + b"expect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        assert (await connection.answer())[0] == 100
+        connection.say(b"abc")
+        assert (await connection.answer())[2] == b"abc"
+
+    talk(act)
+
+
+def test_the_end_is_graceful() -> None:
+    """A request under way is answered, an idle connection closed."""
+
+    async def inside() -> None:
+        async with serving(hang_up=False) as connect:
+            busy, idle = await connect(), await connect()
+            idle.say(GET)
+            await idle.answer()
+            busy.say(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n")
+            await asyncio.sleep(0.05)
+            answer = asyncio.create_task(busy.answer())
+            closed = asyncio.create_task(idle.is_closed())
+            await asyncio.sleep(0)
+        assert (await answer)[0] == 200
+        assert await closed
+        for talk in (busy, idle):
+            talk.writer.close()
+
+    asyncio.run(inside())

@@ -1,0 +1,56 @@
+"""Settings: what is wrong is refused with its name and the reason, and secrets never show."""
+
+from pathlib import Path
+
+import pytest
+
+from app.config import ConfigError, load_settings
+from app.crypto import new_encryption_key
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("PORT", "70000", "65535"),
+        ("PORT", "many", "integer"),
+        ("TIME_ZONE", "Europe/Atlantis", "Europe/Atlantis"),
+        ("DATABASE_URL", "mysql://root:hush@localhost/x", "postgresql://"),
+        ("ENCRYPTION_KEY", "hush", "32"),
+        ("PUBLIC_URL", "callbacks.test", "http"),
+        ("TRUSTED_PROXIES", "10.0.0.300", "10.0.0.300"),
+        ("LOG_FORMAT", "xml", "json"),
+        ("MAX_BODY_BYTES", "5", "1024"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name_and_the_reason(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(f"CALLBOX_{name}", value)
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert f"CALLBOX_{name}" in str(caught.value)
+    assert reason in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_a_database_of_ones_own_needs_the_key() -> None:
+    with pytest.raises(ConfigError, match="ENCRYPTION_KEY"):
+        load_settings(database_url="postgresql://localhost/x")
+
+
+def test_secrets_may_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    key = new_encryption_key()
+    (tmp_path / "key").write_text(key + "\n")
+    monkeypatch.setenv("CALLBOX_ENCRYPTION_KEY_FILE", str(tmp_path / "key"))
+    settings = load_settings()
+    assert settings.encryption_key is not None
+    assert settings.encryption_key.get_secret_value() == key
+    assert key not in repr(settings)
+    monkeypatch.setenv("CALLBOX_ENCRYPTION_KEY_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(ConfigError, match="CALLBOX_ENCRYPTION_KEY_FILE"):
+        load_settings()
+
+
+def test_callback_urls_begin_with_what_can_be_called() -> None:
+    assert load_settings(host="0.0.0.0", port=8001).base_url == "http://127.0.0.1:8001"  # noqa: S104
+    assert load_settings(public_url="https://callbacks.test/").base_url == "https://callbacks.test"
