@@ -124,7 +124,7 @@ def test_what_nobody_foresaw_tells_nothing(client: TestClient, capsys: pytest.Ca
     assert "secret" not in logged.out + logged.err
 
 
-@pytest.mark.parametrize("token", [new_callback_token(), new_api_key(), "anything-else"])
+@pytest.mark.parametrize("token", [new_callback_token(), new_api_key(), "anything"], ids=["token", "key", "other"])
 def test_no_token_stands_in_instance(client: TestClient, token: str) -> None:
     response = client.get(f"/callbacks/wegroup/{token}")
     assert response.json()["instance"] == "/callbacks/wegroup/***"
@@ -137,7 +137,7 @@ def test_a_sane_request_id_is_taken_over(client: TestClient, given: str) -> None
     assert client.get("/teapot", headers={"X-Request-Id": given}).headers["x-request-id"] == given
 
 
-@pytest.mark.parametrize("given", ["", "a b", "A" * 129, "<script>", new_callback_token(), "ä"])
+@pytest.mark.parametrize("given", ["", "a b", "A" * 129, "<script>", "cbt_" + "A" * 43, "ä"])
 def test_others_are_not(client: TestClient, given: str) -> None:
     answered = client.get("/teapot", headers={b"X-Request-Id": given.encode()}).headers["x-request-id"]
     assert answered != given

@@ -18,6 +18,7 @@ from app.crypto import Vault
 from app.ingest.bodies import header_value
 from app.ingest.contract import Provider, Statement, Verdict, Warned
 from app.processing.event_rows import EventRow, load_known_events, write_events
+from app.processing.matching import match_events
 from app.processing.order import order_key
 from app.processing.outcome import Outcome, failed_outcome, outcome_of, write_outcomes
 from app.processing.projection import Event, Projection
@@ -63,6 +64,7 @@ def process(database: Database, delivery_ids: Sequence[UUID], given: Circumstanc
     outcomes = [outcome_of(read, one.seq) for read, one in zip(reads, stored, strict=True)]
     _number(database, outcomes, rows)
     write_events(database, fresh, {event.id: event for event in events})
+    match_events(database, fresh)
     write_outcomes(database, outcomes)
     _prove_recipes(database, reads, given.sources)
     return outcomes

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 from psycopg.types.json import set_json_loads
 
-from app.processing import batch
+from app.processing import batch, matching
 from app.processing.batch import Circumstances
 from app.processing.outcome import Outcome
 from app.processing.record_rows import Database
@@ -83,6 +83,21 @@ class Processor:
                 raise DatabaseTroubleError(ids) from error
             _log.error("batch.failed", deliveries=len(ids), first=str(ids[0]), **_described(error))
             return 0
+
+    def match(self) -> None:
+        """Tie events to calls of ours whose keys were learned after them, and give up calls that were interrupted.
+
+        Raises:
+            DatabaseTroubleError: the database could not.
+        """
+        try:
+            with self._database.transaction():
+                matching.match_waiting(self._database)
+                matching.give_up_lost(self._database)
+        except Exception as error:
+            if _is_the_databases(error):
+                raise DatabaseTroubleError([]) from error
+            _log.error("matching.failed", **_described(error))
 
     def forgive(self, ids: Sequence[UUID]) -> None:
         """Take back the attempt that ended because of the database."""

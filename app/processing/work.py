@@ -20,6 +20,7 @@ from app.accounts.version import VERSION_QUESTION
 from app.crypto import Vault
 from app.ingest.contract import Provider
 from app.processing.batch import Circumstances
+from app.processing.matching import LOOK_S
 from app.processing.processor import DatabaseTroubleError, Processor
 from app.processing.record_rows import Database
 from app.storage.database import connect
@@ -112,8 +113,12 @@ def _stand_by(database: Database, stop: threading.Event) -> bool:
 
 def _be_active(processor: Processor, progress: Progress, stop: threading.Event) -> None:
     """Process batch after batch; when the inbox is empty, look again every 50 ms."""
+    matched_at = -LOOK_S
     while not stop.is_set():
         begun = time.perf_counter()
+        if begun - matched_at >= LOOK_S:
+            processor.match()
+            matched_at = begun
         done = processor.step()
         if done:
             progress.processed(done, time.perf_counter() - begun)

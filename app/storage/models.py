@@ -175,7 +175,7 @@ outcomes = Table(
     Column("verdict", Text, nullable=False),
     Column("reason", Text),
     Column("items", JSONB, nullable=False),
-    Column("brokers", ARRAY(Text), nullable=False, comment="of all items; the wall lets a delivery by if it knows them all"),
+    Column("brokers", ARRAY(Text), nullable=False, comment="of all items: the wall must know them all"),
     _at("processed_at", nullable=False),
     PrimaryKeyConstraint("delivery_id", "source_id"),
     Index(None, "seq"),
@@ -211,12 +211,14 @@ events = Table(
     Column("parts", JSONB, nullable=False, comment="what it says about each record, as read"),
     Column("data", JSONB, nullable=False, comment="the item as sent, masked"),
     _at("revised_at"),
+    Column("submission_id", Uuid, comment="the call of ours that it answers"),
     PrimaryKeyConstraint("id", "source_id"),
     Index(None, "seq"),
     Index(None, "source_id", "subject", "order_key"),
     Index(None, "record_id", "order_key"),
     Index(None, "customer_id", "id"),
     Index(None, "type", "id"),
+    Index("ix_events_answers", "submission_id", "id", postgresql_where=text("submission_id IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",
 )
 
@@ -264,7 +266,7 @@ def _record(name: str, *columns: Column[object] | Index) -> Table:
         Column("head_key", Text(collation="C"), nullable=False, comment="the highest order key of its events"),
         Column("head_receipt", Text(collation="C"), nullable=False, comment="the highest receipt of its events"),
         Column("last_change_id", Uuid, comment="the event that changed it last"),
-        Column("field_keys", JSONB, nullable=False, comment="the keys of the fields that another event than head_key's set"),
+        Column("field_keys", JSONB, nullable=False, comment="by path, where it is not head_key"),
         Column("folded", JSONB, nullable=False, comment="text without case and accents, by field"),
         _at("first_received_at", nullable=False),
         _at("last_received_at", nullable=False),
@@ -391,6 +393,45 @@ leads = _record(
     Column("merged_into", Uuid, comment="the record that it turned out to be"),
     Index(None, "lead_id"),
     Index(None, "party_id"),
+)
+
+# --- What we asked for ---------------------------------------------------------------------------------------------
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("source_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("request", JSONB, nullable=False, comment="masked"),
+    Column("answer", JSONB, comment="masked"),
+    Column("problem", JSONB),
+    Column("platform_ids", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("external_reference", Text),
+    Column("broker", Text),
+    Column("idempotency_key", Text),
+    Column("request_sha256", LargeBinary, nullable=False),
+    _now("created_at"),
+    _at("sent_at"),
+    _at("answered_at"),
+    _at("due_at"),
+    _at("closed_at"),
+    Column("first_event_id", Uuid),
+    PrimaryKeyConstraint("id", "source_id"),
+    UniqueConstraint("source_id", "idempotency_key"),
+    Index(None, "state", "id"),
+)
+
+submission_keys = Table(
+    "submission_keys",
+    metadata,
+    Column("source_id", Uuid, nullable=False),
+    Column("key", Text, nullable=False, comment="by which a callback names what was asked for, such as `inquiry:7`"),
+    Column("submission_id", Uuid, nullable=False),
+    _at("matched_at"),
+    PrimaryKeyConstraint("source_id", "key", "submission_id"),
+    Index("ix_submission_keys_waiting", "source_id", postgresql_where=text("matched_at IS NULL")),
 )
 
 RECORDS = {"inquiry": inquiries, "customer": customers, "document": documents, "lead": leads}

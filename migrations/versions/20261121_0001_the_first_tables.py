@@ -102,7 +102,7 @@ def upgrade() -> None:
             "field_keys",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="the keys of the fields that another event than head_key's set",
+            comment="by path, where it is not head_key",
         ),
         sa.Column(
             "folded",
@@ -174,7 +174,7 @@ def upgrade() -> None:
             "field_keys",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="the keys of the fields that another event than head_key's set",
+            comment="by path, where it is not head_key",
         ),
         sa.Column(
             "folded",
@@ -226,8 +226,16 @@ def upgrade() -> None:
         ),
         sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="the item as sent, masked"),
         sa.Column("revised_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("submission_id", sa.Uuid(), nullable=True, comment="the call of ours that it answers"),
         sa.PrimaryKeyConstraint("id", "source_id", name=op.f("pk_events")),
         postgresql_partition_by="RANGE (id)",
+    )
+    op.create_index(
+        "ix_events_answers",
+        "events",
+        ["submission_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("submission_id IS NOT NULL"),
     )
     op.create_index(op.f("ix_events_customer_id_id"), "events", ["customer_id", "id"], unique=False)
     op.create_index(op.f("ix_events_record_id_order_key"), "events", ["record_id", "order_key"], unique=False)
@@ -304,7 +312,7 @@ def upgrade() -> None:
             "field_keys",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="the keys of the fields that another event than head_key's set",
+            comment="by path, where it is not head_key",
         ),
         sa.Column(
             "folded",
@@ -371,7 +379,7 @@ def upgrade() -> None:
             "field_keys",
             postgresql.JSONB(astext_type=sa.Text()),
             nullable=False,
-            comment="the keys of the fields that another event than head_key's set",
+            comment="by path, where it is not head_key",
         ),
         sa.Column(
             "folded",
@@ -399,12 +407,7 @@ def upgrade() -> None:
         sa.Column("verdict", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column(
-            "brokers",
-            sa.ARRAY(sa.Text()),
-            nullable=False,
-            comment="of all items; the wall lets a delivery by if it knows them all",
-        ),
+        sa.Column("brokers", sa.ARRAY(sa.Text()), nullable=False, comment="of all items: the wall must know them all"),
         sa.Column("processed_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", "source_id", name=op.f("pk_outcomes")),
         postgresql_partition_by="RANGE (delivery_id)",
@@ -441,6 +444,57 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sources")),
         sa.UniqueConstraint("name", name=op.f("uq_sources_name")),
     )
+    op.create_table(
+        "submission_keys",
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "key",
+            sa.Text(),
+            nullable=False,
+            comment="by which a callback names what was asked for, such as `inquiry:7`",
+        ),
+        sa.Column("submission_id", sa.Uuid(), nullable=False),
+        sa.Column("matched_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("source_id", "key", "submission_id", name=op.f("pk_submission_keys")),
+    )
+    op.create_index(
+        "ix_submission_keys_waiting",
+        "submission_keys",
+        ["source_id"],
+        unique=False,
+        postgresql_where=sa.text("matched_at IS NULL"),
+    )
+    op.create_table(
+        "submissions",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("request", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="masked"),
+        sa.Column("answer", postgresql.JSONB(astext_type=sa.Text()), nullable=True, comment="masked"),
+        sa.Column("problem", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column(
+            "platform_ids",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("external_reference", sa.Text(), nullable=True),
+        sa.Column("broker", sa.Text(), nullable=True),
+        sa.Column("idempotency_key", sa.Text(), nullable=True),
+        sa.Column("request_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("first_event_id", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("id", "source_id", name=op.f("pk_submissions")),
+        sa.UniqueConstraint("source_id", "idempotency_key", name=op.f("uq_submissions_source_id_idempotency_key")),
+    )
+    op.create_index(op.f("ix_submissions_state_id"), "submissions", ["state", "id"], unique=False)
     op.create_table(
         "source_credentials",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -499,6 +553,12 @@ def downgrade() -> None:
     op.drop_table("source_secrets")
     op.drop_index(op.f("ix_source_credentials_source_id"), table_name="source_credentials")
     op.drop_table("source_credentials")
+    op.drop_index(op.f("ix_submissions_state_id"), table_name="submissions")
+    op.drop_table("submissions")
+    op.drop_index(
+        "ix_submission_keys_waiting", table_name="submission_keys", postgresql_where=sa.text("matched_at IS NULL")
+    )
+    op.drop_table("submission_keys")
     op.drop_table("sources")
     op.drop_table("seen")
     op.drop_index(op.f("ix_outcomes_status_delivery_id"), table_name="outcomes")
@@ -521,6 +581,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_events_seq"), table_name="events")
     op.drop_index(op.f("ix_events_record_id_order_key"), table_name="events")
     op.drop_index(op.f("ix_events_customer_id_id"), table_name="events")
+    op.drop_index("ix_events_answers", table_name="events", postgresql_where=sa.text("submission_id IS NOT NULL"))
     op.drop_table("events")
     op.drop_index(op.f("ix_documents_last_received_at_id"), table_name="documents")
     op.drop_index(op.f("ix_documents_inquiry_id"), table_name="documents")

@@ -19,7 +19,7 @@ def test_without_a_key(asking: Caller) -> None:
     assert response.json()["code"] == "unauthorized"
 
 
-@pytest.mark.parametrize("key", [new_api_key(), "cbx_short", "nonsense", "cbt_" + "a" * 43, "ü"])
+@pytest.mark.parametrize("key", ["cbx_" + "a" * 43, "cbx_short", "nonsense", "cbt_" + "a" * 43, "ü"])
 def test_with_a_key_that_is_none(asking: Caller, key: str) -> None:
     response = asking.client.get("/v1/inquiries", headers={b"Authorization": f"Bearer {key}".encode()})
     assert response.status_code == 401

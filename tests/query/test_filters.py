@@ -1,5 +1,6 @@
 """Filters: what they find, and what is said where they cannot be used."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
@@ -233,7 +234,7 @@ def test_customers_outside_the_wall_are_not_found_through_their_inquiries(
 
 def test_deliveries_by_status_verdict_and_receipt(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     source = rows.source("s")
-    waiting = rows.delivery(source, 0, status=None, verdict="unsigned")
+    waiting = rows.delivery(source, 0, status=None, verdict="unsigned", token_id=rows.token(source))
     partial = rows.delivery(source, 1, status="partial", verdict="verified", brokers=["B-1"])
     bad = rows.delivery(source, 2, status="quarantined", reason="not-json", via=1, brokers=["B-1", "B-2"])
     key, walled = rows.key(Scope.READ), rows.key(Scope.READ, brokers=["B-1"])
@@ -254,6 +255,12 @@ def test_deliveries_by_status_verdict_and_receipt(rows: Rows, open_caller: Calla
     assert ids("via=pull") == [str(bad)]
     assert ids("via[ne]=pull") == [str(partial), str(waiting)]
     assert ids("method=POST") == everything
+    assert ids("token=default") == ids("token[in]=default,other") == [str(waiting)]
+    assert ids("token[ne]=default") == ids("token[null]=true") == [str(bad), str(partial)]
+    assert ids("remote_addr=203.0.113.17") == everything
+    assert ids("remote_addr=203.0.113.1") == []
+    assert ids(f"body_sha256={hashlib.sha256(b'{}').hexdigest().upper()}") == everything
+    assert caller.get(key, "/v1/deliveries?body_sha256=abc").json()["errors"][0]["code"] == "not-a-digest"
     assert ids("processed_at[null]=true") == [str(waiting)]
     assert ids("received_at[gte]=2026-03-09T10:01:00Z") == [str(bad), str(partial)]
     assert ids("received_at[lt]=2026-03-09T10:01:00Z") == [str(waiting)]

@@ -1,0 +1,150 @@
+"""Opens what the settings name: the database, embedded or not, and the vault with the key that fits it.
+
+Whoever opens the embedded database for a moment closes it again; who serves on it is the supervisor's business.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from app.accounts.writing import Connection
+from app.config import ConfigError, Settings
+from app.crypto import Vault, WrongKeyError, new_encryption_key
+from app.storage import database
+
+_CHECK_ROW = "encryption-check"
+_CHECK_TEXT = "callbox"
+_KEY_FILE = "encryption.key"
+
+Say = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+@contextmanager
+def database_of(settings: Settings, say: Say = _silent) -> Iterator[str]:
+    """Give the URL of the database. Beside a running `serve` the embedded one is shared, else it runs meanwhile.
+
+    Raises:
+        EmbeddedError: the embedded database cannot be started; the text names the setting.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
+    from app.storage import embedded  # noqa: PLC0415 - not needed, and not there on every machine, with DATABASE_URL
+
+    # Not `find_running`: to be one of its users keeps a `serve` that ends meanwhile from stopping it under our hands.
+    server = embedded.start(settings.data_dir, say=say)
+    try:
+        yield server.url
+    finally:
+        server.stop()
+
+
+def prepare_database(url: str, settings: Settings, say: Say = _silent) -> None:
+    """Bring the tables up to date, or with `MIGRATE=off` see that they are.
+
+    Raises:
+        DatabaseError: the database cannot be used, or its tables are another version's and may not be migrated.
+    """
+    if settings.migrate == "auto":
+        database.migrate(url, say)
+        return
+    with database.connect(url) as connection:
+        present, newest = database.present_revision(connection), database.newest_revision()
+    if present != newest:
+        state = f"at revision {present}" if present else "empty"
+        raise database.DatabaseError(
+            f"the database is {state}, this version needs {newest}; CALLBOX_MIGRATE is off: run `callbox migrate`"
+        )
+
+
+def vault_of(settings: Settings) -> Vault:
+    """Return the vault with `ENCRYPTION_KEY`, or with the key that lies, or is made now, in `DATA_DIR`.
+
+    Raises:
+        ConfigError: the key in `DATA_DIR` cannot be read or written, or is malformed.
+    """
+    if settings.encryption_key is not None:
+        return Vault(settings.encryption_key.get_secret_value())
+    path = settings.data_dir / _KEY_FILE
+    try:
+        key = _read_or_make_key(path)
+    except OSError as error:
+        raise ConfigError(f"CALLBOX_DATA_DIR: {path}: {error.strerror}") from error
+    try:
+        return Vault(key)
+    except ValueError as error:
+        raise ConfigError(f"CALLBOX_DATA_DIR: {path}: {error}") from None
+
+
+def _read_or_make_key(path: Path) -> str:
+    """Return the key in a file; a missing one is made whole and durable at once, and by one process only."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        pass
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # made with 0600
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(new_encryption_key() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(unfinished, path)
+        except FileExistsError:
+            pass  # another process was first: its key it is
+        else:
+            _make_durable(path.parent)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
+    return path.read_text().strip()
+
+
+def _make_durable(folder: Path) -> None:
+    """Have a folder's new entry survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def verify_vault(connection: Connection, vault: Vault) -> None:
+    """See that the key fits this database; the first one that is tried becomes its key.
+
+    Raises:
+        WrongKeyError: it does not; the text names the setting.
+    """
+    row = find_vault_check(connection)
+    if row is None:
+        connection.execute(
+            "INSERT INTO installation (key, value) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (_CHECK_ROW, vault.encrypt(_CHECK_TEXT, _CHECK_ROW)),
+        )
+        row = find_vault_check(connection)
+    if row is None or not _fits(vault, row):
+        raise WrongKeyError(
+            "CALLBOX_ENCRYPTION_KEY (embedded: the file encryption.key in CALLBOX_DATA_DIR) is not the key that the"
+            " secrets in this database were encrypted with; put the earlier key back"
+        )
+
+
+def find_vault_check(connection: psycopg.Connection[tuple[object, ...]]) -> bytes | None:
+    """Return the value that only the right key decrypts, None where no key was ever used."""
+    row = connection.execute("SELECT value FROM installation WHERE key = %s", (_CHECK_ROW,)).fetchone()
+    return None if row is None else bytes(row[0])  # type: ignore[call-overload]
+
+
+def _fits(vault: Vault, value: bytes) -> bool:
+    try:
+        return vault.decrypt(value, _CHECK_ROW) == _CHECK_TEXT
+    except WrongKeyError:
+        return False

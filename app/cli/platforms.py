@@ -1,0 +1,43 @@
+"""Says what a source at each platform may have, in the words of the command line.
+
+What it is used for stands in the platform's own folder.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.accounts.writing import AccountError, Platform
+from app.providers import PROVIDERS
+
+
+def _check_thinksurance_recipe(recipe: Mapping[str, Any]) -> object:
+    from app.providers.thinksurance.recipes import check_recipe  # noqa: PLC0415 - only where a recipe is given
+
+    return check_recipe(recipe)
+
+
+_RULES = {
+    "thinksurance": Platform(
+        "thinksurance",
+        single=frozenset({"hash", "secret"}),
+        several=frozenset({"b_token", "a_token"}),
+        settings=frozenset({"base_url"}),
+        check_recipe=_check_thinksurance_recipe,
+    ),
+    "wegroup": Platform(
+        "wegroup",
+        single=frozenset({"api_token"}),
+        settings=frozenset({"base_url", "distribution_id", "external_ref_company"}),
+    ),
+}
+
+
+def get_platform(name: str) -> Platform:
+    """Return the rules of a platform; one that has none here takes no credentials and signs nothing.
+
+    Raises:
+        AccountError: there is no such platform.
+    """
+    if name not in PROVIDERS:
+        raise AccountError("provider", f"there is no {name!r}; known are: {', '.join(PROVIDERS)}")
+    return _RULES.get(name) or Platform(name, settings=frozenset({"base_url"}))

@@ -1,0 +1,45 @@
+"""Writes answers: JSON by orjson, times in UTC with milliseconds and `Z`, links to the next page."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from starlette.responses import Response
+
+from app.times import to_text
+
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def to_json(value: Any) -> bytes:
+    """Return a value of rows as JSON."""
+    return orjson.dumps(value, default=_plain, option=_OPTIONS)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return to_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a value as the answer of an endpoint. Answers depend on the key, so nobody between may keep them."""
+    return Response(
+        to_json(value),
+        status_code=status,
+        headers={"Cache-Control": "private, no-store", **(headers or {})},
+        media_type="application/json",
+    )
+
+
+def next_link(base: str, path: str, parameters: Sequence[tuple[str, str]], cursor: str) -> str:
+    """Return the header `Link` to the next page: the same question with another cursor."""
+    kept = [(name, text) for name, text in parameters if name != "cursor"]
+    return f'<{base}{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'

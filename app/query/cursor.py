@@ -1,0 +1,93 @@
+"""Makes and reads cursors: opaque, signed, and good only for the very question they were given for.
+
+What a position is made of is the business of the lists.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from app.accounts.model import Access, Scope
+from app.problems import Problem
+
+_SIGNATURE_BYTES = 16
+_LONGEST = 1000
+
+
+class CursorInvalid(Problem):
+    """The cursor was not given for this question.
+
+    Repeat filters and order as they were, with a key that sees the same.
+    """
+
+    status = 422
+    code = "cursor-invalid"
+    title = "Invalid cursor"
+
+    def __init__(self) -> None:
+        super().__init__(
+            errors=[{"in": "query", "name": "cursor", "code": self.code, "detail": "was not given for this question"}]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended: the last row's values in the order, and the moment that relative times count from."""
+
+    after: tuple[str | int, ...]
+    asked_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The question that a cursor is good for, as a digest."""
+
+    digest: bytes
+
+    @classmethod
+    def of(cls, resource: str, order: str, filters: Sequence[tuple[str, str]], access: Access) -> "Binding":
+        """Return the binding: the list, its order, its filters, and what the key may see (not which key it is)."""
+        sources = None if access.source_ids is None else sorted(map(str, access.source_ids))
+        brokers = None if access.brokers is None else sorted(access.brokers)
+        personal = access.may(Scope.READ_PERSONAL)
+        question = orjson.dumps([resource, order, sorted(filters), sources, brokers, personal])
+        return cls(hashlib.sha256(question).digest())
+
+
+def cursor_key(encryption_key: str) -> bytes:
+    """Return the key that signs cursors, derived from the service's encryption key."""
+    return hmac.digest(encryption_key.encode(), b"callbox cursor", "sha256")
+
+
+def write_cursor(key: bytes, binding: Binding, position: Position) -> str:
+    """Return a position as a cursor."""
+    payload = orjson.dumps([position.after, position.asked_at_ms])
+    return base64.urlsafe_b64encode(_signature(key, binding, payload) + payload).decode().rstrip("=")
+
+
+def read_cursor(key: bytes, binding: Binding, text: str) -> Position:
+    """Return the position of a cursor.
+
+    Raises:
+        CursorInvalid: it is not one of ours, or of another question.
+    """
+    if len(text) > _LONGEST or not text.isascii():
+        raise CursorInvalid
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise CursorInvalid from None
+    signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+    if not hmac.compare_digest(signature, _signature(key, binding, payload)):
+        raise CursorInvalid
+    after, asked_at_ms = orjson.loads(payload)
+    return Position(tuple(after), asked_at_ms)
+
+
+def _signature(key: bytes, binding: Binding, payload: bytes) -> bytes:
+    return hmac.digest(key, binding.digest + payload, "sha256")[:_SIGNATURE_BYTES]

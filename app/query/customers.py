@@ -1,0 +1,138 @@
+"""Shows customers, in their own list and within inquiries."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.accounts.model import Access
+from app.query.fields import Field, Kind, of_column, source_fields
+from app.query.personal import hide, is_personal
+from app.query.resource import Resource, Row
+from app.query.schemas.inquiries import Customer, CustomerPage
+from app.query.shapes import address, in_order, path, references, source_columns
+from app.query.walls import Statement, walled
+from app.storage.models import customers, inquiries
+
+_PLAIN = (
+    "customer_id",
+    "external_id",
+    "salutation",
+    "first_name",
+    "last_name",
+    "birth_date",
+    "email",
+    "phone",
+    "website",
+    "company",
+    "private_is_company_address",
+    "first_received_at",
+    "last_received_at",
+    "changed_at",
+)
+"""The fields that are shown as they stand in the table."""
+
+_LONGEST_CHAIN = 8
+
+
+def columns(access: Access) -> Statement:
+    """Return the statement of customers, still without wall."""
+    plain = [customers.c[name] for name in _PLAIN]
+    source, _provider = source_columns(customers)
+    own = customers.c
+    its_own = select(func.count()).where(
+        inquiries.c.customer_record_id == own.id, inquiries.c.source_id == own.source_id
+    )
+    count = walled(its_own, inquiries, access).scalar_subquery().label("inquiry_count")
+    return select(
+        own.id, own.merged_into, own.address, own.company_address, own.external_references, source, count, *plain
+    )
+
+
+def shape(row: Row, access: Access, _: object = None) -> dict[str, Any]:
+    """Return a customer as it is shown."""
+    private, company = address(row["address"]), address(row["company_address"])
+    own = f"/v1/customers/{row['id']}"
+    shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
+    shown |= {
+        "address": private,
+        "company_address": company,
+        "effective_address": effective_address(row["private_is_company_address"], private, company),
+        "external_references": references(row["external_references"]),
+        "inquiry_count": row["inquiry_count"],
+        "links": {
+            "self": own,
+            "history": f"{own}/history",
+            "inquiries": path("/v1/inquiries", [("customer.id", row["id"])]),
+            "events": path("/v1/events", [("customer.id", row["id"])]),
+        },
+    }
+    return in_order(Customer, hide("customer", shown, access))
+
+
+def effective_address(
+    private_is_company: bool | None, private: dict[str, Any] | None, company: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """Return the address to write to: the private one stands for the company's where Thinksurance says so."""
+    if private_is_company is None:
+        return private or company
+    return private if private_is_company else company
+
+
+async def shown_by_id(
+    connection: AsyncConnection, wanted: Iterable[UUID], access: Access
+) -> Mapping[UUID, dict[str, Any]]:
+    """Return customers by the id they were asked for, merged ones as the record they turned out to be."""
+    found: dict[UUID, dict[str, Any]] = {}
+    asked = {one: one for one in wanted}
+    for _ in range(_LONGEST_CHAIN):
+        if not asked:
+            break
+        statement = columns(access).where(customers.c.id.in_(sorted(set(asked.values()))))
+        answer = await connection.execute(walled(statement, customers, access))
+        rows = {row["id"]: row for row in answer.mappings()}
+        merged: dict[UUID, UUID] = {}
+        for origin, present in asked.items():
+            row = rows.get(present)
+            if row is not None and row["merged_into"] is not None:
+                merged[origin] = row["merged_into"]
+            elif row is not None:
+                found[origin] = shape(row, access)
+        asked = merged
+    return found
+
+
+def _field(name: str, kind: Kind, **more: Any) -> Field:
+    return of_column(customers, name, kind, personal=is_personal("customer", name), **more)
+
+
+_KINDS = {
+    Kind.INTEGER: ("customer_id",),
+    Kind.TEXT: ("external_id", "first_name", "last_name", "email", "phone", "website", "company"),
+    Kind.BOOLEAN: ("private_is_company_address",),
+    Kind.DATE: ("birth_date",),
+    Kind.INSTANT: ("first_received_at", "last_received_at", "changed_at"),
+    Kind.ID: ("id",),
+}
+
+FIELDS: Mapping[str, Field] = {
+    **source_fields(customers),
+    **{name: _field(name, kind) for kind, names in _KINDS.items() for name in names},
+    "salutation": _field("salutation", Kind.WORD, words={"mr": "mr", "ms": "ms"}),
+}
+
+CUSTOMERS = Resource(
+    name="customers",
+    kind="customer",
+    table=customers,
+    columns=columns,
+    fields=FIELDS,
+    shape=shape,
+    schema=Customer,
+    page=CustomerPage,
+    in_lists=(customers.c.merged_into.is_(None),),
+    merged_into=customers.c.merged_into,
+    hint="To find one by Thinksurance's number ask `/v1/customers?customer_id=...`.",
+)

@@ -1,0 +1,166 @@
+"""Shows deliveries: what came, without its bytes. The bytes are shown by `bodies`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import and_, case, exists, false, func, literal, or_, select
+
+from app.accounts.model import Access
+from app.crypto import mask_tokens
+from app.ingest.contract import METHODS, VERDICTS, VIAS, Reason
+from app.query.fields import Condition, Field, Kind, of_column, source_fields
+from app.query.personal import hide
+from app.query.resource import Resource, Row
+from app.query.schemas.receipts import Delivery, DeliveryDetail, DeliveryFeed, DeliveryItem, DeliveryPage
+from app.query.shapes import in_order, path, source_columns
+from app.query.values import Context, Fault
+from app.query.walls import Statement
+from app.storage.models import deliveries, inbox, outcomes, source_tokens
+
+PENDING = "pending"
+STATUSES = (PENDING, "accepted", "partial", "quarantined")
+_SECRET_HEADER = re.compile(r"auth|cookie|token|secret|api-?key|password|signature", re.IGNORECASE)
+_CODES = {"via": VIAS, "method": METHODS}
+
+_at_receipt = case({rank: verdict.value for rank, verdict in enumerate(VERDICTS)}, value=deliveries.c.verdict)
+_token = select(source_tokens.c.label).where(source_tokens.c.id == deliveries.c.token_id).scalar_subquery()
+_verdict = func.coalesce(outcomes.c.verdict, _at_receipt)
+_joined = deliveries.outerjoin(
+    outcomes, and_(outcomes.c.delivery_id == deliveries.c.id, outcomes.c.source_id == deliveries.c.source_id)
+)
+
+
+def _columns(_: Access) -> Statement:
+    own = deliveries.c
+    received = (own.id, own.received_at, own.stored_at, own.via, own.method, own.remote_addr, own.headers, own.size)
+    judged = (outcomes.c.seq, outcomes.c.status, outcomes.c.reason, outcomes.c["items"], outcomes.c.processed_at)
+    return select(
+        *received,
+        own.body_sha256,
+        own.answered,
+        *judged,
+        _verdict.label("verdict"),
+        _token.label("token"),
+        *source_columns(deliveries),
+    ).select_from(_joined)
+
+
+def header(pairs: Sequence[Sequence[str]], wanted: str) -> str | None:
+    """Return the value of a header, the first of several."""
+    return next((value for name, value in pairs if name.lower() == wanted), None)
+
+
+def masked_headers(pairs: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return headers without credentials: whole values where the name says so, tokens of ours wherever they stand."""
+    return [[name, "***" if _SECRET_HEADER.search(name) else mask_tokens(value)] for name, value in pairs]
+
+
+def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
+    own = f"/v1/deliveries/{row['id']}"
+    pairs = orjson.loads(row["headers"])
+    shown = {
+        "id": row["id"],
+        "seq": row["seq"],
+        "source": row["source"],
+        "provider": row["provider"],
+        "via": VIAS[row["via"]],
+        "received_at": row["received_at"],
+        "stored_at": row["stored_at"],
+        "method": METHODS[row["method"]],
+        "remote_addr": row["remote_addr"].decode("latin-1") or None,
+        "content_type": header(pairs, "content-type"),
+        "content_encoding": header(pairs, "content-encoding"),
+        "size": row["size"],
+        "body_sha256": row["body_sha256"].hex(),
+        "token": row["token"],
+        "answered": row["answered"],
+        "verdict": row["verdict"],
+        "status": row["status"] or PENDING,
+        "reason": row["reason"],
+        "items": [in_order(DeliveryItem, item) for item in row["items"] or ()],
+        "processed_at": row["processed_at"],
+        "links": {
+            "self": own,
+            "body": f"{own}/body",
+            "replay": f"{own}/replay",
+            "events": path("/v1/events", [("delivery_id", row["id"])]),
+            "source": f"/v1/sources/{row['source']}",
+        },
+    }
+    if "detail" in row:
+        shown["headers"] = masked_headers(pairs)
+        return in_order(DeliveryDetail, hide("delivery", shown, access))
+    shown["redacted"] = []
+    return in_order(Delivery, shown)
+
+
+def _details(access: Access) -> Statement:
+    return _columns(access).add_columns(literal(1).label("detail"))
+
+
+def _has_status(statuses: Sequence[str]) -> Condition:
+    """Return the condition on the outcome itself, so that its index by status serves."""
+    done = [status for status in statuses if status != PENDING]
+    chosen: list[Condition] = [outcomes.c.status.in_(done)] if done else []
+    if PENDING in statuses:
+        waiting = and_(inbox.c.delivery_id == deliveries.c.id, inbox.c.source_id == deliveries.c.source_id)
+        chosen.append(and_(outcomes.c.status.is_(None), exists(select(literal(1)).where(waiting))))
+    return or_(false(), *chosen) if len(chosen) != 1 else chosen[0]
+
+
+def _parse_address(text: str, _: Context) -> bytes:
+    """Return an address as it is stored: its text."""
+    return text.encode()
+
+
+def _parse_digest(text: str, _: Context) -> bytes:
+    """Return the 32 bytes of a SHA-256 in hex."""
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise Fault("not-a-digest", "is no SHA-256: 64 hexadecimal digits")
+    return bytes.fromhex(text)
+
+
+def _closed(words: Sequence[str]) -> dict[str, str]:
+    return {word: word for word in words}
+
+
+FIELDS: Mapping[str, Field] = {
+    **source_fields(deliveries),
+    "id": of_column(deliveries, "id", Kind.ID),
+    "seq": Field(column=outcomes.c.seq, kind=Kind.INTEGER),
+    **{
+        name: of_column(deliveries, name, Kind.WORD, words={word: code for code, word in enumerate(words)})
+        for name, words in _CODES.items()
+    },
+    "received_at": of_column(deliveries, "received_at", Kind.INSTANT, id_range=deliveries.c.id),
+    "stored_at": of_column(deliveries, "stored_at", Kind.INSTANT),
+    "processed_at": Field(column=outcomes.c.processed_at, kind=Kind.INSTANT),
+    "token": Field(column=_token, kind=Kind.WORD),
+    "remote_addr": of_column(deliveries, "remote_addr", Kind.WORD, parse=_parse_address),
+    "body_sha256": of_column(deliveries, "body_sha256", Kind.WORD, parse=_parse_digest),
+    "size": of_column(deliveries, "size", Kind.INTEGER),
+    "answered": of_column(deliveries, "answered", Kind.INTEGER),
+    "verdict": Field(column=_verdict, kind=Kind.WORD, nullable=False, words=_closed([*VERDICTS])),
+    "status": Field(
+        column=outcomes.c.status, kind=Kind.WORD, nullable=False, words=_closed(STATUSES), build=_has_status
+    ),
+    "reason": Field(column=outcomes.c.reason, kind=Kind.WORD, words=_closed([*Reason])),
+}
+
+DELIVERIES = Resource(
+    name="deliveries",
+    kind="delivery",
+    table=deliveries,
+    columns=_columns,
+    details=_details,
+    fields=FIELDS,
+    shape=_shape,
+    schema=Delivery,
+    detail_schema=DeliveryDetail,
+    page=DeliveryPage,
+    seq=outcomes.c.seq,
+    feed=DeliveryFeed,
+    audited=False,
+)

@@ -1,0 +1,81 @@
+"""Answers details: one row by Callbox's id, within the key's wall.
+
+What it looks like is told by its resource.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.accounts.model import Access
+from app.problems import NotFound
+from app.query.answers import answer
+from app.query.filters import Slips
+from app.query.reading import reading_of
+from app.query.resource import Resource, Row
+from app.query.trail import note_reading
+from app.query.walls import walled
+
+_LONGEST_CHAIN = 8
+
+
+async def answer_detail(request: Request, resource: Resource, text: str, access: Access) -> Response:
+    """Return one row.
+
+    Raises:
+        NotFound: there is none of this id that the key may see.
+    """
+    check_parameters(request)
+    reading = reading_of(request)
+    async with reading.asking() as connection:
+        row = await get_row(connection, resource, parse_id(resource, text), access)
+        neighbours = await resource.neighbours(connection, [row], access)
+    if resource.audited:
+        await note_reading(reading, access, resource.name, [row["id"]])
+    return answer(resource.shape(row, access, neighbours))
+
+
+def check_parameters(request: Request, known: Sequence[str] = ()) -> None:
+    """Raise Invalid where a query parameter is none of the `known`."""
+    slips = Slips()
+    for name in dict.fromkeys(name for name, _ in request.query_params.multi_items()):
+        if name not in known:
+            there_are = f"there are: {', '.join(known)}" if known else "there are none"
+            slips.add(name.encode("utf-8", "replace").decode(), "unknown-parameter", f"is not known here; {there_are}")
+    slips.check()
+
+
+def no_such(resource: Resource) -> NotFound:
+    """Return the problem that there is no such row, for this key at least."""
+    return NotFound(f"There is no such {resource.kind}. Paths take Callbox's `id`. {resource.hint}".strip())
+
+
+def parse_id(resource: Resource, text: str) -> UUID:
+    """Return the id in a path; what is none cannot be there."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise no_such(resource) from None
+
+
+async def get_row(connection: AsyncConnection, resource: Resource, row_id: UUID, access: Access) -> Row:
+    """Return a row; a record that was merged is answered by the one it turned out to be.
+
+    Raises:
+        NotFound: there is none of this id that the key may see.
+    """
+    wanted: Any = row_id
+    for _ in range(_LONGEST_CHAIN):
+        statement = (resource.details or resource.columns)(access).where(resource.table.c.id == wanted)
+        found = await connection.execute(walled(statement, resource.table, access))
+        row = found.mappings().one_or_none()
+        if row is None:
+            break
+        wanted = row["merged_into"] if resource.merged_into is not None else None
+        if wanted is None:
+            return row
+    raise no_such(resource)

@@ -1,0 +1,138 @@
+"""Writes what the OpenAPI document says of lists: each parameter, each answer, each problem.
+
+All of it is made from the resources, so that it cannot say anything else than what is done.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.problems import Invalid, NotFound, described
+from app.query.access import FieldHidden, Forbidden, Unauthorized
+from app.query.cursor import CursorInvalid
+from app.query.fields import Field, Kind, Op
+from app.query.filters import LIMIT_DEFAULT, LIMIT_MOST, ORDERS
+from app.query.reading import DatabaseAway, TooSlow
+from app.query.resource import Resource
+
+_ALWAYS = (Unauthorized, Forbidden, Invalid, TooSlow, DatabaseAway)
+
+_SCHEMAS: Mapping[Kind, dict[str, Any]] = {
+    Kind.TEXT: {"type": "string"},
+    Kind.WORD: {"type": "string"},
+    Kind.INTEGER: {"type": "integer", "format": "int64"},
+    Kind.DECIMAL: {"type": "string", "format": "decimal"},
+    Kind.BOOLEAN: {"type": "boolean"},
+    Kind.DATE: {"type": "string"},
+    Kind.INSTANT: {"type": "string"},
+    Kind.ID: {"type": "string", "format": "uuid"},
+}
+_EXAMPLES: Mapping[Kind, Any] = {
+    Kind.INTEGER: 4,
+    Kind.DECIMAL: "19",
+    Kind.BOOLEAN: True,
+    Kind.DATE: "2025-03-09",
+    Kind.INSTANT: "2025-03-09T10:00:00Z",
+    Kind.ID: "019a9c3e-1f00-7abc-8def-0123456789ab",
+}
+_ABOUT: Mapping[Op, str] = {
+    Op.EQ: "equal to",
+    Op.NE: "not equal to, or not known",
+    Op.GT: "greater, later than",
+    Op.GTE: "greater, later than or equal to",
+    Op.LT: "less, earlier than",
+    Op.LTE: "less, earlier than or equal to",
+    Op.IN: "one of these",
+    Op.NIN: "none of these, or not known",
+    Op.PREFIX: "begins with",
+    Op.NULL: "`true`: is not known; `false`: is known",
+}
+_FORMS: Mapping[Kind, str] = {
+    Kind.DATE: "A date, or relative to today: `-7d`, `-2w`.",
+    Kind.INSTANT: "RFC 3339 with a zone; a date means that whole day in the service's time zone; "
+    "relative to now: `-15m`, `-24h`, `-7d`.",
+}
+
+
+def list_problems() -> dict[int | str, dict[str, Any]]:
+    """Return the problems of a list."""
+    return described(*_ALWAYS, FieldHidden, CursorInvalid)
+
+
+def detail_problems() -> dict[int | str, dict[str, Any]]:
+    """Return the problems of whatever has an id in its path."""
+    return described(*_ALWAYS, FieldHidden, NotFound)
+
+
+def history_problems() -> dict[int | str, dict[str, Any]]:
+    """Return the problems of a history."""
+    return described(*_ALWAYS, NotFound, CursorInvalid)
+
+
+def list_parameters(resource: Resource) -> list[dict[str, Any]]:
+    """Return every parameter of a list, each `field[op]` by itself."""
+    filters = [_filter(name, field, op) for name, field in sorted(resource.fields.items()) for op in field.ops]
+    return [*page_parameters(is_feed=resource.seq is not None), *filters]
+
+
+def page_parameters(*, is_feed: bool = False) -> list[dict[str, Any]]:
+    """Return the parameters by which every list is walked through."""
+    ascending = "by `seq`, to be followed" if is_feed else "oldest first"
+    return [
+        _parameter(
+            "limit",
+            f"How many rows at most (1 to {LIMIT_MOST}).",
+            {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": LIMIT_DEFAULT},
+            LIMIT_DEFAULT,
+        ),
+        _parameter("cursor", "`next_cursor` of the page before, with the same filters and order.", {"type": "string"}),
+        _parameter(
+            "order",
+            f"`desc`: newest first; `asc`: {ascending}.",
+            {"type": "string", "enum": list(ORDERS), "default": ORDERS[0]},
+            ORDERS[0],
+        ),
+    ]
+
+
+def _filter(name: str, field: Field, op: Op) -> dict[str, Any]:
+    about = [f"`{name}` {_ABOUT[op]}.", field.about]
+    schema: dict[str, Any] = dict(_SCHEMAS[field.kind])
+    example = _EXAMPLES.get(field.kind)
+    if field.words is not None:
+        example = next(iter(field.words))
+        schema["enum"] = list(field.words)
+    if op is Op.NULL:
+        schema, example = {"type": "boolean"}, True
+    elif op is Op.PREFIX:
+        about.append("Case and accents do not matter." if field.folded is not None else "Exactly as written.")
+    else:
+        about.append(_FORMS.get(field.kind, ""))
+    if field.splits(op):
+        about.append("Several values are separated by commas.")
+        values = f" Values: {', '.join(field.words)}." if field.words else ""
+        schema, about = {"type": "string"}, [*about, values.strip()]
+    if field.personal:
+        about.append("Personal: needs the scope `read:personal`.")
+    written = name if op is Op.EQ else f"{name}[{op}]"
+    found = _parameter(written, " ".join(filter(None, about)), schema, None if example is None else str(example))
+    if field.personal:
+        found["x-personal"] = True
+    return found
+
+
+def _parameter(name: str, about: str, schema: Mapping[str, Any], example: Any = None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": about,
+        "schema": dict(schema),
+    }
+    if example is not None:
+        typed = example
+        if schema["type"] == "integer":
+            typed = int(example)
+        elif schema["type"] == "boolean":
+            typed = True
+        found["example"] = typed
+    return found

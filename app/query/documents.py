@@ -1,0 +1,87 @@
+"""Shows documents, in their own list and within inquiries; their content is another room's."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from app.accounts.model import Access
+from app.query.fields import Field, Kind, of_column, source_fields
+from app.query.personal import hide, is_personal
+from app.query.resource import Resource, Row
+from app.query.schemas.inquiries import Document, DocumentPage
+from app.query.shapes import in_order, path, source_columns
+from app.query.walls import Statement
+from app.storage.models import documents
+
+STATES = ("announced", "fetching", "archived", "failed", "expired")
+
+_WITHIN = ("id", "hash", "name", "full_name", "purpose", "state", "token_expires_at", "archived_at")
+_PLAIN = (
+    *_WITHIN,
+    "inquiry_id",
+    "size",
+    "sha256",
+    "content_type",
+    "first_received_at",
+    "last_received_at",
+    "changed_at",
+)
+"""The fields that are shown as they stand in the table."""
+
+
+def columns(_: Access) -> Statement:
+    """Return the statement of documents, still without wall."""
+    source, _provider = source_columns(documents)
+    return select(documents.c.source_id, source, *(documents.c[name] for name in _PLAIN))
+
+
+def within_inquiry(row: Row, access: Access) -> dict[str, Any]:
+    """Return a document as it is shown within its inquiry."""
+    return hide("document", {name: row[name] for name in _WITHIN}, access)
+
+
+def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
+    shown: dict[str, Any] = {"source": row["source"]} | {name: row[name] for name in _PLAIN}
+    shown["links"] = {
+        "self": f"/v1/documents/{row['id']}",
+        "inquiry": path("/v1/inquiries", [("source", row["source"]), ("inquiry_id", row["inquiry_id"])]),
+    }
+    return in_order(Document, hide("document", shown, access))
+
+
+def _field(name: str, kind: Kind, **more: Any) -> Field:
+    return of_column(documents, name, kind, personal=is_personal("document", name), **more)
+
+
+_KINDS = {
+    Kind.INTEGER: ("inquiry_id", "size"),
+    Kind.TEXT: ("hash", "name", "full_name", "purpose", "sha256", "content_type"),
+    Kind.INSTANT: ("token_expires_at", "archived_at", "first_received_at", "last_received_at", "changed_at"),
+    Kind.ID: ("id",),
+}
+
+_NOT_FOLDED = {"sha256": None, "content_type": None}
+"""What the copy says of itself is no text of an event; the processor folds only that."""
+
+FIELDS: Mapping[str, Field] = {
+    **source_fields(documents),
+    **{
+        name: _field(name, kind, **({"folded": None, "plain_prefix": True} if name in _NOT_FOLDED else {}))
+        for kind, names in _KINDS.items()
+        for name in names
+    },
+    "state": _field("state", Kind.WORD, words=dict(zip(STATES, STATES, strict=True))),
+}
+
+DOCUMENTS = Resource(
+    name="documents",
+    kind="document",
+    table=documents,
+    columns=columns,
+    fields=FIELDS,
+    shape=_shape,
+    schema=Document,
+    page=DocumentPage,
+    hint="To find an inquiry's documents ask `/v1/documents?inquiry_id=...`.",
+)

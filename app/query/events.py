@@ -1,0 +1,116 @@
+"""Shows events: what accepted items said."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import Text, and_, cast, select
+
+from app.accounts.model import Access
+from app.ingest.contract import VERDICTS
+from app.query.fields import Condition, Field, Kind, of_column, source_fields
+from app.query.personal import hide, hide_changes
+from app.query.resource import Resource, Row
+from app.query.schemas.receipts import Event, EventFeed, EventPage
+from app.query.shapes import in_order, path, source_columns
+from app.query.values import Context
+from app.query.walls import Statement
+from app.storage.models import events
+
+RECORD_PATHS: Mapping[str, str] = {
+    "inquiry": "/v1/inquiries",
+    "lead": "/v1/leads",
+    "customer": "/v1/customers",
+    "document": "/v1/documents",
+}
+
+_PLAIN = (
+    "id",
+    "seq",
+    "delivery_id",
+    "type",
+    "subject",
+    "occurred_at",
+    "occurred_on",
+    "received_at",
+    "verdict",
+    "duplicate_of",
+    "stale",
+    "warnings",
+    "revised_at",
+)
+"""The fields that are shown as they stand in the table."""
+
+
+def _columns(_: Access) -> Statement:
+    own = events.c
+    # As text: the item goes through as it stands, without being taken apart here.
+    data = cast(own.data, Text).label("data")
+    return select(
+        own.record_kind, own.record_id, own.changes, data, *(own[name] for name in _PLAIN), *source_columns(events)
+    )
+
+
+def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
+    shown: dict[str, Any] = {name: row[name] for name in _PLAIN}
+    kind, record_id = row["record_kind"], row["record_id"]
+    has_record = kind in RECORD_PATHS and record_id is not None
+    changes, some_hidden = hide_changes(kind, row["changes"], access)
+    duplicate_of = row["duplicate_of"]
+    shown |= {
+        "source": row["source"],
+        "provider": row["provider"],
+        "record": {"kind": kind, "id": record_id} if has_record else None,
+        "changes": changes,
+        "data": orjson.Fragment(row["data"]),
+        "links": {
+            "self": f"/v1/events/{row['id']}",
+            "delivery": f"/v1/deliveries/{row['delivery_id']}",
+            "record": f"{RECORD_PATHS[kind]}/{record_id}" if has_record else None,
+            "subject": path("/v1/events", [("source", row["source"]), ("subject", row["subject"])]),
+            "duplicate_of": f"/v1/events/{duplicate_of}" if duplicate_of else None,
+            "source": f"/v1/sources/{row['source']}",
+        },
+    }
+    hide("event", shown, access)
+    if some_hidden:
+        shown["redacted"] = sorted({"changes", *shown["redacted"]})
+    return in_order(Event, shown)
+
+
+def _in_some_source(condition: Condition, context: Context) -> Condition:
+    """Return the condition with the sources named, by which the index of subjects begins."""
+    return and_(condition, events.c.source_id.in_([source.id for source in context.visible_sources]))
+
+
+FIELDS: Mapping[str, Field] = {
+    **source_fields(events),
+    "id": of_column(events, "id", Kind.ID),
+    "seq": of_column(events, "seq", Kind.INTEGER),
+    "delivery_id": of_column(events, "delivery_id", Kind.ID),
+    "type": of_column(events, "type", Kind.WORD, plain_prefix=True),
+    "subject": of_column(events, "subject", Kind.TEXT, plain_prefix=True, among=_in_some_source),
+    "record.kind": of_column(events, "record_kind", Kind.WORD, words={kind: kind for kind in RECORD_PATHS}),
+    "record.id": of_column(events, "record_id", Kind.ID),
+    "customer.id": of_column(events, "customer_id", Kind.ID),
+    "occurred_at": of_column(events, "occurred_at", Kind.INSTANT),
+    "occurred_on": of_column(events, "occurred_on", Kind.DATE),
+    "received_at": of_column(events, "received_at", Kind.INSTANT, id_range=events.c.id),
+    "verdict": of_column(events, "verdict", Kind.WORD, words={word: word for word in [*VERDICTS]}),
+    "duplicate_of": of_column(events, "duplicate_of", Kind.ID),
+    "stale": of_column(events, "stale", Kind.BOOLEAN),
+    "revised_at": of_column(events, "revised_at", Kind.INSTANT),
+}
+
+EVENTS = Resource(
+    name="events",
+    kind="event",
+    table=events,
+    columns=_columns,
+    fields=FIELDS,
+    shape=_shape,
+    schema=Event,
+    page=EventPage,
+    seq=events.c.seq,
+    feed=EventFeed,
+)

@@ -1,0 +1,232 @@
+"""Describes the fields that lists are filtered by, and turns a filter into a condition.
+
+Which fields a list has is told beside the list; reading the caller's parameters is done in `filters`.
+"""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ColumnElement, Table, and_, false, func, or_, type_coerce
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.ids import first_id_at
+from app.processing.folding import fold
+from app.query.values import (
+    Context,
+    Fault,
+    Span,
+    parse_boolean,
+    parse_date,
+    parse_decimal,
+    parse_id,
+    parse_integer,
+    parse_provider,
+    parse_source,
+    parse_span,
+    parse_text,
+)
+
+Condition = ColumnElement[bool]
+
+
+class Kind(StrEnum):
+    """What sort of value a field holds."""
+
+    TEXT = "text"
+    WORD = "word"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    INSTANT = "instant"
+    ID = "id"
+
+
+class Op(StrEnum):
+    """How a field is compared; `eq` is written without brackets."""
+
+    EQ = "eq"
+    NE = "ne"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    IN = "in"
+    NIN = "nin"
+    PREFIX = "prefix"
+    NULL = "null"
+
+
+_RANGE = (Op.GT, Op.GTE, Op.LT, Op.LTE)
+_OPS: Mapping[Kind, tuple[Op, ...]] = {
+    Kind.TEXT: (Op.EQ, Op.NE, Op.IN, Op.NIN),
+    Kind.WORD: (Op.EQ, Op.NE, Op.IN, Op.NIN),
+    Kind.INTEGER: (Op.EQ, Op.NE, *_RANGE, Op.IN, Op.NIN),
+    Kind.DECIMAL: (Op.EQ, Op.NE, *_RANGE, Op.IN, Op.NIN),
+    Kind.BOOLEAN: (Op.EQ, Op.NE),
+    Kind.DATE: (Op.EQ, Op.NE, *_RANGE, Op.IN, Op.NIN),
+    Kind.INSTANT: (Op.EQ, Op.NE, *_RANGE),
+    Kind.ID: (Op.EQ, Op.NE, Op.IN, Op.NIN),
+}
+_SPLIT_IN_EQUALITY = frozenset({Kind.WORD, Kind.INTEGER, Kind.ID})
+_PARSERS: Mapping[Kind, Callable[[str, Context], Any]] = {
+    Kind.TEXT: parse_text,
+    Kind.WORD: parse_text,
+    Kind.INTEGER: parse_integer,
+    Kind.DECIMAL: parse_decimal,
+    Kind.BOOLEAN: parse_boolean,
+    Kind.DATE: parse_date,
+    Kind.INSTANT: parse_span,
+    Kind.ID: parse_id,
+}
+_COMPARISONS: Mapping[Op, Callable[[ColumnElement[Any], Any], Condition]] = {
+    Op.GT: operator.gt,
+    Op.GTE: operator.ge,
+    Op.LT: operator.lt,
+    Op.LTE: operator.le,
+}
+_EARLIER, _LATER = timedelta(minutes=1), timedelta(minutes=1)
+"""How far an id's time may lie off the receipt; a pushed delivery has both from one reading of the clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """A field that a list can be filtered by.
+
+    `words` is a closed list of values and what the database holds for each; `parse` reads values that need more than
+    their kind, a tuple of values means any of them. `folded` is where the text without case and accents stands;
+    `plain_prefix` allows `[prefix]` on the text as it is. `id_range` is the id column that carries the same time.
+    `among` puts the condition into a wider one, such as a question about a neighbour; `build` replaces the usual
+    conditions of `eq` and `in`.
+    """
+
+    column: ColumnElement[Any]
+    kind: Kind
+    nullable: bool = True
+    words: Mapping[str, Any] | None = None
+    parse: Callable[[str, Context], Any] | None = None
+    folded: ColumnElement[str] | None = None
+    plain_prefix: bool = False
+    id_range: ColumnElement[UUID] | None = None
+    personal: bool = False
+    among: Callable[[Condition, Context], Condition] | None = None
+    build: Callable[[Sequence[Any]], Condition] | None = None
+    about: str = ""
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """Return the operators that make sense here."""
+        prefix = (Op.PREFIX,) if self.folded is not None or self.plain_prefix else ()
+        return (*_OPS[self.kind], *prefix, *((Op.NULL,) if self.nullable else ()))
+
+    def condition(self, op: Op, texts: Sequence[str], context: Context) -> Condition:
+        """Return the condition of one parameter, given once or more often ("or").
+
+        Raises:
+            Fault: a value cannot be used.
+        """
+        if op in (Op.EQ, Op.IN):
+            found = self._any_of([value for text in texts for value in self._values(op, text, context)])
+        else:
+            found = or_(*(self._one(op, text, context) for text in texts))
+        return self.among(found, context) if self.among is not None else found
+
+    def splits(self, op: Op) -> bool:
+        """Tell whether a comma separates values."""
+        return op in (Op.IN, Op.NIN) or (op is Op.EQ and self.kind in _SPLIT_IN_EQUALITY)
+
+    def _values(self, op: Op, text: str, context: Context) -> list[Any]:
+        values: list[Any] = []
+        for word in text.split(",") if self.splits(op) else [text]:
+            value = self._value(word, context)
+            values.extend(value if isinstance(value, tuple) else [value])
+        return values
+
+    def _value(self, text: str, context: Context) -> Any:
+        if self.words is not None:
+            if text not in self.words:
+                raise Fault("unknown-value", f"is none of these: {', '.join(self.words)}")
+            return self.words[text]
+        if text == "" and self.kind is Kind.WORD:
+            raise Fault("empty", "is empty; ask with [null] for what is not known")
+        return (self.parse or _PARSERS[self.kind])(text, context)
+
+    @property
+    def _comparable(self) -> ColumnElement[Any]:
+        """Return the column in a type that takes every value: a number beyond it is no error, it matches nothing."""
+        return type_coerce(self.column, BigInteger()) if self.kind is Kind.INTEGER else self.column
+
+    def _any_of(self, values: Sequence[Any]) -> Condition:
+        if self.build is not None:
+            return self.build(values)
+        if self.kind is Kind.INSTANT:
+            return or_(*(self._in_span(span) for span in values))
+        if self.kind is Kind.BOOLEAN:
+            return or_(*(self.column.is_(value) for value in values))
+        return self._comparable.in_(list(dict.fromkeys(values)))
+
+    def _in_span(self, span: Span) -> Condition:
+        inside = and_(self.column >= span.start, self.column < span.end)
+        return and_(inside, self._ids_from(span), self._ids_until(span))
+
+    def _one(self, op: Op, text: str, context: Context) -> Condition:
+        if op is Op.NULL:
+            return self.column.is_(None) if parse_boolean(text, context) else self.column.is_not(None)
+        if op is Op.PREFIX:
+            return self._begins_with(text)
+        if op in (Op.NE, Op.NIN):  # what is not known is not that value either
+            return ~func.coalesce(self._any_of(self._values(op, text, context)), false())
+        (value,) = self._values(op, text, context)
+        if isinstance(value, Span):
+            return self._beside_span(op, value)
+        column = self._comparable
+        return _COMPARISONS[op](column, value)
+
+    def _beside_span(self, op: Op, span: Span) -> Condition:
+        if op in (Op.GT, Op.GTE):
+            return and_(self.column >= (span.end if op is Op.GT else span.start), self._ids_from(span))
+        return and_(self.column < (span.end if op is Op.LTE else span.start), self._ids_until(span))
+
+    def _ids_from(self, span: Span) -> Condition:
+        """Return the range of ids in which rows since then lie, so that older months are not looked at."""
+        return and_(True, *([self.id_range >= first_id_at(span.start - _EARLIER)] if self.id_range is not None else []))  # noqa: FBT003
+
+    def _ids_until(self, span: Span) -> Condition:
+        return and_(True, *([self.id_range < first_id_at(span.end + _LATER)] if self.id_range is not None else []))  # noqa: FBT003
+
+    def _begins_with(self, text: str) -> Condition:
+        if self.folded is None:
+            return self.column.like(escaped(text) + "%", escape="\\")
+        folded = fold(text)
+        found = self.folded.like(escaped(folded) + "%", escape="\\")
+        if not folded.endswith("i"):
+            return found
+        # The next letter may be a j: then the stored ij was folded to y, and only the text as written decides.
+        as_y = self.folded.like(escaped(folded[:-1]) + "y%", escape="\\")
+        return or_(found, and_(as_y, func.lower(self.column).like(escaped(text.lower()) + "j%", escape="\\")))
+
+
+def escaped(text: str) -> str:
+    """Return a text that means only itself in LIKE."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def of_column(table: Table, name: str, kind: Kind, **more: Any) -> Field:
+    """Return the field of a column; text of a record can be asked for by its folded beginning."""
+    column = table.c[name]
+    if kind is Kind.TEXT and "folded" in table.c and "folded" not in more and "words" not in more:
+        more["folded"] = type_coerce(table.c.folded, JSONB)[name].astext
+    return Field(column=column, kind=kind, nullable=bool(column.nullable), **more)
+
+
+def source_fields(table: Table) -> dict[str, Field]:
+    """Return `source` and `provider`, which are looked up before the question is asked."""
+    return {
+        "source": Field(column=table.c.source_id, kind=Kind.WORD, nullable=False, parse=parse_source),
+        "provider": Field(column=table.c.source_id, kind=Kind.WORD, nullable=False, parse=parse_provider),
+    }

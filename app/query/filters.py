@@ -1,0 +1,176 @@
+"""Reads the parameters of a list: filters, order, limit and cursor, with every slip named at once.
+
+Conditions are made by `fields`; the statement they go into by `lists`.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from app.accounts.model import Access
+from app.problems import Invalid
+from app.query.access import FieldHidden
+from app.query.cursor import Binding, Position, read_cursor
+from app.query.fields import Condition, Field, Op
+from app.query.personal import may_see
+from app.query.values import Context, Fault, check_text
+from app.times import from_epoch_ms
+
+LIMIT_DEFAULT = 50
+LIMIT_MOST = 500
+ORDERS = ("desc", "asc")
+PLAIN = ("limit", "cursor", "order")
+"""The parameters of every list that are no filters."""
+
+_NAME = re.compile(r"([a-z][a-z0-9_.]*)(?:\[([a-z]*)\])?")
+_LONGEST_NAME = 100
+
+Parameters = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a caller asks of a list, read and checked. `binding` is what its cursors are good for."""
+
+    conditions: Sequence[Condition]
+    order: str
+    limit: int
+    position: Position | None
+    binding: Binding
+    asked_at: datetime
+    by_personal: bool
+
+
+class Slips:
+    """Collects what is wrong in the parameters of one request."""
+
+    def __init__(self) -> None:
+        self.errors: list[dict[str, str]] = []
+
+    def add(self, name: str, code: str, detail: str) -> None:
+        """Note one; `detail` never repeats the value."""
+        self.errors.append({"in": "query", "name": name[:_LONGEST_NAME], "code": code, "detail": detail})
+
+    def check(self) -> None:
+        """Raise Invalid if there are any."""
+        if self.errors:
+            first = self.errors[0]
+            what, more, _ = first["detail"].partition("; there are")
+            raise Invalid(
+                f"The parameter `{first['name']}` {what}{'; `errors` lists what there is' if more else ''}.",
+                errors=self.errors,
+            )
+
+
+def usable(parameters: Parameters, slips: Slips) -> dict[str, list[str]]:
+    """Return the values by parameter name, without those that no text column can hold."""
+    found: dict[str, list[str]] = {}
+    for name, text in parameters:
+        try:
+            check_text(name)
+            check_text(text)
+        except Fault as fault:
+            slips.add(name.encode("utf-8", "replace").decode().replace("\x00", "?"), fault.code, fault.detail)
+        else:
+            found.setdefault(name, []).append(text)
+    return found
+
+
+def read_question(
+    resource: str, fields: Mapping[str, Field], parameters: Parameters, context: Context, cursor_key: bytes
+) -> Question:
+    """Return what is asked of a list.
+
+    Raises:
+        Invalid: parameters are unknown or their values cannot be used; all of them are named.
+        FieldHidden: a filter is by a field that the key may not see.
+        CursorInvalid: the cursor belongs to another question.
+    """
+    slips = Slips()
+    found = usable(parameters, slips)
+    order = _one_of(found, "order", ORDERS, slips)
+    limit = _limit(found, slips)
+    cursor = _single(found, "cursor", slips)
+    filters = {name: texts for name, texts in found.items() if name not in PLAIN}
+    by_personal = _check_visible(filters, fields, context.access)
+    binding = Binding.of(resource, order, [(name, text) for name in filters for text in filters[name]], context.access)
+    position = None
+    if cursor is not None and not slips.errors:
+        position = read_cursor(cursor_key, binding, cursor)
+        if position.asked_at_ms is not None:
+            context = replace(context, moment=from_epoch_ms(position.asked_at_ms))
+    conditions = [
+        condition
+        for name, texts in filters.items()
+        if (condition := _condition(name, texts, fields, context, slips)) is not None
+    ]
+    slips.check()
+    return Question(conditions, order, limit, position, binding, context.moment, by_personal)
+
+
+def _condition(
+    name: str, texts: list[str], fields: Mapping[str, Field], context: Context, slips: Slips
+) -> Condition | None:
+    parsed = _NAME.fullmatch(name)
+    field = fields.get(parsed[1]) if parsed else None
+    if parsed is None or field is None:
+        slips.add(name, "unknown-field", _unknown(name, fields))
+        return None
+    word = parsed[2]
+    op = Op.EQ if word is None else next((op for op in field.ops if op == word and op is not Op.EQ), None)
+    if op is None:
+        known = ", ".join(f"[{op}]" for op in field.ops if op is not Op.EQ)
+        slips.add(name, "unknown-operator", f"has no such operator; there are: {known}, or none for equality")
+        return None
+    try:
+        return field.condition(op, texts, context)
+    except Fault as fault:
+        slips.add(name, fault.code, fault.detail)
+        return None
+
+
+def _unknown(name: str, fields: Mapping[str, Field]) -> str:
+    plain = name.partition("[")[0][:_LONGEST_NAME]
+    near = difflib.get_close_matches(plain, [*fields, *PLAIN], n=1)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"is no field of this list{meant}; there are: {', '.join(sorted(fields))}; and {', '.join(PLAIN)}"
+
+
+def _check_visible(filters: Mapping[str, object], fields: Mapping[str, Field], access: Access) -> bool:
+    """Tell whether a filter is by a personal field; refuse it where the key may not see it."""
+    names = {name: name.partition("[")[0] for name in filters}
+    personal = [name for name, plain in names.items() if plain in fields and fields[plain].personal]
+    if personal and not may_see(access):
+        raise FieldHidden(
+            errors=[
+                {"in": "query", "name": name, "code": "field-hidden", "detail": "is personal: needs read:personal"}
+                for name in personal
+            ]
+        )
+    return bool(personal)
+
+
+def _single(found: Mapping[str, list[str]], name: str, slips: Slips) -> str | None:
+    texts = found.get(name)
+    if texts is not None and len(texts) > 1:
+        slips.add(name, "repeated", "may be given once only")
+    return texts[0] if texts else None
+
+
+def _one_of(found: Mapping[str, list[str]], name: str, words: Sequence[str], slips: Slips) -> str:
+    text = _single(found, name, slips)
+    if text is not None and text not in words:
+        slips.add(name, "unknown-value", f"is none of these: {', '.join(words)}")
+    return words[0] if text is None else text
+
+
+def _limit(found: Mapping[str, list[str]], slips: Slips) -> int:
+    text = _single(found, "limit", slips)
+    if text is None:
+        return LIMIT_DEFAULT
+    if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= LIMIT_MOST:
+        return int(text)
+    slips.add("limit", "out-of-range", f"is no whole number from 1 to {LIMIT_MOST}")
+    return LIMIT_DEFAULT

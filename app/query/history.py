@@ -1,0 +1,134 @@
+"""Answers histories: what each event changed in a record, newest first.
+
+For inquiries and leads the processor keeps the changes right on the events; a customer's are folded here, for there
+may be two records in an event and the stored changes are the subject's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, func, literal_column, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.accounts.model import Access
+from app.ingest.contract import VIAS
+from app.processing.order import receipt_key
+from app.processing.records import Told, flatten, fold_events
+from app.query.answers import answer, next_link
+from app.query.cursor import Position, write_cursor
+from app.query.details import get_row, parse_id
+from app.query.filters import Question, read_question
+from app.query.personal import hide_changes
+from app.query.reading import moment_of, reading_of
+from app.query.resource import Resource
+from app.query.schemas.inquiries import Customer
+from app.query.trail import note_reading
+from app.query.values import Context
+from app.query.walls import Statement, walled
+from app.storage.models import deliveries, events
+
+Entries = Sequence[Mapping[str, Any]]
+
+_via = (
+    select(deliveries.c.via)
+    .where(deliveries.c.id == events.c.delivery_id, deliveries.c.source_id == events.c.source_id)
+    .scalar_subquery()
+    .label("via")
+)
+_COLUMNS = (events.c.id, events.c.delivery_id, events.c.received_at, events.c.verdict, events.c.order_key, _via)
+
+
+async def answer_history(request: Request, resource: Resource, text: str, access: Access) -> Response:
+    """Return a page of a record's history.
+
+    Raises:
+        NotFound: there is no record of this id that the key may see.
+    """
+    reading = reading_of(request)
+    parameters = request.query_params.multi_items()
+    context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
+    async with reading.asking() as connection:
+        record = await get_row(connection, resource, parse_id(resource, text), access)
+        name = f"{resource.name}/{record['id']}/history"
+        question = read_question(name, {}, parameters, context, reading.cursor_key)
+        find = _of_customer if resource.kind == "customer" else _of_subject
+        entries = await find(connection, record["id"], question, access)
+    await note_reading(reading, access, name, [record["id"]])
+    has_more, entries = len(entries) > question.limit, entries[: question.limit]
+    cursor = None
+    if has_more:
+        cursor = write_cursor(reading.cursor_key, question.binding, Position((entries[-1]["place"],)))
+    shown = [_shape(resource.kind, entry, access) for entry in entries]
+    link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)} if cursor else None
+    return answer({"data": shown, "next_cursor": cursor}, headers=link)
+
+
+async def _of_subject(connection: AsyncConnection, record_id: UUID, question: Question, access: Access) -> Entries:
+    """Return one entry more than the page holds; places are order keys."""
+    statement: Statement = select(*_COLUMNS, events.c.changes).where(
+        events.c.record_id == record_id, events.c.changes != func.jsonb_build_array()
+    )
+    place, ascending = events.c.order_key, question.order == "asc"
+    if question.position is not None:
+        (after,) = question.position.after
+        statement = statement.where(place > after if ascending else place < after)
+    statement = statement.order_by(place.asc() if ascending else place.desc()).limit(question.limit + 1)
+    found = await connection.execute(walled(statement, events, access))
+    return [_entry(row, row["changes"], row["order_key"]) for row in found.mappings()]
+
+
+async def _of_customer(connection: AsyncConnection, record_id: UUID, question: Question, access: Access) -> Entries:
+    """Fold what all events say about a customer; places are receipts."""
+    part = func.jsonb_path_query_first(
+        events.c.parts, literal_column("'$[*] ? (@.kind == \"customer\").fields'::jsonpath"), type_=JSONB
+    )
+    statement: Statement = select(*_COLUMNS, events.c.item_index, part.label("fields"))
+    found = await connection.execute(walled(statement.where(events.c.customer_id == record_id), events, access))
+    rows = {row["id"]: row for row in found.mappings() if row["fields"]}
+    _, marks = fold_events(_told(row) for row in rows.values())
+    entries = [
+        _entry(row, changes, _place(row))
+        for row in rows.values()
+        if (changes := [one.as_json() for one in marks[row["id"]].changes if _is_shown(one.field)])
+    ]
+    ascending = question.order == "asc"
+    entries.sort(key=lambda entry: str(entry["place"]), reverse=not ascending)
+    if question.position is not None:
+        after = str(question.position.after[0])
+        entries = [entry for entry in entries if (entry["place"] > after if ascending else entry["place"] < after)]
+    return entries[: question.limit + 1]
+
+
+def _told(row: RowMapping) -> Told:
+    place = _place(row)
+    return Told(row["id"], place, place, row["received_at"], flatten("customer", row["fields"]))
+
+
+def _place(row: RowMapping) -> str:
+    return receipt_key(row["delivery_id"], row["item_index"])
+
+
+def _is_shown(field: str) -> bool:
+    """Tell whether a change is of a field that customers are shown with."""
+    return field.partition(".")[0] in Customer.model_fields
+
+
+def _entry(row: RowMapping, changes: Any, place: str) -> dict[str, Any]:
+    return {**row, "changes": changes, "place": place}
+
+
+def _shape(kind: str, entry: Mapping[str, Any], access: Access) -> dict[str, Any]:
+    changes, some_hidden = hide_changes(kind, entry["changes"], access)
+    return {
+        "at": entry["received_at"],
+        "event_id": entry["id"],
+        "delivery_id": entry["delivery_id"],
+        "via": None if entry["via"] is None else VIAS[entry["via"]],
+        "verdict": entry["verdict"],
+        "changes": changes,
+        "redacted": ["changes"] if some_hidden else [],
+    }

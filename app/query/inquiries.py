@@ -1,0 +1,225 @@
+"""Shows inquiries, with their customers and documents."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, exists, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.accounts.model import Access
+from app.query import customers as of_customers
+from app.query import documents as of_documents
+from app.query.fields import Condition, Field, Kind, of_column, source_fields
+from app.query.personal import hide
+from app.query.resource import Resource, Row
+from app.query.schemas.inquiries import Inquiry, InquiryPage
+from app.query.shapes import in_order, path, references, source_columns
+from app.query.values import Context, Fault
+from app.query.walls import Statement, wall, walled
+from app.storage.models import customers, documents, inquiries
+
+STATUS_NAMES: Mapping[int, str] = {
+    2: "tendering_lead",
+    3: "tendering",
+    4: "calculated",
+    6: "ordered",
+    15: "proposal_created",
+}
+"""The names of Thinksurance's statuses; others are called `status_<n>`."""
+
+_STATUS_BY_NAME = {name: status for status, name in STATUS_NAMES.items()}
+
+_PLAIN = (
+    "inquiry_id",
+    "status",
+    "product_id",
+    "product_name",
+    "industry_id",
+    "industry_name",
+    "profession_id",
+    "profession_name",
+    "broker_external_id",
+    "broker_founded_on",
+    "insurer_id",
+    "insurer_name",
+    "insurer_external_id",
+    "agency_number_external_id",
+    "premium_yearly_cents",
+    "coverage_cents",
+    "coverage_text",
+    "deductible_cents",
+    "revenue_cents",
+    "tax_percent",
+    "contract_start_on",
+    "contract_payment_on",
+    "contract_years",
+    "payment_interval_months",
+    "employees_full",
+    "employees_part",
+    "digital_order_available",
+    "digital_order_success",
+    "confirmed_at",
+    "created_on",
+    "updated_on",
+    "first_received_at",
+    "last_received_at",
+    "changed_at",
+    "event_count",
+)
+"""The fields that are shown as they stand in the table."""
+
+
+def status_name(status: int | None) -> str | None:
+    """Return what Thinksurance's documents call a status."""
+    return None if status is None else STATUS_NAMES.get(status, f"status_{status}")
+
+
+def parse_status_name(text: str, _: Context) -> int:
+    """Return the status behind a name."""
+    if text in _STATUS_BY_NAME:
+        return _STATUS_BY_NAME[text]
+    number = text.removeprefix("status_")
+    if number != text and number.isascii() and number.isdigit() and len(number) < 10:  # noqa: PLR2004 - fits the column
+        return int(number)
+    raise Fault("unknown-value", f"is none of these: {', '.join(_STATUS_BY_NAME)}, status_<n>")
+
+
+def _columns(_: Access) -> Statement:
+    plain = [inquiries.c[name] for name in _PLAIN]
+    source, _provider = source_columns(inquiries)
+    own = inquiries.c
+    return select(own.id, own.source_id, own.customer_record_id, own.external_references, source, *plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Neighbours:
+    """The customers and documents of a page, shaped and with the personal fields hidden."""
+
+    customers: Mapping[UUID, dict[str, Any]]
+    documents: Mapping[tuple[UUID, int | None], list[dict[str, Any]]]
+
+
+async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: Access) -> _Neighbours:
+    wanted = {row["customer_record_id"] for row in rows if row["customer_record_id"] is not None}
+    return _Neighbours(
+        await of_customers.shown_by_id(connection, wanted, access) if wanted else {},
+        await _documents_of(connection, rows, access),
+    )
+
+
+async def _documents_of(
+    connection: AsyncConnection, rows: Sequence[Row], access: Access
+) -> Mapping[tuple[UUID, int | None], list[dict[str, Any]]]:
+    found: defaultdict[tuple[UUID, int | None], list[dict[str, Any]]] = defaultdict(list)
+    numbers = {row["inquiry_id"] for row in rows if row["inquiry_id"] is not None}
+    if numbers:
+        among = {row["source_id"] for row in rows}
+        statement = of_documents.columns(access).where(
+            documents.c.inquiry_id.in_(sorted(numbers)), documents.c.source_id.in_(sorted(among))
+        )
+        answer = await connection.execute(walled(statement, documents, access).order_by(documents.c.id))
+        for row in answer.mappings():
+            found[row["source_id"], row["inquiry_id"]].append(of_documents.within_inquiry(row, access))
+    return found
+
+
+def _shape(row: Row, access: Access, neighbours: _Neighbours) -> dict[str, Any]:
+    shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
+    customer = neighbours.customers.get(row["customer_record_id"])
+    own = f"/v1/inquiries/{row['id']}"
+    shown |= {
+        "status_name": status_name(row["status"]),
+        "customer": customer,
+        "external_references": references(row["external_references"]),
+        "documents": neighbours.documents.get((row["source_id"], row["inquiry_id"]), []),
+        "links": {
+            "self": own,
+            "history": f"{own}/history",
+            "events": path("/v1/events", [("record.id", row["id"])]),
+            "customer": customer["links"]["self"] if customer else None,
+            "documents": path("/v1/documents", [("source", row["source"]), ("inquiry_id", row["inquiry_id"])]),
+        },
+    }
+    return in_order(Inquiry, hide("inquiry", shown, access))
+
+
+def _of_its_customer(condition: Condition, context: Context) -> Condition:
+    """Return: the customer is one that the key sees and that fits."""
+    its_own = and_(customers.c.id == inquiries.c.customer_record_id, customers.c.source_id == inquiries.c.source_id)
+    return exists(select(literal(1)).where(its_own, condition, *wall(customers, context.access)))
+
+
+def _customer_fields() -> dict[str, Field]:
+    """Return the customer's own fields as `customer.<field>`."""
+    names = ("id", "customer_id", "external_id", "first_name", "last_name", "company", "email", "phone", "birth_date")
+    return {f"customer.{name}": _among_customers(of_customers.FIELDS[name]) for name in names}
+
+
+def _among_customers(field: Field) -> Field:
+    return Field(
+        column=field.column,
+        kind=field.kind,
+        nullable=field.nullable,
+        folded=field.folded,
+        personal=field.personal,
+        among=_of_its_customer,
+    )
+
+
+_KINDS = {
+    Kind.INTEGER: (
+        "inquiry_id",
+        "status",
+        "product_id",
+        "industry_id",
+        "profession_id",
+        "insurer_id",
+        "premium_yearly_cents",
+        "coverage_cents",
+        "deductible_cents",
+        "revenue_cents",
+        "contract_years",
+        "payment_interval_months",
+        "employees_full",
+        "employees_part",
+        "event_count",
+    ),
+    Kind.TEXT: (
+        "product_name",
+        "industry_name",
+        "profession_name",
+        "broker_external_id",
+        "insurer_name",
+        "insurer_external_id",
+        "agency_number_external_id",
+        "coverage_text",
+    ),
+    Kind.DECIMAL: ("tax_percent",),
+    Kind.BOOLEAN: ("digital_order_available", "digital_order_success"),
+    Kind.DATE: ("broker_founded_on", "contract_start_on", "contract_payment_on", "created_on", "updated_on"),
+    Kind.INSTANT: ("confirmed_at", "first_received_at", "last_received_at", "changed_at"),
+    Kind.ID: ("id",),
+}
+
+FIELDS: Mapping[str, Field] = {
+    **source_fields(inquiries),
+    **{name: of_column(inquiries, name, kind) for kind, names in _KINDS.items() for name in names},
+    "status_name": Field(column=inquiries.c.status, kind=Kind.WORD, parse=parse_status_name),
+    **_customer_fields(),
+}
+
+INQUIRIES = Resource(
+    name="inquiries",
+    kind="inquiry",
+    table=inquiries,
+    columns=_columns,
+    fields=FIELDS,
+    shape=_shape,
+    schema=Inquiry,
+    page=InquiryPage,
+    neighbours=_neighbours,
+    hint="To find one by Thinksurance's number ask `/v1/inquiries?inquiry_id=...`.",
+)

@@ -1,0 +1,109 @@
+"""Shows leads."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from app.accounts.model import Access
+from app.query.fields import Field, Kind, of_column, source_fields
+from app.query.personal import hide, is_personal
+from app.query.resource import Resource, Row
+from app.query.schemas.leads import Lead, LeadPage
+from app.query.shapes import address, in_order, path, references, source_columns
+from app.query.walls import Statement
+from app.storage.models import leads
+
+KINDS = ("customer", "company", "unknown")
+
+_PLAIN = (
+    "lead_id",
+    "party_id",
+    "kind",
+    "first_name",
+    "last_name",
+    "name",
+    "email",
+    "phone",
+    "language",
+    "birth_date",
+    "origin",
+    "backref",
+    "lead_source",
+    "status",
+    "distribution_id",
+    "first_received_at",
+    "last_received_at",
+    "changed_at",
+    "event_count",
+)
+"""The fields that are shown as they stand in the table."""
+
+_LISTS = ("risk_objects", "policy_packages", "insurance_policies")
+
+
+def _columns(_: Access) -> Statement:
+    own = leads.c
+    source, _provider = source_columns(leads)
+    plain = [own[name] for name in (*_PLAIN, *_LISTS)]
+    return select(own.id, own.merged_into, own.address, own.external_references, source, *plain)
+
+
+def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
+    own = f"/v1/leads/{row['id']}"
+    shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
+    shown |= {name: row[name] or [] for name in _LISTS}
+    shown |= {
+        "address": address(row["address"]),
+        "external_references": references(row["external_references"]),
+        "links": {
+            "self": own,
+            "history": f"{own}/history",
+            "events": path("/v1/events", [("record.id", row["id"])]),
+        },
+    }
+    return in_order(Lead, hide("lead", shown, access))
+
+
+def _field(name: str, kind: Kind, **more: Any) -> Field:
+    return of_column(leads, name, kind, personal=is_personal("lead", name), **more)
+
+
+_KINDS = {
+    Kind.INTEGER: ("event_count",),
+    Kind.TEXT: (
+        "lead_id",
+        "party_id",
+        "first_name",
+        "last_name",
+        "name",
+        "email",
+        "phone",
+        "backref",
+        "distribution_id",
+    ),
+    Kind.WORD: ("language", "origin", "lead_source", "status"),
+    Kind.DATE: ("birth_date",),
+    Kind.INSTANT: ("first_received_at", "last_received_at", "changed_at"),
+    Kind.ID: ("id",),
+}
+
+FIELDS: Mapping[str, Field] = {
+    **source_fields(leads),
+    **{name: _field(name, kind) for kind, names in _KINDS.items() for name in names},
+    "kind": _field("kind", Kind.WORD, words={kind: kind for kind in KINDS}),
+}
+
+LEADS = Resource(
+    name="leads",
+    kind="lead",
+    table=leads,
+    columns=_columns,
+    fields=FIELDS,
+    shape=_shape,
+    schema=Lead,
+    page=LeadPage,
+    in_lists=(leads.c.merged_into.is_(None),),
+    merged_into=leads.c.merged_into,
+    hint="To find one by WeGroup's id ask `/v1/leads?lead_id=...`.",
+)

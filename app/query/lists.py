@@ -1,0 +1,91 @@
+"""Answers lists: one page of rows within the key's wall, by filters, order and cursor.
+
+What a row looks like is told by its resource; how parameters are read by `filters`.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, literal, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.accounts.model import Access
+from app.ids import time_of
+from app.query.answers import answer, next_link
+from app.query.cursor import Position, write_cursor
+from app.query.filters import Question, read_question
+from app.query.reading import Reading, moment_of, reading_of
+from app.query.resource import Resource, Row
+from app.query.trail import note_reading
+from app.query.values import Context
+from app.query.walls import Statement, walled
+from app.storage.models import inbox, outcomes
+from app.times import now
+
+
+async def answer_list(request: Request, resource: Resource, access: Access) -> Response:
+    """Return a page of a list.
+
+    Raises:
+        Problem: a parameter cannot be used, or the database has trouble.
+    """
+    reading = reading_of(request)
+    parameters = request.query_params.multi_items()
+    context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
+    question = read_question(resource.name, resource.fields, parameters, context, reading.cursor_key)
+    is_feed = resource.seq is not None and question.order == "asc"
+    async with reading.asking() as connection:
+        lag = await _lag_seconds(connection, access) if is_feed else 0.0
+        answered = await connection.execute(_statement(resource, question, access))
+        rows = answered.mappings().all()
+        has_more, rows = len(rows) > question.limit, rows[: question.limit]
+        neighbours = await resource.neighbours(connection, rows, access) if rows else None
+    if resource.audited:
+        await note_reading(reading, access, resource.name, [row["id"] for row in rows])
+    shown = [resource.shape(row, access, neighbours) for row in rows]
+    end = _end(reading, question, rows[-1] if rows else None, is_feed=is_feed)
+    page: dict[str, Any] = {"data": shown, "next_cursor": end if has_more else None}
+    if is_feed:
+        page |= {"follow_cursor": end, "caught_up": not has_more, "lag_seconds": lag}
+    link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, end)} if has_more else None
+    return answer(page, headers=link)
+
+
+def _statement(resource: Resource, question: Question, access: Access) -> Statement:
+    statement = walled(resource.columns(access), resource.table, access)
+    statement = statement.where(*resource.in_lists, *question.conditions)
+    by: ColumnElement[Any] = resource.table.c.id
+    if question.order == "asc" and resource.seq is not None:
+        by = resource.seq
+        statement = statement.where(by.is_not(None))
+    ascending = question.order == "asc"
+    if question.position is not None:
+        (after,) = question.position.after
+        value = UUID(after) if isinstance(after, str) else after
+        statement = statement.where(by > value if ascending else by < value)
+    return statement.order_by(by.asc() if ascending else by.desc()).limit(question.limit + 1)
+
+
+def _end(reading: Reading, question: Question, last: Row | None, *, is_feed: bool) -> str:
+    """Return the cursor that goes on after a page; in a feed relative times go with the clock."""
+    if last is None:
+        position = question.position or Position((0,))
+    elif is_feed:
+        position = Position((last["seq"],))
+    else:
+        position = Position((str(last["id"]),), int(question.asked_at.timestamp() * 1000))
+    return write_cursor(reading.cursor_key, question.binding, position)
+
+
+async def _lag_seconds(connection: AsyncConnection, access: Access) -> float:
+    """Return the age of the oldest delivery that was never processed yet, 0 if there is none."""
+    done = exists(
+        select(literal(1)).where(
+            outcomes.c.delivery_id == inbox.c.delivery_id, outcomes.c.source_id == inbox.c.source_id
+        )
+    )
+    oldest = select(inbox.c.delivery_id).where(~done).order_by(inbox.c.delivery_id).limit(1)
+    found = (await connection.execute(walled(oldest, inbox, access))).scalar_one_or_none()
+    return 0.0 if found is None else max(0.0, round((now() - time_of(found)).total_seconds(), 3))

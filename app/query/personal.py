@@ -1,0 +1,108 @@
+"""Knows which fields are personal: one table, for what is hidden, refused, documented and audited.
+
+Who may see them is settled by the key's scopes, see `access`.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app.accounts.model import Access, Scope
+
+PERSONAL: Mapping[str, frozenset[str]] = {
+    "delivery": frozenset({"headers"}),
+    "event": frozenset({"data"}),
+    "inquiry": frozenset(),
+    "customer": frozenset(
+        {
+            "salutation",
+            "first_name",
+            "last_name",
+            "birth_date",
+            "email",
+            "phone",
+            "website",
+            "company",
+            "address",
+            "company_address",
+            "effective_address",
+        }
+    ),
+    "document": frozenset({"name", "full_name"}),
+    "lead": frozenset(
+        {
+            "first_name",
+            "last_name",
+            "name",
+            "email",
+            "phone",
+            "birth_date",
+            "address",
+            "backref",
+            "risk_objects",
+            "policy_packages.package_nr",
+            "insurance_policies.policy_nr",
+            "insurance_policies.external_references",
+        }
+    ),
+    "source": frozenset(),
+    "submission": frozenset({"request", "answer"}),
+}
+"""The personal fields of each kind of object; a dotted name is a field of the objects in a list."""
+
+_ROOTS = {kind: frozenset(name.partition(".")[0] for name in names) for kind, names in PERSONAL.items()}
+_REDACTED = {kind: sorted(names) for kind, names in PERSONAL.items()}
+
+
+def is_personal(kind: str, name: str) -> bool:
+    """Tell whether a field is personal, or an object that holds personal fields, or a part of one."""
+    return name in PERSONAL[kind] or name.partition(".")[0] in PERSONAL[kind]
+
+
+def may_see(access: Access) -> bool:
+    """Tell whether the key may see personal fields."""
+    return access.may(Scope.READ_PERSONAL)
+
+
+def hide(kind: str, shown: dict[str, Any], access: Access) -> dict[str, Any]:
+    """Return an object with its `redacted` list; personal fields are null where the key may not see them."""
+    if may_see(access):
+        shown["redacted"] = []
+        return shown
+    for name in PERSONAL[kind]:
+        _hide_path(shown, name)
+    shown["redacted"] = list(_REDACTED[kind])
+    return shown
+
+
+def _hide_path(shown: dict[str, Any], path: str) -> None:
+    name, _, rest = path.partition(".")
+    if not rest:
+        shown[name] = None
+        return
+    for inner in shown[name] or ():
+        _hide_path(inner, rest)
+
+
+def changes_personal(kind: str | None, name: str) -> bool:
+    """Tell whether a change of this name tells something personal.
+
+    `kind` is the record's; an inquiry's changes name its customer's fields `customer.<field>` and `documents` whole.
+    """
+    first, _, rest = name.partition(".")
+    if kind == "inquiry":
+        if first == "customer":
+            return not rest or changes_personal("customer", rest)
+        return first == "documents"
+    return kind not in _ROOTS or first in _ROOTS[kind]
+
+
+def hide_changes(kind: str | None, changes: Iterable[Mapping[str, Any]], access: Access) -> tuple[list[Any], bool]:
+    """Return changes with the old and new values of personal fields hidden, and whether any was."""
+    sees = may_see(access)
+    shown, some_hidden = [], False
+    for change in changes:
+        hidden = not sees and changes_personal(kind, str(change["field"]))
+        old, new = (None, None) if hidden else (change["old"], change["new"])
+        shown.append({"field": change["field"], "old": old, "new": new})
+        some_hidden = some_hidden or hidden
+    return shown, some_hidden

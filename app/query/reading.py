@@ -1,0 +1,117 @@
+"""Holds what this room needs from outside, and asks the database so that its troubles become problems.
+
+Who opens and closes the engines is settled where the rooms meet, in `app.main`.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import Protocol
+
+import psycopg
+from fastapi import Request
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.accounts.model import Accounts
+from app.problems import Problem
+
+_RETRY_AFTER = {"Retry-After": "2"}
+
+
+class TooSlow(Problem):
+    """The question took longer than 5 seconds. Narrow it down: fewer days, one source, a field with an index."""
+
+    status = 503
+    code = "too-slow"
+    title = "Too slow"
+
+
+class DatabaseAway(Problem):
+    """The database cannot be asked at the moment. Callbacks are received all the same; ask again soon."""
+
+    status = 503
+    code = "database-away"
+    title = "Database away"
+
+
+class Book(Protocol):
+    """What this room needs of the accounts: a snapshot, and one shared re-read."""
+
+    @property
+    def present(self) -> Accounts:
+        """Return sources, tokens and keys as last read."""
+
+    async def refresh(self) -> None:
+        """Read them again now; raises AccountsUnavailableError if the database cannot be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the endpoints stand on: set as `app.state.reading` while the application runs.
+
+    `engine` may lead to a replica; `primary` takes the audit's entries and replays. `cursor_key` signs the cursors,
+    `zone` is where a date begins at midnight, `public_url` what links begin with (None: they begin with the path).
+    """
+
+    engine: AsyncEngine
+    primary: AsyncEngine
+    book: Book
+    cursor_key: bytes
+    zone: tzinfo = UTC
+    public_url: str | None = None
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncGenerator[AsyncConnection]:
+        """Give a connection for questions.
+
+        Raises:
+            TooSlow: a statement was cut off.
+            DatabaseAway: the database is not there.
+        """
+        with translated_errors():
+            async with self.engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[AsyncConnection]:
+        """Give a transaction on the primary that is committed at the end; raises as `asking` does."""
+        with translated_errors():
+            async with self.primary.begin() as connection:
+                yield connection
+
+
+class translated_errors:  # noqa: N801 - used as a context manager, which reads as a verb
+    """Turn the driver's errors about time and reachability into problems; others pass."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        """Translate what was raised inside."""
+        if isinstance(error, PoolTimeoutError):
+            raise DatabaseAway(headers=_RETRY_AFTER) from None
+        original = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(original, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
+            raise TooSlow(headers=_RETRY_AFTER) from None
+        if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):
+            raise DatabaseAway(headers=_RETRY_AFTER) from None
+
+
+def reading_of(request: Request) -> Reading:
+    """Return what the application was started with."""
+    found = request.app.state.reading
+    if not isinstance(found, Reading):
+        raise TypeError("app.state.reading is not set")
+    return found
+
+
+def moment_of(request: Request) -> datetime:
+    """Return the moment of the question, the same for all its parts."""
+    moment = getattr(request.state, "asked_at", None)
+    if not isinstance(moment, datetime):
+        moment = request.state.asked_at = datetime.now(UTC)
+    return moment

@@ -1,0 +1,56 @@
+"""Describes a list and its details in one place, from which endpoints, filters and documentation are made.
+
+The lists themselves stand in a module each beside this one; `lists` and `details` answer by them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, RowMapping, Table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.accounts.model import Access
+from app.query.fields import Field
+from app.query.walls import Statement
+
+Row = RowMapping
+
+
+async def no_neighbours(_: AsyncConnection, __: Sequence[Row], ___: Access) -> Any:
+    """Return nothing: the rows stand for themselves."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A list, such as `inquiries`, and the details of its rows.
+
+    `columns` returns the statement without wall, filters and order; `details` a wider one for a single row.
+    `neighbours` asks once for a page what `shape` needs besides. `in_lists` are conditions that hold in lists only;
+    `merged_into` leads from a record to the one it turned out to be. `seq` makes the ascending list a feed.
+    """
+
+    name: str
+    kind: str
+    table: Table
+    columns: Callable[[Access], Statement]
+    fields: Mapping[str, Field]
+    shape: Callable[[Row, Access, Any], dict[str, Any]]
+    schema: type[BaseModel]
+    page: type[BaseModel]
+    details: Callable[[Access], Statement] | None = None
+    detail_schema: type[BaseModel] | None = None
+    neighbours: Callable[[AsyncConnection, Sequence[Row], Access], Awaitable[Any]] = no_neighbours
+    seq: ColumnElement[int] | None = None
+    feed: type[BaseModel] | None = None
+    in_lists: Sequence[ColumnElement[bool]] = ()
+    merged_into: ColumnElement[Any] | None = None
+    audited: bool = True
+    hint: str = ""
+
+    @property
+    def path(self) -> str:
+        """Return the path of the list."""
+        return f"/v1/{self.name}"

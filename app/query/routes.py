@@ -1,0 +1,176 @@
+"""Binds the questions to their paths and describes them for the OpenAPI document."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+
+from app.query.access import Reader, Writer
+from app.query.bodies import answer_body
+from app.query.customers import CUSTOMERS
+from app.query.deliveries import DELIVERIES
+from app.query.details import answer_detail
+from app.query.documented import (
+    detail_problems,
+    history_problems,
+    list_parameters,
+    list_problems,
+    page_parameters,
+)
+from app.query.documents import DOCUMENTS
+from app.query.events import EVENTS
+from app.query.history import answer_history
+from app.query.inquiries import INQUIRIES
+from app.query.leads import LEADS
+from app.query.lists import answer_list
+from app.query.replays import answer_replay
+from app.query.resource import Resource
+from app.query.schemas.parts import History, Queued
+from app.query.sources import SOURCES, answer_source
+
+RESOURCES = (DELIVERIES, EVENTS, INQUIRIES, CUSTOMERS, DOCUMENTS, LEADS, SOURCES)
+"""All lists."""
+
+_WITH_HISTORY = (INQUIRIES, CUSTOMERS, LEADS)
+
+Endpoint = Callable[..., Awaitable[Response]]
+RecordId = Annotated[str, Path(description="Callbox's id", examples=["019a9c3e-1f00-7abc-8def-0123456789ab"])]
+
+router = APIRouter(prefix="/v1")
+
+
+def _list_endpoint(resource: Resource) -> Endpoint:
+    async def endpoint(request: Request, access: Reader) -> Response:
+        return await answer_list(request, resource, access)
+
+    return endpoint
+
+
+def _detail_endpoint(resource: Resource) -> Endpoint:
+    async def endpoint(request: Request, id: RecordId, access: Reader) -> Response:  # noqa: A002 - the path's name
+        return await answer_detail(request, resource, id, access)
+
+    return endpoint
+
+
+def _history_endpoint(resource: Resource) -> Endpoint:
+    async def endpoint(request: Request, id: RecordId, access: Reader) -> Response:  # noqa: A002 - the path's name
+        return await answer_history(request, resource, id, access)
+
+    return endpoint
+
+
+def _add(path: str, endpoint: Endpoint, name: str, about: str, responses: dict[int | str, Any], **more: Any) -> None:
+    router.add_api_route(
+        path,
+        endpoint,
+        methods=["GET"],
+        name=name,
+        operation_id=name,
+        summary=about.partition(".")[0],
+        description=about,
+        response_model=None,
+        responses=responses,
+        **more,
+    )
+
+
+def _add_list(resource: Resource) -> None:
+    about = f"List {resource.name}, newest first. Filters are `field=value` and `field[op]=value`."
+    model: Any = resource.page
+    if resource.feed is not None:
+        model = resource.page | resource.feed
+        about += " With `order=asc` they come in the order in which they became readable, to be followed for ever."
+    link = {"Link": {"description": 'the next page, `rel="next"`', "schema": {"type": "string"}}}
+    _add(
+        f"/{resource.name}",
+        _list_endpoint(resource),
+        f"list_{resource.name}",
+        about,
+        {200: {"model": model, "description": "A page.", "headers": link}, **list_problems()},
+        tags=[resource.name],
+        openapi_extra={"parameters": list_parameters(resource)},
+    )
+
+
+def _add_detail(resource: Resource) -> None:
+    model = resource.detail_schema or resource.schema
+    _add(
+        f"/{resource.name}/{{id}}",
+        _detail_endpoint(resource),
+        f"get_{resource.kind}",
+        f"Get one {resource.kind}. {resource.hint}",
+        {200: {"model": model, "description": "It."}, **detail_problems()},
+        tags=[resource.name],
+    )
+
+
+def _add_history(resource: Resource) -> None:
+    _add(
+        f"/{resource.name}/{{id}}/history",
+        _history_endpoint(resource),
+        f"get_{resource.kind}_history",
+        f"Get what changed in one {resource.kind}. Each entry is an event that changed something, newest first.",
+        {200: {"model": History, "description": "A page."}, **history_problems()},
+        tags=[resource.name],
+        openapi_extra={"parameters": page_parameters()},
+    )
+
+
+for _resource in RESOURCES:
+    _add_list(_resource)
+    if _resource is not SOURCES:
+        _add_detail(_resource)
+    if _resource in _WITH_HISTORY:
+        _add_history(_resource)
+
+_BYTES = {"description": "The bytes.", "content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+
+
+@router.get(
+    "/deliveries/{id}/body",
+    name="get_delivery_body",
+    operation_id="get_delivery_body",
+    response_model=None,
+    response_class=Response,
+    responses={200: _BYTES, **detail_problems()},
+    tags=["deliveries"],
+)
+async def get_delivery_body(request: Request, id: RecordId, access: Reader) -> Response:  # noqa: A002 - the path's name
+    """Get the bytes of a delivery as they came.
+
+    Needs `read:personal`. Callback tokens and API keys inside are overwritten with `*`, but for keys with `admin`.
+    """
+    return await answer_body(request, id, access)
+
+
+@router.post(
+    "/deliveries/{id}/replay",
+    name="replay_delivery",
+    operation_id="replay_delivery",
+    status_code=202,
+    response_model=None,
+    responses={202: {"model": Queued, "description": "It waits to be processed."}, **detail_problems()},
+    tags=["deliveries"],
+)
+async def replay_delivery(request: Request, id: RecordId, access: Writer) -> Response:  # noqa: A002 - the path's name
+    """Process a delivery again, with today's reader and secrets.
+
+    It makes no new delivery and no new id. Needs `write`.
+    """
+    return await answer_replay(request, id, access)
+
+
+@router.get(
+    "/sources/{name}",
+    name="get_source",
+    operation_id="get_source",
+    response_model=None,
+    responses={200: {"model": SOURCES.schema, "description": "It."}, **detail_problems()},
+    tags=["sources"],
+)
+async def get_source(
+    request: Request, name: Annotated[str, Path(examples=["thinksurance-demo"])], access: Reader
+) -> Response:
+    """Get one source by its name."""
+    return await answer_source(request, name, access)
