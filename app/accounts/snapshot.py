@@ -1,7 +1,7 @@
 """Holds the sources, tokens and keys of a running process, and keeps them as fresh as its promises say.
 
-What a snapshot is made of stands in `reading`, who changes the tables is `store`'s and `keys`' business. A copy on disk
-for a start without the database fits between `AccountBook.start` and its first question: whatever sets `present`.
+What a snapshot is made of stands in `reading`, who changes the tables is `store`'s and `keys`' business. The
+copy on disk, for a start while the database is away, is written and read in `kept`.
 """
 
 import asyncio
@@ -9,8 +9,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,8 +20,9 @@ import structlog
 from psycopg.pq import TransactionStatus
 from psycopg.rows import DictRow, dict_row
 
+from app.accounts.kept import FILE_NAME, find_answers, keep_answers
 from app.accounts.model import Accounts
-from app.accounts.reading import ONE_MOMENT, QUESTIONS, to_accounts
+from app.accounts.reading import ONE_MOMENT, QUESTIONS, Rows, to_accounts
 from app.accounts.version import VERSION_QUESTION
 from app.crypto import Vault, WrongKeyError
 from app.times import now
@@ -70,10 +72,11 @@ class AccountBook:
     `present` is always there, never blocks and may be kept for the length of a request.
     """
 
-    def __init__(self, url: str, vault: Vault) -> None:
+    def __init__(self, url: str, vault: Vault, kept_in: Path | None = None) -> None:
         self.present = Accounts(sources={}, tokens={}, keys={})
         self._url = url
         self._vault = vault
+        self._kept = kept_in / FILE_NAME if kept_in else None
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._asking = asyncio.Lock()
         self._coming: asyncio.Task[None] | None = None
@@ -105,6 +108,7 @@ class AccountBook:
             await self._bounded(self._ask())
         except AccountsUnavailableError as error:
             _log.warning("accounts.read_failed", reason=str(error))
+            self._recall()
         self._run(self._keep_fresh())
 
     async def stop(self) -> None:
@@ -192,7 +196,24 @@ class AccountBook:
                 answers = [await (await connection.execute(question)).fetchall() for question in QUESTIONS]
             self.present = to_accounts(self._vault, answers)
             self._version, self._read_at = version, time.monotonic()
+            await self._keep(answers)
         self._confirmed_at = time.monotonic()
+
+    async def _keep(self, answers: Sequence[Rows]) -> None:
+        """Write what was read to the local disk, for a start while the database is away."""
+        if self._kept is None:
+            return
+        try:
+            await asyncio.to_thread(keep_answers, self._kept, self._vault, answers)
+        except OSError as error:
+            _log.warning("accounts.keep_failed", reason=error.strerror)
+
+    def _recall(self) -> None:
+        """Begin with what was kept on the local disk."""
+        answers = find_answers(self._kept, self._vault) if self._kept else None
+        if answers is not None:
+            self.present = to_accounts(self._vault, answers)
+            _log.warning("accounts.recalled", sources=len(self.present.sources))
 
     async def _write_used(self) -> None:
         used, self._used = self._used, {}

@@ -25,6 +25,9 @@ LINKS = {"inquiry": "record_id", "lead": "record_id", "customer": "customer_id"}
 
 _INDEXED = frozenset({"broker_external_id", "external_id", "lead_id", "party_id", "hash"})
 
+_EITHER = {"coverage_cents": "coverage_text", "coverage_text": "coverage_cents"}
+"""Two columns for one field of the platform: what sets the one empties the other."""
+
 
 @dataclass(slots=True)
 class Event:
@@ -252,7 +255,10 @@ def told_of(event: Event | StoredEvent, number: int) -> Told:
     ):
         said = {name: value for name, value in customer["fields"].items() if name != "broker_external_id"}
         fields["customer_said"] = flatten("customer", said)
-    return Told(event.id, key, receipt, event.received_at, flatten(kind, fields))
+    said = flatten(kind, fields)
+    for name in said.keys() & _EITHER.keys():
+        said[_EITHER[name]] = None
+    return Told(event.id, key, receipt, event.received_at, said)
 
 
 def changes_json(mark: Mark) -> str:

@@ -70,8 +70,19 @@ def history_problems() -> dict[int | str, dict[str, Any]]:
 
 def list_parameters(resource: Resource) -> list[dict[str, Any]]:
     """Return every parameter of a list, each `field[op]` by itself."""
-    filters = [_filter(name, field, op) for name, field in sorted(resource.fields.items()) for op in field.ops]
-    return [*page_parameters(is_feed=resource.seq is not None), *filters]
+    return [*page_parameters(is_feed=resource.seq is not None), *filter_parameters(resource)]
+
+
+def filter_parameters(resource: Resource) -> list[dict[str, Any]]:
+    """Return the parameters by which rows are chosen."""
+    return [_filter(name, field, op) for name, field in sorted(resource.fields.items()) for op in field.ops]
+
+
+def stream_cursor() -> list[dict[str, Any]]:
+    """Return the two ways to say where a stream goes on."""
+    about = "Where to go on: an `id` of this stream, or `follow_cursor` of the list with the same filters."
+    header = _parameter("Last-Event-ID", f"{about} Sent by browsers; goes before `cursor`.", {"type": "string"})
+    return [_parameter("cursor", about, {"type": "string"}), header | {"in": "header"}]
 
 
 def page_parameters(*, is_feed: bool = False) -> list[dict[str, Any]]:

@@ -38,6 +38,7 @@ _PLAIN = (
     "stale",
     "warnings",
     "revised_at",
+    "submission_id",
 )
 """The fields that are shown as they stand in the table."""
 
@@ -56,7 +57,7 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     kind, record_id = row["record_kind"], row["record_id"]
     has_record = kind in RECORD_PATHS and record_id is not None
     changes, some_hidden = hide_changes(kind, row["changes"], access)
-    duplicate_of = row["duplicate_of"]
+    duplicate_of, submission_id = row["duplicate_of"], row["submission_id"]
     shown |= {
         "source": row["source"],
         "provider": row["provider"],
@@ -69,6 +70,7 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
             "record": f"{RECORD_PATHS[kind]}/{record_id}" if has_record else None,
             "subject": path("/v1/events", [("source", row["source"]), ("subject", row["subject"])]),
             "duplicate_of": f"/v1/events/{duplicate_of}" if duplicate_of else None,
+            "submission": f"/v1/submissions/{submission_id}" if submission_id else None,
             "source": f"/v1/sources/{row['source']}",
         },
     }
@@ -100,6 +102,7 @@ FIELDS: Mapping[str, Field] = {
     "duplicate_of": of_column(events, "duplicate_of", Kind.ID),
     "stale": of_column(events, "stale", Kind.BOOLEAN),
     "revised_at": of_column(events, "revised_at", Kind.INSTANT),
+    "submission_id": of_column(events, "submission_id", Kind.ID),
 }
 
 EVENTS = Resource(

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Table, and_, false, func, or_, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Table, and_, false, func, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.ids import first_id_at
@@ -30,6 +30,7 @@ from app.query.values import (
     parse_span,
     parse_text,
 )
+from app.storage.models import events
 
 Condition = ColumnElement[bool]
 
@@ -222,6 +223,19 @@ def of_column(table: Table, name: str, kind: Kind, **more: Any) -> Field:
     if kind is Kind.TEXT and "folded" in table.c and "folded" not in more and "words" not in more:
         more["folded"] = type_coerce(table.c.folded, JSONB)[name].astext
     return Field(column=column, kind=kind, nullable=bool(column.nullable), **more)
+
+
+def submission_field(record: Table) -> Field:
+    """Return `submission_id` of a record: the last call of ours that was answered by an event about it."""
+    asked = (
+        select(events.c.submission_id)
+        .where(events.c.record_id == record.c.id, events.c.source_id == record.c.source_id)
+        .where(events.c.submission_id.is_not(None))
+        .order_by(events.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return Field(column=asked, kind=Kind.ID, about="With `[null]=true` those that nobody asked for.")
 
 
 def source_fields(table: Table) -> dict[str, Field]:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.accounts.model import Access
-from app.query.fields import Field, Kind, of_column, source_fields
+from app.query.fields import Field, Kind, of_column, source_fields, submission_field
 from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
 from app.query.schemas.leads import Lead, LeadPage
@@ -54,6 +54,7 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
     shown |= {name: row[name] or [] for name in _LISTS}
     shown |= {
+        "kind": row["kind"] or "unknown",
         "address": address(row["address"]),
         "external_references": references(row["external_references"]),
         "links": {
@@ -90,8 +91,14 @@ _KINDS = {
 
 FIELDS: Mapping[str, Field] = {
     **source_fields(leads),
+    "submission_id": submission_field(leads),
     **{name: _field(name, kind) for kind, names in _KINDS.items() for name in names},
-    "kind": _field("kind", Kind.WORD, words={kind: kind for kind in KINDS}),
+    "kind": Field(
+        column=func.coalesce(leads.c.kind, "unknown"),
+        kind=Kind.WORD,
+        nullable=False,
+        words={kind: kind for kind in KINDS},
+    ),
 }
 
 LEADS = Resource(

@@ -27,6 +27,7 @@ from app.query.replays import answer_replay
 from app.query.resource import Resource
 from app.query.schemas.parts import History, Queued
 from app.query.sources import SOURCES, answer_source
+from app.query.stream import router as stream_router
 
 RESOURCES = (DELIVERIES, EVENTS, INQUIRIES, CUSTOMERS, DOCUMENTS, LEADS, SOURCES)
 """All lists."""
@@ -117,6 +118,7 @@ def _add_history(resource: Resource) -> None:
     )
 
 
+router.include_router(stream_router)  # before the details, whose paths would take its last word for an id
 for _resource in RESOURCES:
     _add_list(_resource)
     if _resource is not SOURCES:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.ingest.contract import Warned
-from app.ingest.lenient_json import MAX_DEPTH, Mended, NotJsonError, notes_by_member, notes_under, parse
+from app.ingest.lenient_json import MAX_DEPTH, Mended, NotJsonError, _needs_mending, notes_by_member, notes_under, parse
 
 TOKEN = "cbt_" + "a" * 43
 
@@ -64,6 +64,11 @@ def test_well_formed_json_is_read_without_notes(body: bytes, value: Any) -> None
     assert parsed.value == value
     assert not parsed.notes
     assert parsed.raw == body
+
+
+@pytest.mark.parametrize("body", [b'{"a": [1, {"b": 2}]}', b'{"a":{}}', b"[[], 5, -1.5e3]", b"7", nested(MAX_DEPTH)])
+def test_well_formed_json_needs_no_slower_reader(body: bytes) -> None:
+    assert not _needs_mending(body, orjson.loads(body))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +143,18 @@ def test_containers_below_the_depth_become_their_text() -> None:
     assert core == '[[["]"]]]'
     assert parsed.notes == [Mended(("0",) * MAX_DEPTH, "too-deep")]
     orjson.dumps(parsed.value)
+
+
+def test_the_deepest_value_costs_one_frame_a_level() -> None:
+    """A receiver stands some hundred frames deep itself, and the interpreter stops at a thousand."""
+
+    def below(frames: int) -> None:
+        if frames:
+            below(frames - 1)
+        else:
+            assert depth_of(parse(nested(MAX_DEPTH, "1e999")).value) == MAX_DEPTH
+
+    below(500)
 
 
 def test_deep_text_is_bounded() -> None:

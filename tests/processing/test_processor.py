@@ -82,6 +82,23 @@ def test_a_thin_item_blanks_out_nothing(desk: Desk, item: Item) -> None:
     assert desk.row("SELECT count(*) FROM events WHERE duplicate_of IS NOT NULL") == (1,)
 
 
+def test_an_unlimited_coverage_takes_the_place_of_an_amount(desk: Desk, item: Item) -> None:
+    for coverage in (1_000_000, "unbegrenzt", 2_000_000):
+        desk.lay(item(coverage=coverage))
+        desk.process()
+    assert desk.row("SELECT coverage_cents, coverage_text FROM inquiries") == (200_000_000, None)
+    assert [changes for (changes,) in desk.rows("SELECT changes FROM events ORDER BY seq")][1:] == [
+        [
+            {"field": "coverage_cents", "old": 100_000_000, "new": None},
+            {"field": "coverage_text", "old": None, "new": "unbegrenzt"},
+        ],
+        [
+            {"field": "coverage_cents", "old": None, "new": 200_000_000},
+            {"field": "coverage_text", "old": "unbegrenzt", "new": None},
+        ],
+    ]
+
+
 def test_processing_again_makes_nothing_new(desk: Desk, item: Item) -> None:
     deliveries = [desk.lay(item(status=status, customer={"cLastName": "Muster"})) for status in (2, 4, 6)]
     desk.process()

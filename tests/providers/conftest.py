@@ -70,3 +70,14 @@ def bench() -> Bench:
 def warned() -> Callable[[Statement], set[tuple[str, str]]]:
     """Return the warnings of a statement as pairs."""
     return lambda statement: {(warning.field, warning.reason) for warning in statement.warnings}
+
+
+@pytest.fixture(scope="session")
+def read_value() -> Callable[[Callable[[Any, Callable[[str], None]], Any], Any], tuple[Any, list[str]]]:
+    """Return the function that runs a parse function on a value: the result and its warnings."""
+
+    def read(parse: Callable[[Any, Callable[[str], None]], Any], value: Any) -> tuple[Any, list[str]]:
+        reasons: list[str] = []
+        return parse(value, reasons.append), reasons
+
+    return read

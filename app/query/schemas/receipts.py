@@ -113,12 +113,14 @@ class Event(Shown):
     warnings: list[Warned] = shown([{"field": "data.premiumYearly", "reason": "text-for-number"}])
     data: Any = shown({"bExternalId": "B-1001", "iId": 810042, "status": 4}, "the item as sent, credentials masked")
     revised_at: str | None = a_time("when it was last read otherwise than before")
+    submission_id: str | None = an_id("the call of ours that it answers; null: nobody asked")
     links: Links = links(
         self=f"/v1/events/{AN_ID}",
         delivery=f"/v1/deliveries/{AN_ID}",
         record=f"/v1/inquiries/{AN_ID}",
         subject="/v1/events?source=thinksurance-demo&subject=inquiry%2F810042",
         duplicate_of=f"/v1/events/{AN_ID}",
+        submission=f"/v1/submissions/{AN_ID}",
         source="/v1/sources/thinksurance-demo",
     )
     redacted: list[str] = shown([], "the personal fields that are null, or (changes) partly so, for want of a scope")

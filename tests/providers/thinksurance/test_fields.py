@@ -204,6 +204,8 @@ def test_another_salutation_is_left_out_with_a_warning(bench: "Bench", warned: W
     statement = read(bench, {}, customer={"cSalutation": 3, "cLastName": "B"})
     assert part(statement, "customer").fields == {"last_name": "B"}
     assert warned(statement) == {("customer.cSalutation", "unknown-value")}
+    statement = read(bench, {}, customer={"cSalutation": "Frau", "cLastName": "B"})
+    assert warned(statement) == {("customer.cSalutation", "wrong-type")}
 
 
 @pytest.mark.parametrize("customer", [None, [], {}, "", {"cLastName": ""}, {"cId": None}, {"cId": 0}])

@@ -83,6 +83,12 @@ def test_the_subject_is_the_first_inquiry_else_the_first_reference(
     assert read(bench, affected={str(index): one for index, one in enumerate(references)}).subject == subject
 
 
+def test_a_notification_may_have_data_of_its_own(bench: "Bench") -> None:
+    assert read(bench, data={"x": 1}).type == "thinksurance.notification.inquiry_ordered"
+    assert read(bench, data={"iId": 7}).type == "thinksurance.inquiry.status_unknown"
+    assert read(bench, sHash="x", data={"iId": 7}).type == "thinksurance.inquiry.status_unknown"
+
+
 def test_an_endless_reference_is_cut_to_a_digest(bench: "Bench") -> None:
     subject = read(bench, affected=[{"referenceType": "x" * 900, "referenceId": "y" * 900}]).subject
     assert len(subject) < 200
@@ -91,6 +97,9 @@ def test_an_endless_reference_is_cut_to_a_digest(bench: "Bench") -> None:
 def test_references_that_name_nothing_are_told(bench: "Bench", warned: Callable[[Statement], Any]) -> None:
     assert warned(read(bench, affected=[{"referenceType": "inquiry"}])) == {("affected.0", "incomplete-reference")}
     assert warned(read(bench, affected="x")) == {("affected", "wrong-type")}
+    assert warned(read(bench, brokerReference=[1])) == {("brokerReference", "wrong-type")}
+    assert warned(read(bench, eventTime="bald")) == {("eventTime", "not-a-time")}
+    assert warned(read(bench, eventType=["x"])) == {("eventType", "wrong-type")}
     assert warned(read(bench, extra=1)) == {("extra", "unknown-field")}
 
 

@@ -121,6 +121,12 @@ def test_credentials_are_masked_whatever_their_type_and_place(bench: "Bench") ->
     assert statement.data["data"]["deep"] == [{"SHASH": "***", "token": "***", "docToken": "***"}]
 
 
+@pytest.mark.parametrize("name", ["sHash", "bToken", "aToken", "docToken", "fullFilePath", "token", "url", "btoken"])
+def test_each_credential_is_masked_by_name(name: str, bench: "Bench") -> None:
+    for given in ("geheim", ["geheim"], 5):
+        assert read(bench, {"x": {name: given}}).data["data"]["x"] == {name: "***"}
+
+
 def test_an_unknown_credential_stays_unknown(bench: "Bench") -> None:
     statement = read(bench, {"bToken": None, "url": ""})
     assert statement.data["data"] == {"iId": 7, "bToken": None, "url": ""}

@@ -1,0 +1,293 @@
+"""Makes calls to platforms: time-outs, retries where a repeat is harmless, tolerant reading, one family of errors.
+
+Requests are checked in `checking` before they come here; what is called and what an answer means is each platform's
+client; what becomes of a call, the submissions room's.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import httpx2
+import orjson
+import stamina
+
+from app.ingest.lenient_json import NotJsonError, parse
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+TRY_SECONDS = 60.0
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+MAX_TRIES = 3
+
+_FIRST_WAIT_SECONDS = 0.2
+_MAX_WAIT_SECONDS = 10.0
+_TOO_EARLY = (408, 425, 429)
+_NOT_DONE = (425, 429)
+_SERVER_ERRORS = 500
+_REDIRECTS = 300
+_REFUSALS = 400
+_NO_CONTENT = (204, 205)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a platform answered: the status, the JSON value if there is one (else None), the bytes.
+
+    Nothing of it is in its repr, for it may hold persons and tokens.
+    """
+
+    status: int
+    value: Any = field(repr=False)
+    body: bytes = field(repr=False, default=b"")
+    content_type: str = ""
+
+
+class CallError(Exception):
+    """A call to a platform that brought no usable answer.
+
+    `call` names it, `detail` says why in our words; `status` and `answer` are the platform's, where there are some.
+    `said` is the platform's own words: for the caller alone, they may name a person, so text and repr leave them out.
+    `may_have_happened` is false only if the platform surely did not act on it.
+    """
+
+    retry_could_help: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        call: str,
+        detail: str,
+        *,
+        answer: Answer | None = None,
+        said: str | None = None,
+        may_have_happened: bool = False,
+        wait_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{call}: {detail}")
+        self.call = call
+        self.detail = detail
+        self.answer = answer
+        self.status = None if answer is None else answer.status
+        self.said = said
+        self.may_have_happened = may_have_happened
+        self.wait_seconds = wait_seconds
+
+
+class TransientCallError(CallError):
+    """A retry could help."""
+
+    retry_could_help = True
+
+
+class UnreachableError(TransientCallError):
+    """The platform could not be reached, or the connection broke; `may_have_happened` says when."""
+
+
+class TimedOutError(TransientCallError):
+    """The platform took too long."""
+
+
+class ServerFailedError(TransientCallError):
+    """The platform failed (5xx) or had no time for us (408, 425, 429)."""
+
+
+class NotJsonAnswerError(TransientCallError):
+    """Something else answered, such as a proxy with an HTML page, or the answer was cut off."""
+
+
+class PermanentCallError(CallError):
+    """The same call again will not help."""
+
+
+class RefusedError(PermanentCallError):
+    """The platform said no; `said` has its words, `answer` the whole of it."""
+
+
+class UnusableAnswerError(PermanentCallError):
+    """The platform answered, but not with what its documents promise: it may well have done what was asked."""
+
+
+class Caller:
+    """Sends requests to one platform. Close it, or use it as an asynchronous context.
+
+    `transport` is the seam for tests. Redirects are never followed: the headers carry credentials.
+
+    Raises:
+        ValueError: `base_url` is no http address.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        answer_seconds: float = ANSWER_SECONDS,
+        try_seconds: float = TRY_SECONDS,
+        tries: int = MAX_TRIES,
+    ) -> None:
+        try:
+            address = httpx2.URL(base_url)
+        except httpx2.InvalidURL:
+            address = httpx2.URL("")
+        if address.scheme not in {"http", "https"} or not address.host or "%" in address.host or address.userinfo:
+            raise ValueError("base_url: is an address such as https://api.example.com, without user and password")
+        self._client = httpx2.AsyncClient(
+            base_url=address,
+            transport=transport,
+            timeout=httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS),
+            follow_redirects=False,
+            headers={"Accept": "application/json", "User-Agent": "callbox"},
+        )
+        self._try_seconds = try_seconds
+        self._tries = tries
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def send(
+        self,
+        call: str,
+        method: str,
+        path: str,
+        *,
+        repeatable: bool,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        wants_json: bool = True,
+    ) -> Answer:
+        """Send a request and return the answer, if it is a 2xx with JSON, or a 204.
+
+        Where JSON is not wanted any other body will do, but for HTML.
+
+        `call` names it in errors. What is `repeatable` is tried again after any transient error; everything else only
+        if the platform surely did not act on it. `path` may be a whole address.
+
+        Raises:
+            TransientCallError: also after the last try.
+            RefusedError: a 4xx; its `answer` has the JSON value if there is one.
+            PermanentCallError: otherwise; as UnusableAnswerError for a redirect, or a body that is too long.
+        """
+        content = None if json is None else orjson.dumps(json)
+        sent = {"Content-Type": "application/json"} | dict(headers or {}) if content else dict(headers or {})
+        happened = False
+        # A context, not a decorated function: stamina logs the arguments of those.
+        async for attempt in stamina.retry_context(
+            _again(repeatable=repeatable),
+            attempts=self._tries,
+            wait_initial=_FIRST_WAIT_SECONDS,
+            wait_max=_MAX_WAIT_SECONDS,
+        ):
+            with attempt:
+                try:
+                    came = await self._try(call, self._built(call, method, path, sent, params, content, form))
+                    return _judged(call, came, wants_json=wants_json)
+                except CallError as error:
+                    # An earlier try may have done it, whatever is said to this one.
+                    happened = error.may_have_happened = happened or error.may_have_happened
+                    raise
+        raise AssertionError  # pragma: no cover - the last attempt returns or raises
+
+    def _built(
+        self,
+        call: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        params: Mapping[str, str | int] | None,
+        content: bytes | None,
+        form: Mapping[str, str] | None,
+    ) -> httpx2.Request:
+        try:
+            return self._client.build_request(method, path, headers=headers, params=params, content=content, data=form)
+        except (UnicodeError, httpx2.InvalidURL):
+            raise PermanentCallError(call, "cannot be sent, address or headers are wrong") from None
+
+    async def _try(self, call: str, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
+        """Send once. Errors are raised from None, for httpx's hold the request with its headers."""
+        try:
+            async with asyncio.timeout(self._try_seconds):
+                response = await self._client.send(request, stream=True)
+                try:
+                    return response, await _read(call, response)
+                finally:
+                    await response.aclose()
+        except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            raise TimedOutError(call, f"no connection in time ({type(error).__name__})") from None
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            detail = f"no answer in time ({type(error).__name__})"
+            raise TimedOutError(call, detail, may_have_happened=True) from None
+        except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol):
+            raise PermanentCallError(call, "cannot be sent, address or headers are wrong") from None
+        except (httpx2.ConnectError, httpx2.ProxyError) as error:
+            raise UnreachableError(call, f"could not be reached ({type(error).__name__})") from None
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            detail = f"the connection broke ({type(error).__name__})"
+            raise UnreachableError(call, detail, may_have_happened=True) from None
+
+
+def _again(*, repeatable: bool) -> Callable[[Exception], bool | float]:
+    """Return what tells stamina whether to try again, or the seconds until then."""
+
+    def again(error: Exception) -> bool | float:
+        if not isinstance(error, TransientCallError) or (error.may_have_happened and not repeatable):
+            return False
+        return True if error.wait_seconds is None else error.wait_seconds
+
+    return again
+
+
+async def _read(call: str, response: httpx2.Response) -> bytes:
+    """Return the body, of bounded length."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            answer = Answer(response.status_code, None)
+            raise UnusableAnswerError(call, "the answer is too long", answer=answer, may_have_happened=True)
+    return bytes(body)
+
+
+def _judged(call: str, came: tuple[httpx2.Response, bytes], *, wants_json: bool) -> Answer:
+    """Return the answer of a 2xx, raise on all others."""
+    response, body = came
+    status = response.status_code
+    value, is_json = None, not body.strip()
+    if body.strip() and (wants_json or status >= _REDIRECTS):
+        with suppress(NotJsonError):
+            value, is_json = parse(body).value, True
+    answer = Answer(status, value, body, response.headers.get("content-type", ""))
+    if status >= _SERVER_ERRORS or status in _TOO_EARLY:
+        happened, wait = status not in _NOT_DONE, _wait_seconds(response)
+        raise ServerFailedError(
+            call, f"answered {status}", answer=answer, may_have_happened=happened, wait_seconds=wait
+        )
+    if status >= _REFUSALS:
+        if not is_json:
+            raise NotJsonAnswerError(call, f"answered {status} without JSON", answer=answer)
+        raise RefusedError(call, f"answered {status}", answer=answer)
+    if status >= _REDIRECTS:
+        raise UnusableAnswerError(call, f"answered {status}, a redirect", answer=answer)
+    has_value = is_json and (body.strip() or status in _NO_CONTENT)
+    # Where anything else is wanted, a page is still a proxy's.
+    if not has_value if wants_json else body.lstrip().startswith(b"<"):
+        raise NotJsonAnswerError(call, f"answered {status} without JSON", answer=answer, may_have_happened=True)
+    return answer
+
+
+def _wait_seconds(response: httpx2.Response) -> float | None:
+    """Return the seconds of `Retry-After`, bounded; None if there are none (a date is not read)."""
+    told = response.headers.get("retry-after", "").strip()
+    return min(float(told), _MAX_WAIT_SECONDS) if told.isascii() and told.isdigit() else None

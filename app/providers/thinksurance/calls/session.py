@@ -1,0 +1,117 @@
+"""Keeps the session token of an API user: logs in when there is none, renews it once it is old or was refused.
+
+What calls are made with it is `client`'s.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from app.providers.calling import Caller, RefusedError, UnusableAnswerError
+from app.providers.thinksurance.calls.answers import find_text, judge
+
+TOKENS = "thinksurance.tokens"
+
+TOKEN_SECONDS = 14 * 60.0
+"""Good for 15 minutes (V1 Authentication); `expired` has no zone, so our own clock counts, less one minute."""
+
+_YOUNG_SECONDS = 60.0
+# No page says how an expired token is answered. These words, or 401 and 403, are taken for it at any age of the token.
+_EXPIRY_WORDS = re.compile(r"token|expire|abgelaufen|authori[sz]|authenti|log.?in|session|api user", re.IGNORECASE)
+_NO_ACCESS = (401, 403)
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+class LoginRefusedError(RefusedError):
+    """Thinksurance did not take the source's `hash` and `secret`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What an API user has: `hash` and `secret` from Thinksurance's support, tokens of brokers and accounts."""
+
+    hash: str = field(repr=False)
+    secret: str = field(repr=False)
+    b_tokens: tuple[str, ...] = field(default=(), repr=False)
+    a_tokens: tuple[str, ...] = field(default=(), repr=False)
+
+
+def credentials_of(held: Mapping[str, Sequence[str]]) -> Credentials:
+    """Return the credentials out of those of a source.
+
+    Raises:
+        ValueError: names the one that is lacking, or is there more than once.
+    """
+    for name in ("hash", "secret"):
+        if len(held.get(name, ())) != 1:
+            raise ValueError(f"credential {name}: a source that calls Thinksurance needs exactly one")
+    return Credentials(
+        held["hash"][0], held["secret"][0], tuple(held.get("b_token", ())), tuple(held.get("a_token", ()))
+    )
+
+
+class Held(NamedTuple):
+    """A session token, and whether this very question fetched it."""
+
+    token: str
+    is_fresh: bool
+
+
+class Session:
+    """The session of one API user. One login at a time; those who wait take its token."""
+
+    def __init__(self, caller: Caller, credentials: Credentials, clock: Callable[[], float]) -> None:
+        self._caller = caller
+        self._credentials = credentials
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._token: str | None = None
+        self._received = 0.0
+
+    async def token(self) -> Held:
+        """Return the token, logging in if there is none or it is old.
+
+        Raises:
+            LoginRefusedError: hash and secret are not good.
+            CallError: the login failed otherwise.
+        """
+        async with self._lock:
+            if self._token is not None and self._age() < TOKEN_SECONDS:
+                return Held(self._token, is_fresh=False)
+            return Held(await self._log_in(), is_fresh=True)
+
+    async def renew(self, refused: str) -> str:
+        """Return another token than the one that was refused."""
+        async with self._lock:
+            if self._token is not None and self._token != refused:
+                return self._token
+            return await self._log_in()
+
+    def may_be_expired(self, error: RefusedError) -> bool:
+        """Say whether a refusal is worth a renewal: if it reads so, or if the token is not young.
+
+        Any refusal may mean expiry; a young token is spared, or each wrong request would cost a login.
+        """
+        reads_so = error.status in _NO_ACCESS or _EXPIRY_WORDS.search(error.said or "") is not None
+        return reads_so or self._age() >= _YOUNG_SECONDS
+
+    def _age(self) -> float:
+        return self._clock() - self._received
+
+    async def _log_in(self) -> str:
+        self._token = None
+        body: dict[str, Any] = {"hash": self._credentials.hash, "secret": self._credentials.secret}
+        asked = self._clock()
+        try:
+            answer = await judge(
+                self._caller.send(TOKENS, "POST", "/api/ipn/tokens", json=body, repeatable=True), TOKENS
+            )
+        except RefusedError as error:
+            raise LoginRefusedError(TOKENS, error.detail, answer=error.answer, said=error.said) from None
+        token = find_text(answer.value, "token")
+        if token is None or not _HEADER_VALUE.fullmatch(token):
+            raise UnusableAnswerError(TOKENS, "the answer has no usable token", answer=answer)
+        self._token, self._received = token, asked
+        return token

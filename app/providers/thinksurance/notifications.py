@@ -1,0 +1,78 @@
+"""Reads notifications of V2: thin, unsigned, with references to what changed; the data are fetched elsewhere.
+
+Following the links is the back-fill's business, telling a repeat the processor's (by `repeat_key`).
+"""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from app.ingest.contract import Item, Receipt, Statement
+from app.providers.dates import find_day, find_instant
+from app.providers.masking import mask_item
+from app.providers.snake_case import snake_case
+from app.providers.tables import Notes, as_list
+from app.providers.thinksurance.fields import CREDENTIALS, HOLDERS
+from app.providers.thinksurance.identity import find_broker, find_notification_subject, find_reference
+from app.providers.values import is_unknown
+
+# The documented table and both generations of examples; `translations` and its older name are in no table.
+_NAMES = frozenset(
+    {
+        "eventType",
+        "eventTime",
+        "eventId",
+        "notificationId",
+        "accountReference",
+        "brokerReference",
+        "translations",
+        "eventNameTranslations",
+        "affected",
+    }
+)
+_MAX_ID = 200
+
+
+def read_notification(item: Item, receipt: Receipt) -> Statement:
+    """Say what a V2 notification says: an event about its subject; it changes no record."""
+    value: dict[str, Any] = item.value
+    notes = Notes(item.notes)
+    event_type = find_broker(value.get("eventType"), notes.on("eventType")) or ""
+    _check_references(value.get("affected"), notes)
+    notes.unknown_names("", value, _NAMES)
+    stated = value.get("eventTime")
+    occurred_at = None if is_unknown(stated) else find_instant(stated, receipt.zone)
+    if occurred_at is None and not is_unknown(stated):
+        notes.add("eventTime", "not-a-time")
+    return Statement(
+        type=f"thinksurance.notification.{snake_case(event_type) or 'unknown'}",
+        subject=item.subject or find_notification_subject(value) or f"notification/{receipt.delivery_id}",
+        effective_at=receipt.received_at,
+        data=mask_item(value, CREDENTIALS, HOLDERS),
+        broker=find_broker(value.get("brokerReference"), notes.on("brokerReference")),
+        occurred_at=occurred_at,
+        occurred_on=find_day(stated) if occurred_at is None else None,
+        repeat_key=_repeat_key(value),
+        warnings=notes.all(),
+    )
+
+
+def _check_references(affected: Any, notes: Notes) -> None:
+    """Note references that name nothing."""
+    members = as_list(affected)
+    if not members and not is_unknown(affected):
+        notes.add("affected", "wrong-type")
+    for index, member in members:
+        if find_reference(member) is None:
+            notes.add(f"affected.{index}", "incomplete-reference")
+
+
+def _repeat_key(value: dict[str, Any]) -> str:
+    """Return what a repeat has in common with the first: `notificationId` and content.
+
+    Never `eventId`, which is empty in an example. Retries are documented (three attempts), their form is not.
+    """
+    digest = hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    name = find_broker(value.get("notificationId")) or ""
+    return f"{name[:_MAX_ID]}:{digest}"

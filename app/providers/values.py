@@ -1,0 +1,93 @@
+"""Reads single values as platforms write them: what means unknown, text, ids, truth values.
+
+Which field is read by which of these is each platform's table; numbers stand in `amounts`, days and times in `dates`.
+All of them take a value and a function to tell what was odd; they return None for what is unknown or unreadable, and
+never raise.
+"""
+
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+from app.crypto import mask_tokens
+
+Warn = Callable[[str], None]
+Parse = Callable[[Any, Warn], Any]
+
+MAX_TEXT = 1000
+INT32 = (1 << 31) - 1
+INT64 = (1 << 63) - 1
+
+_BLANKS = " \t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+INVISIBLE = _BLANKS + "\u2028\u2029\u202f\u205f\u3000\u200b\ufeff"
+_NO_DATE = "0000-00-00"
+MAX_NUMBER = 64
+
+
+def is_unknown(value: Any) -> bool:
+    """Say whether a value means that the platform does not know it: nothing, empty, blank, or MySQL's no date."""
+    if value is None:
+        return True
+    if isinstance(value, str):
+        bare = value.strip(INVISIBLE)
+        return not bare or bare.startswith(_NO_DATE)
+    return isinstance(value, list | dict) and not value
+
+
+def text(value: Any, warn: Warn) -> str | None:
+    """Return trimmed text in NFC, at most 1,000 characters, with callback tokens of ours masked; numbers as text."""
+    if isinstance(value, str):
+        bare = value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        bare = str(value)
+    else:
+        warn("wrong-type")
+        return None
+    if not bare.isascii():
+        # NFC of a hostile text can be long; what is beyond the cut is never looked at.
+        bare = unicodedata.normalize("NFC", bare[: 4 * MAX_TEXT]) + bare[4 * MAX_TEXT :]
+    bare = bare.strip(INVISIBLE)
+    if "cb" in bare:
+        bare = mask_tokens(bare)
+    if len(bare) > MAX_TEXT:
+        warn("cut")
+        bare = bare[:MAX_TEXT].rstrip(INVISIBLE)
+    return bare or None
+
+
+def platform_id(value: Any, warn: Warn) -> int | None:
+    """Return a positive id that fits 64 bits, from a whole number or its digits (`2900417`, `"02900417"`)."""
+    if isinstance(value, str):
+        bare = value.strip(INVISIBLE)
+        if not bare.isascii() or not bare.isdigit() or len(bare) > MAX_NUMBER:
+            warn("wrong-type")
+            return None
+        value = int(bare)
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        warn("wrong-type")
+        return None
+    if not 1 <= value <= INT64:
+        warn("out-of-range")
+        return None
+    return value
+
+
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False, "ja": True, "nein": False}
+
+
+def boolean(value: Any, warn: Warn) -> bool | None:
+    """Return a truth value from true, false, 1, 0 or their text."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | float | str):
+        known = _BOOLEANS.get(str(int(value)) if isinstance(value, float) and value in (0, 1) else _folded(value))
+        if known is not None:
+            return known
+    warn("wrong-type")
+    return None
+
+
+def _folded(value: float | str) -> str:
+    return str(value)[:MAX_NUMBER].strip(INVISIBLE).casefold()

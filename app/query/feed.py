@@ -1,0 +1,226 @@
+"""Hands new events to many listeners: one database listener a process, one reading for all who ask the same.
+
+What a listener is sent, and when it is over, is told in `stream`.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.accounts.model import Access
+from app.problems import Problem
+from app.processing.processor import FEED
+from app.query.answers import to_json
+from app.query.cursor import Position, write_cursor
+from app.query.events import EVENTS
+from app.query.filters import Question
+from app.query.reading import Reading
+from app.query.walls import walled
+from app.storage.models import events
+
+PAGE = 200
+EVERY_S = 1.0
+"""How often is looked at least, also where no notification comes."""
+
+MOST_WAITING_BYTES = 8 << 20
+MOST_LISTENERS = 1000
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An event as it goes over the wire, and its place."""
+
+    seq: int
+    block: bytes
+
+
+class TooManyStreams(Problem):
+    """This process has as many listeners as it takes. Poll `/v1/events?order=asc` instead, or try again later."""
+
+    status = 503
+    code = "too-many-streams"
+    title = "Too many streams"
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a listener asks for, and for whom."""
+
+    reading: Reading
+    question: Question
+    access: Access
+
+    def cursor(self, seq: int) -> str:
+        """Return the cursor that goes on after a place."""
+        return write_cursor(self.reading.cursor_key, self.question.binding, Position((seq,)))
+
+    async def top(self) -> int:
+        """Return the highest place of all events, 0 where there is none."""
+        async with self.reading.asking() as connection:
+            return await _top(connection)
+
+    async def page(self, after: int, until: int | None = None) -> tuple[list[Sent], int]:
+        """Return the next events that fit, and the place up to which there is none besides."""
+        async with self.reading.asking() as connection:
+            top = await _top(connection) if until is None else until
+            if top <= after:
+                return [], after
+            statement = walled(EVENTS.columns(self.access), events, self.access)
+            statement = statement.where(*self.question.conditions, events.c.seq > after, events.c.seq <= top)
+            found = await connection.execute(statement.order_by(events.c.seq).limit(PAGE))
+            rows = found.mappings().all()
+        sent = [self._sent(row) for row in rows]
+        return sent, sent[-1].seq if len(sent) == PAGE else top
+
+    def _sent(self, row: Any) -> Sent:
+        shown = to_json(EVENTS.shape(row, self.access, None))
+        kind = " ".join(str(row["type"]).split())
+        return Sent(row["seq"], b"id: %b\nevent: %b\ndata: %b\n\n" % (self.cursor(row["seq"]).encode(), kind.encode(), shown))
+
+
+async def _top(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(func.coalesce(func.max(events.c.seq), 0)))).scalar_one())
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """One who listens: what waits to be sent, bounded; `over` is set when it must end."""
+
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: deque[Sent] = field(default_factory=deque)
+    bytes_waiting: int = 0
+
+    def offer(self, page: Sequence[Sent]) -> None:
+        """Let events wait for their turn; who has fallen too far behind is dropped, and may resume."""
+        size = sum(len(one.block) for one in page)
+        if self.waiting and self.bytes_waiting + size > MOST_WAITING_BYTES:
+            _log.info("stream.dropped", waiting=len(self.waiting))
+            self.over.set()
+            return
+        self.waiting.extend(page)
+        self.bytes_waiting += size
+        self.news.set()
+
+    def take(self) -> list[Sent]:
+        """Return what waits."""
+        taken = [*self.waiting]
+        self.waiting.clear()
+        self.bytes_waiting = 0
+        self.news.clear()
+        return taken
+
+
+class Group:
+    """All listeners that ask the same and may see the same: the database is asked once for them."""
+
+    def __init__(self, asked: Asked, position: int) -> None:
+        self.position = position
+        self.members: set[Listener] = set()
+        self.news = asyncio.Event()
+        self._asked = asked
+
+    async def run(self) -> None:
+        """Read and offer what is new, whenever there may be something."""
+        while True:
+            await self.news.wait()
+            self.news.clear()
+            try:
+                await self._read()
+            except Problem as problem:
+                _log.warning("stream.read_failed", reason=problem.code)
+                await asyncio.sleep(EVERY_S)
+
+    async def _read(self) -> None:
+        while True:
+            page, self_position = await self._asked.page(self.position)
+            if page:
+                for member in self.members:
+                    member.offer(page)
+            self.position = max(self.position, self_position)
+            if len(page) < PAGE:
+                return
+
+
+class Streams:
+    """The streams of one process. Nothing runs and no connection is held while nobody listens."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.ended = False
+        self._listeners: set[Listener] = set()
+        self._groups: dict[bytes, Group] = {}
+        self._tasks: dict[Group, asyncio.Task[None]] = {}
+        self._watch: asyncio.Task[None] | None = None
+
+    def open(self) -> Listener:
+        """Return a new listener, to be closed.
+
+        Raises:
+            TooManyStreams: there is no room for another.
+        """
+        if self.ended or len(self._listeners) >= MOST_LISTENERS:
+            raise TooManyStreams(headers={"Retry-After": "5"})
+        listener = Listener()
+        self._listeners.add(listener)
+        return listener
+
+    def join(self, listener: Listener, asked: Asked, position: int) -> Group:
+        """Let a listener have all that comes after the group's position; a new group begins at `position`."""
+        digest = asked.question.binding.digest
+        group = self._groups.get(digest)
+        if group is None:
+            group = self._groups[digest] = Group(asked, position)
+            self._tasks[group] = asyncio.create_task(group.run())
+            group.news.set()
+        group.members.add(listener)
+        if self._watch is None or self._watch.done():
+            self._watch = asyncio.create_task(self._keep_watch())
+        return group
+
+    def close(self, listener: Listener) -> None:
+        """Forget a listener, and what was done for it alone."""
+        self._listeners.discard(listener)
+        for digest, group in [*self._groups.items()]:
+            group.members.discard(listener)
+            if not group.members:
+                del self._groups[digest]
+                self._tasks.pop(group).cancel()
+        if not self._groups and self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def end(self) -> None:
+        """End all streams, and open none any more: the process is about to stop."""
+        self.ended = True
+        for listener in self._listeners:
+            listener.over.set()
+
+    async def _keep_watch(self) -> None:
+        """Wake the groups at each notification, and every second anyway."""
+        url = self.reading.primary.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=2) as connection:
+                    await connection.execute(f"LISTEN {FEED}")
+                    while True:
+                        self._wake()
+                        async for _ in connection.notifies(timeout=EVERY_S, stop_after=1):
+                            pass
+            except (psycopg.Error, OSError) as error:
+                _log.warning("stream.listening_failed", kind=type(error).__name__)
+            self._wake()
+            await asyncio.sleep(EVERY_S)
+
+    def _wake(self) -> None:
+        for group in self._groups.values():
+            group.news.set()

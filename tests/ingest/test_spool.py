@@ -1,0 +1,130 @@
+"""The spool keeps rows over the death of its process, within its bound, and gives each of them on once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.ids import IdSource, time_of
+from app.ingest.rows import Packed, Row, packed
+from app.ingest.spool import Spool, SpoolError, SpoolFullError
+
+_IDS = IdSource()
+
+
+def make_row(body: bytes = b"{}") -> Row:
+    """Make a row of a delivery that nobody sent."""
+    delivery_id = _IDS.next()
+    return Row(
+        delivery_id, delivery_id, None, time_of(delivery_id), 0, 0, 200, 0, len(body), b"", b"d", b"", b"", b"[]", body
+    )
+
+
+def _open(folder: Path, max_bytes: int = 1 << 30) -> Spool:
+    spool = Spool(folder, max_bytes)
+    spool.open()
+    return spool
+
+
+def _drained(spool: Spool) -> list[Packed]:
+    rows: list[Packed] = []
+    while held := spool.oldest():
+        rows += held.rows
+        spool.remove(held)
+    return rows
+
+
+@settings(max_examples=30, deadline=None)
+@given(bodies=st.lists(st.binary(max_size=200), max_size=20), cuts=st.integers(1, 5))
+def test_what_is_put_in_comes_out_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, bodies: list[bytes], cuts: int
+) -> None:
+    folder = tmp_path_factory.mktemp("spool")
+    spool = _open(folder)
+    rows = [packed(make_row(body)) for body in bodies]
+    for start in range(0, len(rows), cuts):
+        spool.put(rows[start : start + cuts])
+    assert spool.count == len(rows)
+    assert spool.last_id() == (max(_id(row) for row in rows) if rows else None)
+    assert _drained(spool) == rows
+    assert (spool.count, spool.size) == (0, 0)
+    spool.close()
+    assert list(folder.iterdir()) == []
+
+
+def _id(row: Packed) -> UUID:
+    return UUID(bytes=row[0])
+
+
+def test_a_large_spool_is_given_on_in_bounded_pieces(tmp_path: Path) -> None:
+    spool = _open(tmp_path)
+    rows = [packed(make_row(bytes(1 << 20))) for _ in range(20)]
+    spool.put(rows)
+    held = spool.oldest()
+    assert held is not None
+    assert 1 <= len(held.rows) < 9
+    assert _drained(spool) == rows
+
+
+def test_a_full_spool_refuses_and_keeps_what_it_has(tmp_path: Path) -> None:
+    spool = _open(tmp_path, max_bytes=300_000)
+    first = packed(make_row(bytes(100_000)))
+    spool.put([first])
+    with pytest.raises(SpoolFullError, match="CALLBOX_SPOOL_MAX_BYTES"):
+        spool.put([packed(make_row(bytes(300_000)))])
+    assert _drained(spool) == [first]
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SpoolError, match="CALLBOX_SPOOL_DIR"):
+        _open(tmp_path / "file" / "spool")
+
+
+def test_a_living_process_keeps_its_file_and_a_closed_one_leaves_it(tmp_path: Path) -> None:
+    first, second = _open(tmp_path), _open(tmp_path)
+    row = packed(make_row())
+    first.put([row])
+    second.adopt()
+    assert second.count == 0
+    first.close()
+    second.adopt()
+    assert _drained(second) == [row]
+
+
+@pytest.mark.process
+def test_a_killed_process_leaves_all_that_it_acknowledged(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from app.ingest.rows import packed
+from app.ingest.spool import Spool
+from tests.ingest.test_spool import make_row
+spool = Spool(Path(sys.argv[1]), 1 << 30)
+spool.open()
+while True:
+    row = make_row(b"x" * 1000)
+    spool.put([packed(row)])
+    print(row.id, flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+    )
+    assert process.stdout is not None
+    first = process.stdout.readline().strip()
+    time.sleep(0.2)
+    os.kill(process.pid, signal.SIGKILL)
+    acknowledged = [first, *process.stdout.read().split()]
+    process.wait()
+    process.stdout.close()
+    spool = _open(tmp_path)
+    kept = [str(_id(row)) for row in _drained(spool)]
+    assert kept[: len(acknowledged)] == acknowledged
+    assert len(kept) - len(acknowledged) <= 1
