@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-from app.accounts.model import Mode as Mode
-from app.accounts.model import Secret as Secret
-from app.accounts.model import Source as Source
+from app.accounts.model import Mode as Mode  # noqa: PLC0414 - part of the contract
+from app.accounts.model import Secret as Secret  # noqa: PLC0414 - part of the contract
+from app.accounts.model import Source as Source  # noqa: PLC0414 - part of the contract
 
 
 class Verdict(StrEnum):

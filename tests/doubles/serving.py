@@ -40,7 +40,6 @@ def serve(app: ASGIApp, port: int = 0) -> Iterator[Served]:
         yield Served(f"http://127.0.0.1:{bound}", bound)
     finally:
         server.should_exit = True
-        server.force_exit = True
         thread.join(_START_SECONDS)
         listener.close()
 

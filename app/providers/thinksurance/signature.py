@@ -169,9 +169,9 @@ def _age(secret: Secret) -> datetime:
 
 def _sign(recipe: Recipe, parts: tuple[bytes | str, ...], known: Known) -> str:
     """Return the hash; `parts` hold bytes for what the item gave and the name for what `known` gives."""
-    pieces = [part if isinstance(part, bytes) else encoded(getattr(known, part)) for part in parts]
-    key = b"" if recipe.key is None else encoded(known.secret if recipe.key == "secret" else known.hash)
-    return encode_digest(recipe, encoded(recipe.separator).join(pieces), key)
+    pieces = [part if isinstance(part, bytes) else _encoded(getattr(known, part)) for part in parts]
+    key = b"" if recipe.key is None else _encoded(known.secret if recipe.key == "secret" else known.hash)
+    return encode_digest(recipe, _encoded(recipe.separator).join(pieces), key)
 
 
 _KNOWN_NAMES = {"secret": "secret", "hash": "hash", "aToken": "a_token"}
@@ -189,7 +189,7 @@ def _data_parts(recipe: Recipe, members: Mapping[str, Any], raw: RawPart) -> tup
                 return None
             parts.append(whole)
         elif name.startswith("="):
-            parts.append(encoded(name[1:]))
+            parts.append(_encoded(name[1:]))
         else:
             parts.append(_KNOWN_NAMES[name])
     return tuple(parts)
@@ -198,7 +198,7 @@ def _data_parts(recipe: Recipe, members: Mapping[str, Any], raw: RawPart) -> tup
 def part_bytes(name: str, value: Any, raw: RawPart) -> bytes:
     """Return a part as bytes: a string as it is, a number as it was written, true and false as PHP writes them."""
     if isinstance(value, str):
-        return encoded(value)
+        return _encoded(value)
     if value is None or value is False:
         return b""
     if value is True:
@@ -213,5 +213,5 @@ def _as_written(members: Mapping[str, Any]) -> RawPart:
     return lambda name: orjson.dumps(members[name] if name else members)
 
 
-def encoded(text: str) -> bytes:
+def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "replace")

@@ -16,7 +16,8 @@ import httpx2
 from app.ingest.contract import Source, Warned
 from app.providers.calling import ANSWER_SECONDS, Answer, Caller, RefusedError, UnusableAnswerError
 from app.providers.checking import FieldProblem, InvalidRequestError
-from app.providers.wegroup.lead_request import DEFAULT_COMPANY, PartyKind, PreparedLead, prepare_lead
+from app.providers.wegroup.identity import DEFAULT_COMPANY
+from app.providers.wegroup.lead_request import PartyKind, PreparedLead, prepare_lead
 from app.providers.wegroup.refusals import FieldRefusal, Refusal, read_refusal
 
 DEFAULT_BASE_URL = "https://api.wegroup.be"

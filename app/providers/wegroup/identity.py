@@ -13,6 +13,9 @@ from app.providers.wegroup.shapes import EXPLICIT_IDS, REFERENCE_NAMES, Lead
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
+DEFAULT_COMPANY = "callbox"
+"""The company word of our own references where the source sets none; bare references are taken to be ours."""
+
 
 class Reference(NamedTuple):
     """A partner's own id of a lead: the company word it was sent with, and the id."""
@@ -87,7 +90,7 @@ def _references(lead: Lead, source: Source, notes: Notes) -> tuple[Reference, ..
     The create call has one object `{external_ref, external_ref_company}`, policies have lists of `{company, ref}`;
     either, a bare text and lists of them are read. A bare one is taken for ours.
     """
-    ours = source.settings.get("external_ref_company", "")
+    ours = source.settings.get("external_ref_company") or DEFAULT_COMPANY
     found: dict[Reference, None] = {}
     places = [(lead.party, lead.place)] if lead.party else []
     if lead.party is not lead.value:

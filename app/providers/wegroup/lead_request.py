@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from app.ingest.contract import Warned
 from app.providers.checking import FieldProblem, InvalidRequestError, check_request
+from app.providers.wegroup.identity import DEFAULT_COMPANY
 from app.providers.wegroup.lead_parts import (
     Address,
     Day,
@@ -23,8 +24,6 @@ from app.providers.wegroup.lead_parts import (
 
 CALLS: Mapping[str, str] = {"customers": "wegroup.customer-lead", "companies": "wegroup.company-lead"}
 """What the two calls are called in errors, by the last word of their path."""
-
-DEFAULT_COMPANY = "callbox"
 
 PartyKind = Literal["customers", "companies"]
 Path = tuple[str | int, ...]

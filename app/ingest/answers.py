@@ -1,0 +1,71 @@
+"""Decides what a platform is answered for what was found in its delivery.
+
+Refusals for who sent it or how full we are stand in `receiver`.
+"""
+
+from dataclasses import dataclass
+
+import orjson
+
+from app.ingest.contract import Findings, Mode, Reason, Source, Verdict
+from app.ingest.judged import pack, worst_verdict
+
+ACCEPTED = 200
+QUARANTINED = 202
+NOTIFIED = 204
+UNAUTHENTIC = 401
+
+_SIGNATURE = frozenset({Reason.INVALID_SIGNATURE, Reason.SIGNATURE_MISSING, Reason.SIGNATURE_UNPROVEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The status to answer, what to say about it, and what to keep about the judgement."""
+
+    status: int
+    verdict: Verdict
+    judged: bytes
+    reason: Reason | None = None
+    accepted: int = 0
+    quarantined: int = 0
+
+    def body(self, delivery_id: str) -> bytes:
+        """Return the JSON body of an answer 200 or 202; 204 has none, and 401 is a problem."""
+        said: dict[str, object] = {"id": delivery_id, "status": "accepted" if self.accepted else "quarantined"}
+        if self.accepted:
+            said["items"] = {"accepted": self.accepted, "quarantined": self.quarantined}
+        else:
+            said["reason"] = self.reason
+        return orjson.dumps(said)
+
+
+def answer_for(findings: Findings, source: Source) -> Answer:
+    """Return the answer to what was found in a delivery of `source`."""
+    items = findings.items
+    accepted = sum(item.reason is None for item in items)
+    status, reason = _judgement(findings, source, accepted)
+    return Answer(
+        status=status,
+        verdict=worst_verdict(findings, source.mode),
+        judged=pack(items),
+        reason=reason,
+        accepted=accepted,
+        quarantined=len(items) - accepted,
+    )
+
+
+def _judgement(findings: Findings, source: Source, accepted: int) -> tuple[int, Reason | None]:
+    """Return the status, and the reason where nothing is accepted."""
+    if findings.notification:
+        return NOTIFIED, None
+    if accepted:
+        return ACCEPTED, None
+    reasons = [item.reason for item in findings.items]
+    if not reasons:
+        return QUARANTINED, findings.reason or Reason.NOTHING_IN_IT
+    if source.mode is Mode.ENFORCE and _SIGNATURE.issuperset(reasons):
+        # Until the recipe has matched once, a wrong recipe of ours is as likely as a wrong sender: no 401 yet.
+        if source.recipe_proven:
+            return UNAUTHENTIC, Reason.INVALID_SIGNATURE
+        return QUARANTINED, Reason.SIGNATURE_UNPROVEN
+    return QUARANTINED, reasons[0]

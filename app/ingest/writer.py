@@ -1,0 +1,201 @@
+"""Writes the rows of all waiting requests in one statement that is its own commit.
+
+What a row says is the receiver's business; what becomes of it the processor's.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Coroutine, Iterable, Sequence
+from datetime import timedelta
+from itertools import chain
+from typing import Any, NamedTuple
+
+import psycopg
+import structlog
+
+from app import metrics
+from app.ingest.rows import STATEMENT, Array, ArrayDumper, NotKeptError, Packed, Row, arrays, packed
+
+CONNECT_TIMEOUT_S = 2
+MOST_ROWS = 512
+MOST_BYTES = 8 << 20
+PATIENCE = timedelta(seconds=1)
+
+_EXPIRY_S = 0.1
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 0.5
+_CANCEL_S = 0.2
+
+_log = structlog.get_logger(__name__)
+
+
+class DatabaseAwayError(NotKeptError):
+    """The row could not be committed in time. It may yet have been: the same request again does no harm."""
+
+
+class _Waiting(NamedTuple):
+    """A row, its columns in binary form, and who waits for its commit until when."""
+
+    columns: Packed
+    size: int
+    done: asyncio.Future[None]
+    until: float
+
+
+class Writer:
+    """The group commit of one process: one connection, one statement at a time, for all rows that wait meanwhile.
+
+    `patience` bounds how long a row waits in all, with whatever connections are lost and made anew.
+    """
+
+    def __init__(self, url: str, *, patience: timedelta = PATIENCE) -> None:
+        self._url = url
+        self._patience = patience.total_seconds()
+        self._queue: deque[_Waiting] = deque()
+        self._under_way: list[_Waiting] = []
+        self._some = asyncio.Event()
+        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+        self.is_away = False
+        """Whether the last attempt to commit or connect failed."""
+
+    def start(self) -> None:
+        """Begin to write; the connection is made in the background."""
+        self._tasks = [asyncio.create_task(self._run()), asyncio.create_task(self._expire())]
+
+    async def close(self) -> None:
+        """Write what waits, within the patience of each row, then close the connection."""
+        self._closing = True
+        self._some.set()
+        if self._tasks:
+            run, expire = self._tasks
+            await run
+            expire.cancel()
+        await self._disconnect()
+
+    async def write(self, row: Row) -> None:
+        """Return once the row is committed.
+
+        Raises:
+            DatabaseAwayError: it was not, or it is not known whether it was, within the patience.
+        """
+        if self._closing:
+            raise DatabaseAwayError
+        columns = packed(row)
+        done = asyncio.get_running_loop().create_future()
+        size = len(row.body) + len(row.headers)
+        self._queue.append(_Waiting(columns, size, done, time.monotonic() + self._patience))
+        self._some.set()
+        await done
+
+    async def _run(self) -> None:
+        """Commit batch after batch, until closed and nothing waits."""
+        pause = _FIRST_PAUSE_S
+        while not (self._closing and not self._queue):
+            if not self._queue and self._connection is not None:
+                self._some.clear()
+                await self._some.wait()
+            batch = self._under_way = self._take()
+            try:
+                await self._commit(batch)
+            except Exception as error:  # noqa: BLE001 - a task loop: whatever happened, rows wait to be answered
+                await self._disconnect()
+                self._put_back(batch, error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            else:
+                pause = _FIRST_PAUSE_S
+                self._note_found()
+            self._under_way = []
+
+    def _take(self) -> list[_Waiting]:
+        """Take the rows of the next statement from the queue, bounded in number and bytes."""
+        batch: list[_Waiting] = []
+        size = 0
+        while self._queue and len(batch) < MOST_ROWS and (not batch or size + self._queue[0].size <= MOST_BYTES):
+            waiting = self._queue.popleft()
+            if not waiting.done.done():
+                batch.append(waiting)
+                size += waiting.size
+        return batch
+
+    async def _commit(self, batch: Sequence[_Waiting]) -> None:
+        """Commit a batch and release who waits for it; connect first where there is no connection."""
+        if self._connection is None:
+            await within(CONNECT_TIMEOUT_S, self._connect())
+        connection = self._connection
+        if connection is None or not batch:
+            return
+        began = time.perf_counter()
+        parameters = arrays(waiting.columns for waiting in batch)
+        # Beyond the last row's patience nobody waits for the outcome.
+        await within(batch[-1].until - time.monotonic(), connection.execute(STATEMENT, parameters, prepare=True))
+        metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
+        metrics.BATCH_ROWS.observe(len(batch))
+        for waiting in batch:
+            if not waiting.done.done():
+                waiting.done.set_result(None)
+
+    def _put_back(self, batch: Iterable[_Waiting], error: Exception) -> None:
+        """Let rows whose commit failed, or is not known, wait for the next attempt: the same ids double nothing."""
+        if not self.is_away:
+            _log.warning("database.lost", kind=type(error).__name__)
+        self.is_away = True
+        self._queue.extendleft(reversed([waiting for waiting in batch if not waiting.done.done()]))
+
+    async def _expire(self) -> None:
+        """Release the rows whose patience is over."""
+        while True:
+            await asyncio.sleep(_EXPIRY_S)
+            now = time.monotonic()
+            for waiting in chain(self._under_way, self._queue):  # by age; put back in front, they stay so
+                if waiting.until > now:
+                    break
+                if not waiting.done.done():
+                    waiting.done.set_exception(DatabaseAwayError())
+
+    async def _connect(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
+        self._connection = await open_connection(self._url)
+        return self._connection
+
+    def _note_found(self) -> None:
+        if self.is_away:
+            _log.info("database.found")
+        self.is_away = False
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+async def open_connection(url: str) -> psycopg.AsyncConnection[tuple[object, ...]]:
+    """Return a connection that writes deliveries."""
+    connection = await psycopg.AsyncConnection.connect(
+        url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options="-c timezone=UTC"
+    )
+    connection.adapters.register_dumper(Array, ArrayDumper)
+    # An acknowledgement means durable, whatever the server or the role has as its default.
+    await connection.execute("SET synchronous_commit = on")
+    return connection
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, object]) -> None:
+    """Do what asks the database; raise TimeoutError when it hangs, without waiting for a server that does not speak."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=max(seconds, 0))
+        if task.done():
+            task.result()
+            return
+        raise TimeoutError
+    finally:
+        # psycopg answers a first cancellation by asking the server to cancel, and waits; to a second it gives in.
+        for _ in range(2):
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=_CANCEL_S)
+        if task.done() and not task.cancelled():
+            task.exception()  # fetched, so that asyncio does not complain

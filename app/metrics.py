@@ -1,0 +1,64 @@
+"""The measures of the service, for Prometheus: names, labels out of closed sets, and how they are shown.
+
+Who counts what is told beside each; what the database knows is asked when they are shown, in `app.health`.
+
+With several processes each writes into a file of the folder that `PROMETHEUS_MULTIPROC_DIR` names (the supervisor
+makes it), so that `/metrics` of any of them shows all of them; without that variable a process shows its own.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.registry import Collector
+
+FOLDER_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+# --- The receiver and its writer -----------------------------------------------------------------------------------
+
+DELIVERIES = Counter(
+    "callbox_deliveries",
+    "Deliveries kept, by the worst verdict and the status answered",
+    ("provider", "verdict", "status"),
+)
+REFUSALS = Counter("callbox_refusals", "Callbacks that were not kept, by the reason", ("reason",))
+ACKNOWLEDGEMENT_SECONDS = Histogram(
+    "callbox_acknowledgement_seconds", "From the last byte of a callback to its commit", buckets=_SECONDS
+)
+BATCH_ROWS = Histogram("callbox_batch_rows", "Deliveries in one commit of the receiver", buckets=_ROWS)
+COMMIT_SECONDS = Histogram("callbox_commit_seconds", "A commit of the receiver", buckets=_SECONDS)
+IN_FLIGHT_BYTES = Gauge(
+    "callbox_in_flight_bytes", "Bodies that are being received or committed", multiprocess_mode="livesum"
+)
+SPOOL_ROWS = Gauge("callbox_spool_deliveries", "Deliveries that wait on the local disk", multiprocess_mode="livesum")
+SPOOL_BYTES = Gauge("callbox_spool_bytes", "Bytes that wait on the local disk", multiprocess_mode="livesum")
+
+# --- The processor -------------------------------------------------------------------------------------------------
+
+PROCESSED_ROWS = Histogram("callbox_processed_rows", "Deliveries in one batch of the processor", buckets=_ROWS)
+PROCESSING_SECONDS = Histogram("callbox_processing_seconds", "A batch of the processor", buckets=_SECONDS)
+
+
+def shown(further: Iterable[Collector] = ()) -> bytes:
+    """Return all measures as Prometheus reads them, those of `further` collectors too."""
+    if os.environ.get(FOLDER_VARIABLE):
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        shown_by = generate_latest(registry)
+    else:
+        shown_by = generate_latest(REGISTRY)
+    asked = CollectorRegistry()
+    for collector in further:
+        asked.register(collector)
+    return shown_by + generate_latest(asked)
+
+
+def forget_process(pid: int) -> None:
+    """Leave out what only counts as long as process `pid` lives."""
+    if os.environ.get(FOLDER_VARIABLE):
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,324 @@
+"""Shows the whole circle in a minute, for `make demo`: Callbox calls platforms, and they call back.
+
+Callbox is the real service on a database of its own in a temporary folder; the platforms are the doubles beside this
+module. Every step says what it does and what to look at, and is checked: the exit status is 0 only if all came true.
+"""
+
+import json
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from starlette.types import ASGIApp
+
+from tests.doubles import allianz, wegroup
+from tests.doubles.serving import serve
+from tests.doubles.thinksurance import Thinksurance
+from tests.doubles.thinksurance_world import ACCOUNT_TOKEN, BROKER_TOKEN, ORDERED, USER_HASH, USER_SECRET, World
+
+HOME = Path(__file__).parents[2]
+READY_WITHIN_S = 90.0
+ANSWERED_WITHIN_S = 20.0
+_STOP_WITHIN_S = 20.0
+
+Json = dict[str, Any]
+
+
+class NotTrueError(Exception):
+    """Something did not come out as the demonstration says."""
+
+
+def say(text: str = "") -> None:
+    """Tell whoever watches."""
+    print(text, flush=True)  # noqa: T201 - it is all about being seen
+
+
+def check(what: str, *, is_true: bool) -> None:
+    """Say that something came true, or end the demonstration."""
+    say(f"   {'✓' if is_true else '✗'} {what}")
+    if not is_true:
+        raise NotTrueError(what)
+
+
+class Service:
+    """A running Callbox: its address, its command line, and what it is asked over HTTP."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        plain = {name: text for name, text in os.environ.items() if not name.startswith("CALLBOX_")}
+        self._environment = plain | {
+            "CALLBOX_DATA_DIR": str(folder / "data"),
+            "CALLBOX_PORT": self.url.rpartition(":")[2],
+            "CALLBOX_LOG_LEVEL": "warning",
+        }
+        self._key = ""
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run the service while the context lasts."""
+        with (self.folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "app", "serve"],
+                cwd=HOME,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                self._await_ready(process)
+                yield
+            finally:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(_STOP_WITHIN_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+    def _await_ready(self, process: "subprocess.Popen[bytes]") -> None:
+        end = time.monotonic() + READY_WITHIN_S
+        with httpx2.Client(trust_env=False, timeout=5) as client:
+            while time.monotonic() < end and process.poll() is None:
+                try:
+                    if client.get(f"{self.url}/readyz?for=query").status_code == httpx2.codes.OK:
+                        return
+                except httpx2.HTTPError:
+                    pass
+                time.sleep(0.1)
+        raise NotTrueError("Callbox did not start")
+
+    def log(self) -> str:
+        """Return the end of what the service has logged."""
+        return (self.folder / "log").read_text()[-4000:] if (self.folder / "log").exists() else ""
+
+    def command(self, *words: str) -> Json:
+        """Run a command of Callbox and return its JSON."""
+        say(f"   $ callbox {shlex.join(words)}")
+        done = subprocess.run(
+            [sys.executable, "-m", "app", *words, "--json"],
+            cwd=HOME,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise NotTrueError(done.stderr.strip())
+        found: Json = json.loads(done.stdout)
+        return found
+
+    def log_in(self) -> None:
+        """Make the key that everything else is asked with."""
+        words = ("--scope", "read", "--scope", "read:personal", "--scope", "write")
+        self._key = str(self.command("keys", "add", "demo", *words)["key"])
+
+    def get(self, path: str) -> Json:
+        """Ask for something, showing the question."""
+        say(f"   GET {path}")
+        return self.ask("GET", path, {}).json()  # type: ignore[no-any-return]  # an object, by the API's document
+
+    def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+        """Have a call made, showing the request."""
+        say(f"   POST {path}\n        {json.dumps(body, ensure_ascii=False)}")
+        return self.ask("POST", path, {"json": dict(body), "headers": {"Idempotency-Key": secrets.token_hex(8)}})
+
+    def ask(self, method: str, path: str, given: Mapping[str, Any]) -> httpx2.Response:
+        """Send a request with the key."""
+        headers = {"Authorization": f"Bearer {self._key}", **given.get("headers", {})}
+        with httpx2.Client(trust_env=False, timeout=30) as client:
+            return client.request(method, f"{self.url}{path}", headers=headers, json=given.get("json"))
+
+    def until_answered(self, submission: Json) -> Json:
+        """Wait for the first callback about a submission and show what is known of it then."""
+        path = f"/v1/submissions/{submission['id']}"
+        say(f"   GET {path}   (until it is answered)")
+        end = time.monotonic() + ANSWERED_WITHIN_S
+        while (known := self.ask("GET", path, {}).json())["state"] != "answered" and time.monotonic() < end:
+            time.sleep(0.1)
+        seconds = known["time_to_answer_seconds"]
+        check(f"the submission turned `{known['state']}`, {seconds} s after the call", is_true=seconds is not None)
+        found: Json = known
+        return found
+
+
+def show(service: Service, urls: Mapping[str, str]) -> None:
+    """Go through all steps."""
+    steps: tuple[tuple[str, Callable[[], None]], ...] = (
+        ("Tell Callbox of three accounts, and make an API key", lambda: _add_sources(service, urls)),
+        ("Forward a broker to Thinksurance, which creates an inquiry and calls back", lambda: _forward(service)),
+        ("The inquiry is ordered at Thinksurance, which calls back again", lambda: _order(service, urls)),
+        ("Push a lead to WeGroup, which calls back", lambda: _push(service)),
+        ("Pass that lead on to Allianz, which calls nobody", lambda: _pass_on(service)),
+        ("See who asked for what", lambda: _look_back(service)),
+    )
+    for number, (title, step) in enumerate(steps, 2):
+        say(f"\n{number}. {title}")
+        step()
+
+
+def _add_sources(service: Service, urls: Mapping[str, str]) -> None:
+    thinksurance = {"hash": USER_HASH, "secret": USER_SECRET, "b_token": BROKER_TOKEN, "a_token": ACCOUNT_TOKEN}
+    for provider, name, credentials, settings in (
+        ("thinksurance", "demo-thinksurance", thinksurance, {"overdue_after": "48h"}),
+        ("wegroup", "demo-wegroup", {"api_token": wegroup.API_TOKEN}, {"distribution_id": wegroup.DISTRIBUTION_ID}),
+        ("allianz", "demo-allianz", {}, {"agent_id": "0051245"}),
+    ):
+        words = [word for pair in credentials.items() for word in ("--credential", "=".join(pair))]
+        words += [word for pair in settings.items() for word in ("--setting", "=".join(pair))]
+        secret = ("--secret", USER_SECRET) if provider == "thinksurance" else ()
+        service.command("sources", "add", provider, name, *secret, *words, "--setting", f"base_url={urls[provider]}")
+    service.log_in()
+
+
+def _forward(service: Service) -> None:
+    say("   Look at: `state`, `platform_ids`, and the `redirect_url`, which is given this once and kept nowhere.")
+    answer = service.post(
+        "/v1/submissions/thinksurance/forward",
+        {
+            "source": "demo-thinksurance",
+            "type": 1,
+            "bExternalId": "42",
+            "cExternalId": "K-1001",
+            "cCompany": "Tischlerei Beispiel GmbH",
+            "cLastName": "Beispiel",
+            "instantInquiryCreation": "True",
+            "productId": 81,
+            "professionId": 311,
+            "iExternalReferences": [{"origin": "crm", "paramKey": "Vorgang", "paramValue": "A-77"}],
+        },
+    )
+    made = answer.json()
+    check(f"201, state `{made.get('state')}`", is_true=made.get("state") == "accepted")
+    check(f"the inquiry is {made['platform_ids']['inquiry_id']}", is_true=bool(made["platform_ids"]["inquiry_id"]))
+    check(f"the browser would go to {made['redirect_url']}", is_true=bool(made["redirect_url"]))
+    known = service.until_answered(made)
+    check("the redirect address is not kept", is_true=made["redirect_url"] not in json.dumps(known))
+    event = service.get(f"/v1/events/{known['first_event_id']}")
+    check(f"the event {event['type']} names the submission", is_true=event["submission_id"] == made["id"])
+    check(f"its signature is `{event['verdict']}`", is_true=event["verdict"] == "verified")
+
+
+def _order(service: Service, urls: Mapping[str, str]) -> None:
+    (forward,) = service.get("/v1/submissions?kind=forward&state=answered")["data"]
+    inquiry_id = forward["platform_ids"]["inquiry_id"]
+    with httpx2.Client(trust_env=False, timeout=20) as client:
+        told = {"inquiryId": inquiry_id, "status": ORDERED}
+        client.post(f"{urls['thinksurance']}/double/advance", json=told).raise_for_status()
+    say("   Look at: `status_name` and the premium of the inquiry, and the two events about one submission.")
+    path = f"/v1/inquiries?inquiry_id={inquiry_id}"
+    end = time.monotonic() + ANSWERED_WITHIN_S
+    while not _is_ordered(found := service.ask("GET", path, {}).json()["data"]) and time.monotonic() < end:
+        time.sleep(0.1)
+    say(f"   GET {path}")
+    name, cents = (found[0]["status_name"], found[0]["premium_yearly_cents"]) if found else (None, None)
+    check(f"the inquiry is `{name}`, at {cents} cents a year", is_true=_is_ordered(found))
+    events = service.get(f"/v1/events?submission_id={forward['id']}")["data"]
+    names = ", ".join(event["type"] for event in reversed(events))
+    check(f"its events are {names}", is_true=len(events) == 2)
+
+
+def _is_ordered(found: list[Json]) -> bool:
+    return bool(found) and found[0]["status"] == ORDERED
+
+
+def _push(service: Service) -> None:
+    say("   Look at: `external_reference`, by which the callback is known even before WeGroup's own id is.")
+    answer = service.post(
+        "/v1/submissions/wegroup/customer-lead",
+        {
+            "source": "demo-wegroup",
+            "origin": "CRM",
+            "prospect": {
+                "first_name": "Lotte",
+                "last_name": "Voorbeeld",
+                "email": "lotte@voorbeeld.example",
+                "external_ref": {"external_ref": "crm-4711", "external_ref_company": "callbox"},
+            },
+        },
+    )
+    made = answer.json()
+    check(f"201, state `{made.get('state')}`", is_true=made.get("state") == "accepted")
+    known = service.until_answered(made)
+    (lead,) = service.get(known["links"]["record"])["data"]
+    check(f"the lead of {lead['name'] or lead['first_name']} is there", is_true=lead["last_name"] == "Voorbeeld")
+
+
+def _pass_on(service: Service) -> None:
+    (lead,) = service.get("/v1/leads?source=demo-wegroup")["data"]
+    body: Json = {"source": "demo-allianz", "lead": lead["id"]}
+    say("   Look at: `errors`, which name the required fields that a WeGroup lead does not have.")
+    answer = service.post("/v1/submissions/allianz/lead", body)
+    missing = [error["pointer"] for error in answer.json()["errors"]]
+    check(f"422, missing: {', '.join(missing)}", is_true="/acceptTerms" in missing and "/phone" in missing)
+    body |= {"acceptTerms": True, "motivoLlamada": "1", "phone": "600000000", "dni": allianz.STRANGER}
+    made = service.post("/v1/submissions/allianz/lead", body).json()
+    lead_id = made["platform_ids"]["lead_id"]
+    check(f"state `{made['state']}`, Allianz calls it {lead_id}", is_true=made["state"] == "accepted" and bool(lead_id))
+    told = {"source": "demo-allianz", "leadId": lead_id, "estado": 20, "observacion": "Policy issued elsewhere"}
+    service.post("/v1/submissions/allianz/lead-update", told)
+    known = service.get(f"/v1/submissions/{made['id']}")
+    check(f"after its update the lead's submission is `{known['state']}`", is_true=known["state"] == "closed")
+
+
+def _look_back(service: Service) -> None:
+    answered = service.get("/v1/submissions?state=answered")["data"]
+    kinds = sorted(one["kind"] for one in answered)
+    check(f"answered: {', '.join(kinds)}", is_true=kinds == ["customer-lead", "forward"])
+    unasked = service.get("/v1/events?submission_id[null]=true")["data"]
+    check("there is no event that nobody asked for", is_true=unasked == [])
+
+
+def main() -> int:
+    """Run the demonstration and return its exit status."""
+    begun = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="callbox-demo-"))
+    folder.chmod(0o755)  # as root the database server is another user and must reach its folder
+    service = Service(folder)
+    try:
+        with ExitStack() as stack:
+            say("The circle: Callbox calls a platform, the platform calls back, Callbox knows what that answers.\n")
+            say("1. Start the doubles of three platforms, and Callbox with an empty database of its own")
+            doubles: dict[str, ASGIApp] = {
+                "thinksurance": Thinksurance(World()),
+                "wegroup": wegroup.WeGroup(),
+                "allianz": allianz.Allianz(),
+            }
+            urls = {name: stack.enter_context(serve(double)).url for name, double in doubles.items()}
+            for name, url in urls.items():
+                say(f"   {name:12} {url}")
+            stack.enter_context(service.running())
+            say(f"   {'Callbox':12} {service.url}")
+            show(service, urls)
+    except NotTrueError as error:
+        say(f"\nThis did not come true: {error}\n{service.log()}")
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"\nAll of it came true, in {time.monotonic() - begun:.0f} seconds. `make run` starts Callbox for good.")
+    return 0
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    sys.exit(main())

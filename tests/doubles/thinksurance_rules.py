@@ -1,0 +1,79 @@
+"""Holds by what the double of Thinksurance refuses, and where its settings let it answer otherwise.
+
+Written from the pages, not from the client, so that each checks the other.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+_INSURER_IDS = ("baFinId", "insurerId", "supervisingAuthorityId")
+
+
+@dataclass
+class Settings:
+    """How the double answers where pages and examples differ.
+
+    `error_status`: 200 in the examples, 400 by the newsletter of 2025 (404 for broker tokens). `pull_form`: of a search
+    (`dictionary`, `list`), `empty_form`: of one without results. `statuses_as_list`: agency numbers by text or example.
+    `document_form`: `base64`, `json` (`pdfbinary`) or `bytes`. `callback_first`: the first callback goes out before the
+    forward's answer.
+    """
+
+    error_status: int = 200
+    pull_form: str = "dictionary"
+    empty_form: str = "object"
+    statuses_as_list: bool = False
+    tokens_as_list: bool = False
+    document_form: str = "base64"
+    callback_first: bool = False
+    account_tokens_by_post: bool = False
+
+
+class RefusalError(Exception):
+    """The double says no."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def check_forward(body: Any) -> None:
+    """Refuse a forward that lacks what its page requires."""
+    check_known(body, ("type", "bExternalId"))
+    for switch, url in (("fullCallback", "callbackUrl"), ("mvpFullCallback", "mvpCallbackUrl")):
+        if body.get(switch) == 0 and not body.get(url):
+            raise RefusalError(f"{url} is required.")
+    for name in ("bEmail", "cEmail"):
+        if any(sign in body.get(name, "") for sign in " ;"):
+            raise RefusalError(f"{name} is not valid.")
+    if body.get("instantInquiryCreation") == "True":
+        check_known(body, ("cExternalId", "productId", "professionId"))
+        if body["type"] != 1:
+            raise RefusalError("instantInquiryCreation is not available.")
+
+
+def check_broker(body: Any) -> None:
+    """Refuse a broker that lacks what Create Broker and Get Broker Token require."""
+    check_known(body, ("type", "bExternalId", "bEmail"))
+    if not body.get("bLastName") and not body.get("bCompany"):
+        raise RefusalError("bLastName or bCompany is required.")
+
+
+def checked_agency_numbers(body: Any) -> list[dict[str, Any]]:
+    """Return the agency numbers of all sets, or refuse."""
+    check_known(body, ("agencyNumberSets",))
+    numbers = []
+    for one in body["agencyNumberSets"]:
+        if sum(bool(one.get(name)) for name in _INSURER_IDS) != 1:
+            raise RefusalError("One of baFinId, insurerId, supervisingAuthorityId is required.")
+        for number in one["agencyNumbers"]:
+            check_known(number, ("agencyNumber", "defaultForTenders", "defaultForCalculations", "active"))
+            numbers.append(number)
+    return numbers
+
+
+def check_known(body: Any, names: tuple[str, ...]) -> None:
+    """Refuse what lacks one of the names."""
+    for name in names:
+        if not isinstance(body, dict) or body.get(name) in (None, "", []):
+            raise RefusalError(f"{name} is required.")

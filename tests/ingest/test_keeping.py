@@ -1,0 +1,175 @@
+"""Rows are durable while the database is away, read-only or slow, and reach it once, by themselves."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from app.ingest.keeping import Keeper
+from app.ingest.rows import NotKeptError, Row
+from app.ingest.spool import Spool
+from app.ingest.writer import Writer
+from app.storage.database import connect
+from tests.ingest.test_spool import make_row
+
+_NAME = "SELECT current_database()"
+
+
+class Database:
+    """A test's database, which can be taken away and given back."""
+
+    def __init__(self, url: str, server: str) -> None:
+        self.url = url
+        self._server = server
+        with connect(url) as connection:
+            row = connection.execute(_NAME).fetchone()
+        assert row is not None
+        self._name = str(row[0])
+
+    def _do(self, statement: str) -> None:
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(sql.Identifier(self._name)))
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (self._name,)
+            )
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        self._do("ALTER DATABASE {} ALLOW_CONNECTIONS false")
+        try:
+            yield
+        finally:
+            self._do("ALTER DATABASE {} ALLOW_CONNECTIONS true")
+
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        self._do("ALTER DATABASE {} SET default_transaction_read_only = on")
+        try:
+            yield
+        finally:
+            self._do("ALTER DATABASE {} RESET default_transaction_read_only")
+
+    def stored(self) -> list[Any]:
+        with connect(self.url) as connection:
+            return [row[0] for row in connection.execute("SELECT id FROM deliveries ORDER BY id")]
+
+    def waiting(self) -> int:
+        with connect(self.url) as connection:
+            return len(connection.execute("SELECT 1 FROM inbox").fetchall())
+
+
+@pytest.fixture
+def database(database_url: str, server_url: str) -> Database:
+    return Database(database_url, server_url)
+
+
+def _run(url: str, folder: Path, act: Callable[[Keeper], Awaitable[None]], max_bytes: int = 1 << 30) -> None:
+    async def live() -> None:
+        keeper = Keeper(url, Writer(url), Spool(folder, max_bytes))
+        await keeper.start()
+        try:
+            await act(keeper)
+        finally:
+            await keeper.close()
+
+    asyncio.run(live())
+
+
+async def _until(true: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come about in time"
+        await asyncio.sleep(0.05)
+
+
+def _rows(count: int) -> list[Row]:
+    return [make_row(b"{}") for _ in range(count)]
+
+
+@pytest.mark.parametrize("trouble", ["away", "read_only"])
+def test_what_comes_while_the_database_is_in_trouble_is_kept_and_brought_to_it_later(
+    database: Database, tmp_path: Path, trouble: str
+) -> None:
+    before, meanwhile, after = _rows(3), _rows(40), _rows(3)
+
+    async def act(keeper: Keeper) -> None:
+        await asyncio.gather(*map(keeper.write, before))
+        assert not keeper.is_away
+        with getattr(database, trouble)():
+            began = time.monotonic()
+            await asyncio.gather(*map(keeper.write, meanwhile[:20]))
+            assert time.monotonic() - began < 5
+            assert keeper.is_away
+            began = time.monotonic()
+            await asyncio.gather(*map(keeper.write, meanwhile[20:]))
+            assert time.monotonic() - began < 0.9, "once on the detour nobody waits for the database"
+            assert keeper.spooled == 40
+        await _until(lambda: not keeper.spooled and not keeper.is_away)
+        await asyncio.gather(*map(keeper.write, after))
+
+    _run(database.url, tmp_path, act)
+    assert database.stored() == [row.id for row in (*before, *meanwhile, *after)]
+    assert database.waiting() == 46
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_that_is_in_both_is_stored_once(database: Database, tmp_path: Path) -> None:
+    rows = _rows(5)
+
+    async def store(keeper: Keeper) -> None:
+        await asyncio.gather(*map(keeper.write, rows))
+
+    async def spool(keeper: Keeper) -> None:
+        keeper.is_away = True
+        await asyncio.gather(*map(keeper.write, rows))
+        await _until(lambda: not keeper.spooled)
+
+    _run(database.url, tmp_path, store)
+    _run(database.url, tmp_path, spool)
+    assert database.stored() == [row.id for row in rows]
+    assert database.waiting() == 5
+
+
+def test_what_a_process_left_in_the_spool_the_next_one_brings(database: Database, tmp_path: Path) -> None:
+    rows = _rows(5)
+
+    async def spool(keeper: Keeper) -> None:
+        await asyncio.gather(*map(keeper.write, rows))
+
+    async def drain(keeper: Keeper) -> None:
+        assert await keeper.last_id() == rows[-1].id
+        await _until(lambda: not keeper.spooled)
+
+    with database.away():
+        _run(database.url, tmp_path, spool)
+    _run(database.url, tmp_path, drain)
+    assert database.stored() == [row.id for row in rows]
+
+
+def test_where_neither_can_take_it_the_sender_is_told(tmp_path: Path) -> None:
+    async def act(keeper: Keeper) -> None:
+        with pytest.raises(NotKeptError):
+            await keeper.write(make_row(bytes(2 << 20)))
+        assert keeper.spool_fails
+        await keeper.write(make_row(b"{}"))
+        assert not keeper.spool_fails
+
+    _run("postgresql://callbox@127.0.0.1:1/nothing", tmp_path, act, max_bytes=1 << 20)
+
+
+def test_a_spool_folder_that_cannot_be_used_does_not_stop_the_database_way(database: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    row = make_row()
+
+    async def act(keeper: Keeper) -> None:
+        assert keeper.spool_fails
+        await keeper.write(row)
+
+    _run(database.url, tmp_path / "file" / "spool", act)
+    assert database.stored() == [row.id]
