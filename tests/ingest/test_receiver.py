@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import tempfile
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -89,9 +90,14 @@ class Service:
 
 @contextmanager
 def serving(database_url: str, encryption_key: str, **settings: Any) -> Iterator[Service]:
-    app = create_app(load_settings(database_url=database_url, encryption_key=encryption_key, **settings))
     with (
-        TestClient(app, client=("203.0.113.9", 4711)) as client,
+        tempfile.TemporaryDirectory() as folder,
+        TestClient(
+            create_app(
+                load_settings(database_url=database_url, encryption_key=encryption_key, data_dir=folder, **settings)
+            ),
+            client=("203.0.113.9", 4711),
+        ) as client,
         psycopg.connect(database_url, autocommit=True) as connection,
     ):
         yield Service(client, connection, Vault(encryption_key))

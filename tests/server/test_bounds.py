@@ -5,6 +5,8 @@ Fails too when a part of uvicorn that `app.server.bounds` stands on has changed.
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -304,6 +306,24 @@ def test_an_answer_before_the_end_of_the_body_arrives_and_closes(monkeypatch: py
         status, headers, body = await connection.answer()
         assert (status, headers["connection"], body) == (200, "close", b"/early")
         await connection.is_cut_off()
+
+    talk(act)
+
+
+def test_a_sender_that_only_looks_later_finds_its_answer() -> None:
+    """Closing with unread bytes would reset the connection, and the answer that lies there would be gone."""
+
+    def send_then_look(address: tuple[str, int]) -> bytes:
+        with socket.create_connection(address) as connection:
+            connection.sendall(b"POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 900000000\r\n\r\n")
+            for _ in range(10):
+                connection.sendall(b"x" * 20_000)
+                time.sleep(0.03)
+            return connection.recv(1000)
+
+    async def act(connection: Talk) -> None:
+        address = connection.writer.get_extra_info("peername")
+        assert (await asyncio.to_thread(send_then_look, address)).startswith(b"HTTP/1.1 200 OK")
 
     talk(act)
 

@@ -1,0 +1,293 @@
+"""Bounds what a connection may send and how long it may take: uvicorn has no such bounds.
+
+The size of a body and all bodies together are bounded by the receiver, who knows what is sent.
+
+Stands on these private parts of uvicorn's HttpToolsProtocol: `_start_asgi_task`, `_unset_keepalive_if_required`,
+`cycle.more_body`, `cycle.transport`, `cycle.response_started`, `cycle.response_complete`, `cycle.disconnected`,
+`pipeline`, `flow`, `parser`, and that its `data_received` only feeds the parser and turns its errors into answers.
+tests/server/test_bounds.py speaks raw bytes to a real server and fails when one of them changes.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+import httptools
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from app import metrics
+from app.problems import Problem, problem_body
+from app.request_id import HEADER
+
+MOST_HEADER_BYTES = 32 * 1024
+MOST_HEADERS = 100
+MOST_PIPELINED = 256
+MOST_CONNECTIONS = 8192
+HEADERS_WITHIN_S = 10.0
+BODY_WITHIN_S = 30.0
+LINGER_S = 2.0
+
+
+class HeadersTooLarge(Problem):
+    """The request line and headers are larger than 32 KiB together, or more than 100 fields."""
+
+    status = 431
+    code = "headers-too-large"
+    title = "Headers too large"
+
+
+class TooSlow(Problem):
+    """The request took too long: its headers must be complete within 10 seconds, its body within 30."""
+
+    status = 408
+    code = "request-timeout"
+    title = "Too slow"
+
+
+class BadRequest(Problem):
+    """This is not HTTP as this server understands it."""
+
+    status = 400
+    code = "bad-request"
+    title = "Bad request"
+
+
+class TooManyPipelined(Problem):
+    """More than 256 requests were sent ahead on one connection."""
+
+    status = 429
+    code = "too-many-pipelined"
+    title = "Too many requests ahead"
+
+
+class TooManyConnections(Problem):
+    """Too many connections are open. Send it again later."""
+
+    status = 503
+    code = "too-many-connections"
+    title = "Too many connections"
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with our bounds. A request is in one of three phases: `idle`, `headers`, `body`.
+
+    Timers are only set for what did not come whole in one piece, so that a usual request costs none.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._phase = "idle"
+        self._header_bytes = 0
+        self._refusal: Problem | None = None
+        self._open_requests = 0
+        self._offered: list[tuple[bytes, bytes]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timed_phase = ""
+        self._is_lingering = False
+
+    # --- What the transport says ---------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Give a new connection the time for its first headers."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._refuse(TooManyConnections(headers={"retry-after": "5"}))
+        else:
+            self._watch("headers", HEADERS_WITHIN_S)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._watch("")
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass data on to the parser, unless this connection is over."""
+        if self._is_lingering or self._refusal is not None:
+            return
+        if self._phase != "body":
+            self._header_bytes += len(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
+        if self._refusal is not None or self.transport.is_closing():
+            return
+        if self._phase == "headers" and self._header_bytes > MOST_HEADER_BYTES:
+            self._refuse(HeadersTooLarge())
+        elif self._phase == "body":
+            self._watch("body", BODY_WITHIN_S)
+        elif self._phase == "headers" or self.cycle is None or self.cycle.response_complete:
+            self._watch("headers", HEADERS_WITHIN_S)
+        else:
+            self._watch("")
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._without_offer() + data[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self._refuse(self._refusal or BadRequest())
+                return
+            else:
+                return
+
+    def _without_offer(self) -> bytes:
+        """Begin anew with a request that offers another protocol, and return its head as if it did not.
+
+        RFC 9110 (7.8) lets us pass it over. Java's HTTP client offers h2c with every request; the parser takes the body
+        of such a request for the other protocol's.
+        """
+        self._offered = self.headers
+        head = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
+        for name, value in self.headers:
+            if name == b"connection":
+                words = [word for word in value.split(b",") if word.strip().lower() != b"upgrade"]
+                head.append(name + b": " + b",".join(words))
+            elif name != b"upgrade":
+                head.append(name + b": " + value)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        return b"\r\n".join(head) + b"\r\n\r\n"
+
+    # --- What the parser says ------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        super().on_message_begin()
+        self._phase = "headers"
+
+    def on_headers_complete(self) -> None:
+        """Pass a request on that is within the bounds; raising here ends the parsing of this connection."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MOST_HEADER_BYTES or len(self.headers) > MOST_HEADERS:
+            self._refusal = HeadersTooLarge()
+        elif len(self.pipeline) >= MOST_PIPELINED:
+            self._refusal = TooManyPipelined()
+        elif self.parser.get_method() == b"CONNECT":
+            self._refusal = BadRequest()
+        if self._refusal is not None:
+            raise ValueError(self._refusal.code)
+        if self.parser.should_upgrade():  # `_feed` comes back to it
+            return
+        if self._offered is not None:
+            self.headers[:], self._offered = self._offered, None
+        self._phase = "body"
+        self._open_requests += 1
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Count the next request anew."""
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        self._phase = "idle"
+        self._header_bytes = 0
+
+    # --- Requests and answers ------------------------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Run the application so that an answer before the end of the body closes the connection gently."""
+
+        async def closing_app(scope: Any, receive: Any, send: Any) -> None:
+            async def closing_send(message: Any) -> None:
+                if message["type"] == "http.response.start" and cycle.more_body:
+                    message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+                    cycle.transport = _Lingering(self)  # type: ignore[assignment]  # the three methods a cycle calls
+                await send(message)
+
+            await app(scope, receive, closing_send)
+
+        super()._start_asgi_task(cycle, closing_app)
+
+    def on_response_complete(self) -> None:
+        """Send a refusal that had to wait for the answers before it."""
+        self._open_requests -= 1
+        if self._is_lingering:
+            return
+        super().on_response_complete()
+        if self._refusal is not None and not self._open_requests and not self.transport.is_closing():
+            self._write_refusal(self._refusal)
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer with a problem and close, after the answers that are still to come."""
+        self._refusal = problem
+        self._watch("")
+        self._unset_keepalive_if_required()
+        metrics.REFUSALS.labels(problem.code).inc()
+        if self._phase == "body":  # the newest request broke in its body
+            if self._open_requests > 1:  # it waits behind others, which get their answers first
+                self.pipeline.popleft()
+                self._open_requests -= 1
+            elif self.cycle.response_started:
+                self.transport.close()
+                return
+            else:
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+                self._open_requests = 0
+        if not self._open_requests:
+            self._write_refusal(problem)
+
+    def _write_refusal(self, problem: Problem) -> None:
+        body = problem_body(problem, {"type": "http", "path": ""})
+        content = orjson.dumps(body)
+        lines = [
+            f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
+            "content-type: application/problem+json",
+            f"content-length: {len(content)}",
+            f"{HEADER.lower()}: {body['request_id']}",
+            "connection: close",
+            *(f"{name}: {value}" for name, value in problem.headers.items()),
+        ]
+        self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + content)
+        self._linger()
+
+    # --- Time and the end ----------------------------------------------------------------------------------------
+
+    def _watch(self, phase: str, seconds: float = 0.0) -> None:
+        """Let a phase last so long; the timer runs on while the phase stays the same."""
+        if phase == self._timed_phase:
+            return
+        self._timed_phase = phase
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if phase:
+            self._timer = self.loop.call_later(seconds, self._too_late)
+
+    def _too_late(self) -> None:
+        if self.transport.is_closing() or self._is_lingering:
+            return
+        if self._phase == "idle":  # nothing was begun: nobody waits for an answer
+            self.transport.close()
+        else:
+            self._refuse(TooSlow())
+
+    def _linger(self) -> None:
+        """End our side, and read on for a moment without looking: else a reset would overtake the answer."""
+        self._is_lingering = True
+        self._watch("")
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
+
+class _Lingering:
+    """Stands for the transport of an answer that comes before the end of its request's body."""
+
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed."""
+        return self._protocol.transport.is_closing()
+
+    def close(self) -> None:
+        """Close gently."""
+        self._protocol._linger()  # noqa: SLF001 - a part of it

@@ -1,0 +1,35 @@
+"""Says to the person who started the service what they need to know, in the form that the settings name.
+
+What happens later is logged where it happens.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from app.config import Settings
+
+CANNOT_START: Final = 2
+"""The exit status where a setting or the machine keeps the service from starting."""
+
+
+class StartError(Exception):
+    """The service cannot start; the text says why."""
+
+
+def speaker(settings: Settings) -> Callable[[str], None]:
+    """Return what takes sentences for a person: plain lines on a console, log lines where logs are JSON."""
+    if settings.log_format == "json":
+        import structlog  # noqa: PLC0415 - the start on a console does without
+
+        from app.log import configure_logging  # noqa: PLC0415 - as above
+
+        configure_logging(settings)
+        log = structlog.get_logger(__name__)
+        return lambda text: log.info("service.said", text=text)
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+    return say

@@ -1,0 +1,219 @@
+"""Starts what the service consists of, restarts what dies, and stops all of it in order.
+
+Order of the start: hold DATA_DIR, take the port, start the receivers (they import meanwhile), bring up the database,
+tell the receivers, start the work process once the first one answers. Order of the end: receivers, work, database.
+"""
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from app.config import ConfigError, Settings
+from app.crypto import WrongKeyError
+from app.server.holding import HeldError, hold
+from app.server.ports import PortError, open_socket
+from app.server.processes import Child, end_in_time
+from app.server.speech import CANNOT_START, StartError, speaker
+from app.storage.embedded_program import EmbeddedError
+
+if TYPE_CHECKING:
+    from app.storage.embedded import Server
+
+STOP_WITHIN_S = 10.0
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+_LOOK_EVERY_S = 0.1
+_LOOK_AT_DATABASE_EVERY_S = 1.0
+_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class _Stopped(BaseException):
+    """A signal asked for the end."""
+
+
+def supervise(settings: Settings, *, receivers: int, with_work: bool) -> int:
+    """Run the service until SIGTERM or SIGINT and return the exit status: 0, or 2 where it could not start."""
+    say = speaker(settings)
+    supervisor = Supervisor(settings, say)
+    ends = [number for number in _ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        supervisor.is_stopping = True
+        raise _Stopped
+
+    for number in ends:
+        signal.signal(number, on_signal)
+    try:
+        supervisor.start(receivers, with_work=with_work)
+        supervisor.watch()
+    except _Stopped:
+        return 0
+    except (ConfigError, HeldError, PortError, WrongKeyError, EmbeddedError, StartError) as error:
+        say(f"callbox: {error}")
+        return CANNOT_START
+    finally:
+        for number in ends:
+            signal.signal(number, signal.SIG_IGN)  # the end is under way
+        supervisor.stop()
+    return 0
+
+
+class Supervisor:
+    """What runs, in the order in which it ends."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._say = say
+        self._children: list[Child] = []
+        self._database: Server | None = None
+        self._line = b""
+        self._holding: int | None = None
+        self._listening: socket.socket | None = None
+        self._metrics_folder: Path | None = None
+        self.is_stopping = False
+        """Set by a signal, whose exception is lost where it meets a destructor or a library that catches all."""
+
+    def start(self, receivers: int, *, with_work: bool) -> None:
+        """Start everything and return once the first receiver answers.
+
+        Raises:
+            ConfigError, HeldError, PortError, WrongKeyError, EmbeddedError, StartError: it cannot; the text says why.
+        """
+        settings = self._settings
+        if settings.embedded:
+            self._holding = hold(settings.data_dir, settings.base_url)
+        self._listening = open_socket(settings.host, settings.port)
+        ready, is_ready = os.pipe()
+        environment = self._environment()
+        handles = [self._listening.fileno(), is_ready]
+        self._children = [Child("receiver", number + 1, environment, handles) for number in range(receivers)]
+        for child in self._children:
+            child.start()
+        self._line = self._prepare()
+        for child in self._children:
+            child.tell(self._line)
+        self._await_first_answer(ready)
+        if with_work:
+            self._children.append(Child("work", 1, environment, []))
+            self._children[-1].start()
+            self._children[-1].tell(self._line)
+        self._say(f"Callbox is ready at {settings.base_url} (Ctrl-C ends it)")
+
+    def watch(self) -> None:
+        """Restart what dies, until a signal asks for the end."""
+        from app.log import configure_logging  # noqa: PLC0415 - the first to log; the start does without
+
+        configure_logging(self._settings)
+        look_at_database = time.monotonic()
+        while not self.is_stopping:
+            time.sleep(_LOOK_EVERY_S)
+            for child in self._children:
+                self._mend(child)
+            if self._database is not None and time.monotonic() >= look_at_database:
+                look_at_database = time.monotonic() + _LOOK_AT_DATABASE_EVERY_S
+                self._mend_database()
+
+    def stop(self) -> None:
+        """End everything: the receivers first, who answer what waits, then work, then the database."""
+        until = time.monotonic() + STOP_WITHIN_S
+        if self._listening is not None:
+            self._listening.close()
+        for role in ("receiver", "work"):
+            end_in_time([child for child in self._children if child.role == role], until - time.monotonic())
+        if self._database is not None:
+            self._database.stop()
+        if self._holding is not None:
+            os.close(self._holding)
+        if self._metrics_folder is not None:
+            shutil.rmtree(self._metrics_folder, ignore_errors=True)
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of the children: ours, and the folder where they share their measures."""
+        try:
+            if self._settings.embedded:
+                folder = self._settings.data_dir.resolve() / "metrics"
+                shutil.rmtree(folder, ignore_errors=True)  # of a supervisor that was killed
+                folder.mkdir(mode=0o700)
+            else:
+                folder = Path(tempfile.mkdtemp(prefix="callbox-metrics-"))
+        except OSError as error:
+            raise StartError(f"no folder for the measures can be made: {error.filename}: {error.strerror}") from error
+        self._metrics_folder = folder
+        os.environ[METRICS_VARIABLE] = str(folder)
+        return dict(os.environ)
+
+    def _prepare(self) -> bytes:
+        """Bring up the database and return the line for the children: the settings with nothing left open in them."""
+        settings = self._settings
+        if settings.database_url is not None:
+            url = settings.database_url.get_secret_value()
+        else:
+            from app.storage import embedded  # noqa: PLC0415 - not needed with DATABASE_URL
+
+            self._database = embedded.start(settings.data_dir, say=self._say)
+            url = self._database.url
+        from app.server.preparing import prepare  # noqa: PLC0415 - heavy, and the database starts before
+
+        return self._line_for(url, prepare(url, settings, self._say))
+
+    def _line_for(self, url: str, key: str) -> bytes:
+        values = self._settings.model_dump(mode="json")
+        read_url = self._settings.database_read_url
+        values |= {
+            "database_url": url,
+            "database_read_url": read_url.get_secret_value() if read_url else None,
+            "encryption_key": key,
+            "public_url": self._settings.public_url,
+        }
+        return json.dumps(values).encode()
+
+    def _await_first_answer(self, ready: int) -> None:
+        """Wait until a receiver answers, or fail when one ends before."""
+        while not select.select([ready], [], [], _LOOK_EVERY_S)[0]:
+            if self.is_stopping:
+                raise _Stopped
+            if any(child.ended() is not None for child in self._children):
+                raise StartError("a receiver ended while it started; what it said stands above")
+
+    def _mend(self, child: Child) -> None:
+        pid = child.pid
+        status = child.ended()
+        if status is not None and pid is not None:
+            import structlog  # noqa: PLC0415 - as above
+
+            from app import metrics  # noqa: PLC0415
+
+            metrics.forget_process(pid)
+            structlog.get_logger(__name__).warning("process.died", process=child.name, status=status)
+        if child.is_due():
+            child.start()
+            child.tell(self._line)
+
+    def _mend_database(self) -> None:
+        """Start the embedded server again if somebody ended it; give the children its address if that changed."""
+        if self._database is None or self._database.is_up():
+            return
+        import structlog  # noqa: PLC0415 - as above
+
+        from app.storage import embedded  # noqa: PLC0415
+
+        structlog.get_logger(__name__).warning("database.died")
+        before = self._database
+        try:
+            self._database = embedded.start(self._settings.data_dir, say=self._say)
+        except EmbeddedError as error:
+            self._say(f"callbox: {error}")
+            return
+        if self._database.url != before.url:
+            self._line = json.dumps(json.loads(self._line) | {"database_url": self._database.url}).encode()
+            for child in self._children:
+                child.signal(signal.SIGTERM)

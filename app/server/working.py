@@ -1,0 +1,64 @@
+"""Is the work process: runs the processor until it is told to stop.
+
+What processing does is `app.processing`'s business.
+"""
+
+import signal
+import threading
+from types import FrameType
+
+from app import metrics
+from app.accounts.opening import database_of, prepare_database, vault_of, verify_vault
+from app.config import ConfigError, Settings
+from app.crypto import Vault, WrongKeyError
+from app.log import configure_logging
+from app.processing.work import Worker, run
+from app.providers import PROVIDERS
+from app.server.speech import CANNOT_START, speaker
+from app.storage.database import DatabaseError, connect
+from app.storage.embedded_program import EmbeddedError
+
+
+class Measured:
+    """Takes note of the processor's work for Prometheus."""
+
+    def processed(self, deliveries: int, seconds: float) -> None:
+        """Take note of a batch."""
+        metrics.PROCESSED_ROWS.observe(deliveries)
+        metrics.PROCESSING_SECONDS.observe(seconds)
+
+
+def run_work(settings: Settings) -> None:
+    """Process deliveries until SIGTERM or SIGINT; `settings` name a migrated database and the key of its secrets."""
+    if settings.database_url is None or settings.encryption_key is None:
+        raise ValueError("work needs DATABASE_URL and ENCRYPTION_KEY; the supervisor fills them in")
+    _run(settings.database_url.get_secret_value(), Vault(settings.encryption_key.get_secret_value()), settings)
+
+
+def work_alone(settings: Settings) -> int:
+    """Open what the settings name, then process deliveries until SIGTERM or SIGINT; return the exit status."""
+    configure_logging(settings)
+    say = speaker(settings)
+    try:
+        with database_of(settings, say) as url:
+            prepare_database(url, settings, say)
+            vault = vault_of(settings)
+            with connect(url) as connection:
+                verify_vault(connection, vault)
+            say("Callbox is processing.")
+            _run(url, vault, settings)
+    except (ConfigError, DatabaseError, WrongKeyError, EmbeddedError) as error:
+        say(f"callbox: {error}")
+        return CANNOT_START
+    return 0
+
+
+def _run(url: str, vault: Vault, settings: Settings) -> None:
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    run(url, Worker(vault, PROVIDERS, settings.zone, Measured()), stop)
