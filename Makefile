@@ -11,7 +11,7 @@ BROKEN := $(shell test -x $(VENV) || echo broken)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format env clean broken
+.PHONY: help run test drills lint format env clean broken
 
 help: ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -23,6 +23,9 @@ run: .venv/.$(NEEDED) ## start Callbox at http://127.0.0.1:8000 (CALLBOX_PORT=80
 
 test: .venv/.dev ## run all tests (make test ARGS='-k words': some)
 	$(VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+drills: .venv/.dev ## kill processes and databases under load, many times, and count what was acknowledged and stored
+	DRILL_ROUNDS=$${DRILL_ROUNDS:-20} $(VENV) -m pytest tests/drills -s $(ARGS)
 
 lint: .venv/.dev ## check style, types and which room imports which
 	$(VENV) -m ruff check

@@ -4,6 +4,7 @@ Where they are read from is the command line's business; what becomes of them, t
 """
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from app.ids import IdSource, derived_id, first_id_at, time_of
+from app.ids import IdSource, first_id_at, time_of
 from app.ingest.answers import answer_for
 from app.ingest.contract import METHODS, VIAS, Findings, Provider, Reason, Source
 from app.ingest.rows import STATEMENT, Array, ArrayDumper, Row, arrays, packed
@@ -25,12 +26,13 @@ SEEN_PREFIX = "import:"
 _VIA = VIAS.index("import")
 _METHOD = METHODS.index("POST")
 _NOT_ANSWERED = 0
+_RANDOM_BITS = 40  # of the 74 that an id has besides its time; the others hold the number
 
 Database = psycopg.Connection[tuple[Any, ...]]
 
 # Marked in the transaction that stores the deliveries: either both are there afterwards or neither.
 _MARK_SEEN = """
-INSERT INTO seen (source_id, key, event_id) SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[])
+INSERT INTO seen (source_id, key, event_id) SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) ORDER BY 2
 ON CONFLICT DO NOTHING RETURNING event_id
 """
 
@@ -67,6 +69,7 @@ class Importer:
         self._source = source
         self._provider = providers[source.provider]
         self._ids = IdSource()
+        self._number = 0
 
     def import_all(self, bodies: Iterable[Brought], stored: Callable[[Sequence[UUID]], None]) -> Imported:
         """Store bodies in the order given, a few at a time; `stored` is given the ids of each few."""
@@ -80,7 +83,10 @@ class Importer:
 
     def _store(self, portion: Sequence[Brought]) -> list[UUID]:
         """Store those that are new and return their ids."""
-        rows = {row.body_sha256: row for row in map(self._row, portion)}
+        rows: dict[bytes, Row] = {}
+        for brought in portion:
+            row = self._row(brought)
+            rows.setdefault(row.body_sha256, row)
         with self._database.transaction():
             new = {
                 row[0]
@@ -101,9 +107,8 @@ class Importer:
     def _row(self, brought: Brought) -> Row:
         """Return the delivery: judged as the receiver would judge it now."""
         body, digest = brought.body, hashlib.sha256(brought.body).digest()
-        delivery_id = self._ids.next()
-        if brought.received_at is not None:
-            delivery_id = derived_id(first_id_at(brought.received_at), self._source.id.hex, digest.hex())
+        self._number += 1
+        delivery_id = _id_at(brought.received_at, self._number) if brought.received_at else self._ids.next()
         received_at = time_of(delivery_id)
         answer = answer_for(self._find(brought, received_at), self._source)
         return Row(
@@ -129,6 +134,13 @@ class Importer:
             return self._provider.find(brought.body, brought.content_type, self._source, received_at)
         except Exception:  # noqa: BLE001 - whatever is in a body, it is kept, as at receipt
             return Findings(reason=Reason.UNKNOWN_SHAPE)
+
+
+def _id_at(moment: datetime, number: int) -> UUID:
+    """Return a new UUIDv7 as if made at a moment; of the same moment the one with the higher number comes later."""
+    low = number << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    high12, low62 = low >> 62 & 0xFFF, low & ((1 << 62) - 1)
+    return UUID(int=first_id_at(moment).int | 0x7 << 76 | high12 << 64 | 0b10 << 62 | low62)
 
 
 def _portions(bodies: Iterable[Brought]) -> Iterator[list[Brought]]:

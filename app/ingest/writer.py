@@ -156,9 +156,8 @@ class Writer:
                 if not waiting.done.done():
                     waiting.done.set_exception(DatabaseAwayError())
 
-    async def _connect(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
+    async def _connect(self) -> None:
         self._connection = await open_connection(self._url)
-        return self._connection
 
     def _note_found(self) -> None:
         if self.is_away:
@@ -176,9 +175,13 @@ async def open_connection(url: str) -> psycopg.AsyncConnection[tuple[object, ...
     connection = await psycopg.AsyncConnection.connect(
         url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options="-c timezone=UTC"
     )
-    connection.adapters.register_dumper(Array, ArrayDumper)
-    # An acknowledgement means durable, whatever the server or the role has as its default.
-    await connection.execute("SET synchronous_commit = on")
+    try:
+        connection.adapters.register_dumper(Array, ArrayDumper)
+        # An acknowledgement means durable, whatever the server or the role has as its default.
+        await connection.execute("SET synchronous_commit = on")
+    except BaseException:
+        await connection.close()
+        raise
     return connection
 
 

@@ -36,8 +36,8 @@ class DatabaseTroubleError(Exception):
         self.ids = ids
 
 
-_NOT_THE_DELIVERIES = ("08", "25", "40", "53", "55", "58", "57P")
-"""Classes of SQLSTATE: connection, read-only, rollback, resources, object in use, system, operator."""
+_NOT_THE_DELIVERIES = ("08", "25", "40", "42", "53", "55", "58", "57P")
+"""Classes of SQLSTATE: connection, read-only, rollback, other tables, resources, in use, system, operator."""
 
 
 def _is_the_databases(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from app.accounts.first_start import show_first_start
 from app.accounts.opening import prepare_database, vault_of, verify_vault
 from app.config import ConfigError, Settings
 from app.server.speech import StartError
-from app.storage.database import DatabaseError, connect
+from app.storage.database import DatabaseError, UnreachableError, connect
 
 KEY_FILE = "encryption.key"
 
@@ -20,6 +20,7 @@ def prepare(url: str, settings: Settings, say: Callable[[str], None]) -> str:
     """Migrate, check the key, show the first start; return the key.
 
     Raises:
+        UnreachableError: the database does not answer now.
         StartError, ConfigError, WrongKeyError: the database cannot be used as the settings are.
     """
     try:
@@ -29,6 +30,8 @@ def prepare(url: str, settings: Settings, say: Callable[[str], None]) -> str:
             verify_vault(connection, vault)
             if settings.embedded:
                 show_first_start(connection, vault, settings)
+    except UnreachableError:
+        raise
     except DatabaseError as error:
         raise StartError(str(error)) from error
     except _refusals() as error:  # looked up only when something was raised

@@ -42,7 +42,7 @@ class Child:
         """Start it. It waits for `tell`, but imports what it needs meanwhile."""
         arguments = [str(handle) for handle in self._inherited]
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, "-m", "app.server.child", self.role, *arguments],
+            [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m", "app.server.child", self.role, *arguments],
             stdin=subprocess.PIPE,
             env=self._environment,
             pass_fds=self._inherited,

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from app.accounts.kept import FILE_NAME
 from app.config import ConfigError, Settings
 from app.crypto import WrongKeyError
 from app.server.holding import HeldError, hold
@@ -79,6 +80,7 @@ class Supervisor:
         self._holding: int | None = None
         self._listening: socket.socket | None = None
         self._metrics_folder: Path | None = None
+        self._work_waits = False
         self.is_stopping = False
         """Set by a signal, whose exception is lost where it meets a destructor or a library that catches all."""
 
@@ -104,8 +106,9 @@ class Supervisor:
         self._await_first_answer(ready)
         if with_work:
             self._children.append(Child("work", 1, environment, []))
-            self._children[-1].start()
-            self._children[-1].tell(self._line)
+            if not self._work_waits:
+                self._children[-1].start()
+                self._children[-1].tell(self._line)
         self._say(f"Callbox is ready at {settings.base_url} (Ctrl-C ends it)")
 
     def watch(self) -> None:
@@ -118,8 +121,10 @@ class Supervisor:
             time.sleep(_LOOK_EVERY_S)
             for child in self._children:
                 self._mend(child)
-            if self._database is not None and time.monotonic() >= look_at_database:
+            if time.monotonic() >= look_at_database:
                 look_at_database = time.monotonic() + _LOOK_AT_DATABASE_EVERY_S
+                if self._work_waits:
+                    self._prepare_later()
                 self._mend_database()
 
     def stop(self) -> None:
@@ -162,8 +167,36 @@ class Supervisor:
             self._database = embedded.start(settings.data_dir, say=self._say)
             url = self._database.url
         from app.server.preparing import prepare  # noqa: PLC0415 - heavy, and the database starts before
+        from app.storage.database import UnreachableError  # noqa: PLC0415
 
-        return self._line_for(url, prepare(url, settings, self._say))
+        try:
+            return self._line_for(url, prepare(url, settings, self._say))
+        except UnreachableError as error:
+            if settings.encryption_key is None or not (settings.spool_path / FILE_NAME).exists():
+                raise StartError(str(error)) from error
+            self._work_waits = True
+            self._say(f"{error}. Callbacks are kept in {settings.spool_path} until it answers.")
+            return self._line_for(url, settings.encryption_key.get_secret_value())
+
+    def _prepare_later(self) -> None:
+        """Try again to make the database ready that did not answer at the start; then let the work process begin."""
+        from app.server.preparing import prepare  # noqa: PLC0415 - as above
+        from app.storage.database import UnreachableError  # noqa: PLC0415
+
+        url = json.loads(self._line)["database_url"]
+        try:
+            prepare(url, self._settings, self._say)
+        except UnreachableError:
+            return
+        except (ConfigError, WrongKeyError, StartError) as error:
+            self._say(f"callbox: {error}")
+            return
+        self._work_waits = False
+        self._say("The database answers.")
+        for child in self._children:
+            if child.role == "work":
+                child.start()
+                child.tell(self._line)
 
     def _line_for(self, url: str, key: str) -> bytes:
         values = self._settings.model_dump(mode="json")

@@ -23,18 +23,22 @@ class DatabaseError(Exception):
     """The database cannot be used; the text says why and names the setting."""
 
 
+class UnreachableError(DatabaseError):
+    """The database does not answer now; it may later."""
+
+
 def connect(
     url: str, *, autocommit: bool = True, options: str = "-c timezone=UTC"
 ) -> psycopg.Connection[tuple[object, ...]]:
     """Return a plain connection.
 
     Raises:
-        DatabaseError: the server does not answer or refuses; the text holds no password.
+        UnreachableError: the server does not answer or refuses; the text holds no password.
     """
     try:
         return psycopg.connect(url, autocommit=autocommit, connect_timeout=CONNECT_TIMEOUT_S, options=options)
     except psycopg.OperationalError as error:
-        raise DatabaseError(f"{described(url)} cannot be reached: {str(error).strip().splitlines()[-1]}") from None
+        raise UnreachableError(f"{described(url)} cannot be reached: {str(error).strip().splitlines()[-1]}") from None
 
 
 def described(url: str) -> str:

@@ -27,6 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.storage import searched
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -433,6 +435,12 @@ submission_keys = Table(
     PrimaryKeyConstraint("source_id", "key", "submission_id"),
     Index("ix_submission_keys_waiting", "source_id", postgresql_where=text("matched_at IS NULL")),
 )
+
+for _table in (inquiries, customers, documents, leads):
+    for _name, _texts in (("search_open", searched.OPEN), ("search_whole", searched.WHOLE)):
+        if _table.name in _texts:
+            _words = text(searched.words_of(_texts[_table.name]))
+            Index(f"ix_{_table.name}_{_name}", _words, postgresql_using="gin", _table=_table)
 
 RECORDS = {"inquiry": inquiries, "customer": customers, "document": documents, "lead": leads}
 """The table of each kind of record."""

@@ -9,9 +9,10 @@ from uuid import UUID
 from psycopg import Connection, sql
 
 from app.ids import first_id_at
-from app.storage.models import PARTITIONED
 
 MONTHS_AHEAD = 3
+PARTITION_KEYS = {"deliveries": "id", "outcomes": "delivery_id", "events": "id"}
+"""The partitioned tables and the id that carries their time, as in `models`, which is heavy to import."""
 
 _MOVE = """
 WITH moved AS (DELETE FROM {default} WHERE {key} >= {low} AND {key} < {high} RETURNING *)
@@ -41,12 +42,11 @@ def ensure_partitions(
     Rows that already lie in the default partition are moved into their month in the same transaction.
     """
     made = []
-    for table in PARTITIONED:
-        key = table.primary_key.columns.values()[0].name
+    for table, key in PARTITION_KEYS.items():
         for start, end in months_around(moment, ahead):
-            name = f"{table.name}_{start:%Y%m}"
+            name = f"{table}_{start:%Y%m}"
             if connection.execute("SELECT to_regclass(%s)", (name,)).fetchone() == (None,):
-                _make_partition(connection, table.name, key, name, first_id_at(start), first_id_at(end))
+                _make_partition(connection, table, key, name, first_id_at(start), first_id_at(end))
                 made.append(name)
     return made
 

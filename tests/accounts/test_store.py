@@ -136,6 +136,7 @@ def test_what_does_not_fit_is_refused_whole(
 def test_another_recipe_must_be_proven_anew(connection: Connection, vault: Vault) -> None:
     added = store.add_source(connection, vault, SIGNED, "a", secrets=["s"])
     version = _version(connection)
+    assert not mark_recipe_proven(connection, added.id, {"algorithm": "another"})
     assert mark_recipe_proven(connection, added.id)
     assert not mark_recipe_proven(connection, added.id)
     assert _version(connection) != version

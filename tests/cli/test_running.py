@@ -70,7 +70,14 @@ def test_doctor_says_what_is_well(run: "Run") -> None:
     ran = run("doctor", "--json")
     assert ran.code == 0
     assert ran.json["ok"] is True
-    assert [one["name"] for one in ran.json["checks"]] == ["database", "version", "revision", "encryption_key", "inbox"]
+    assert [one["name"] for one in ran.json["checks"]] == [
+        "database",
+        "version",
+        "revision",
+        "encryption_key",
+        "quarantine",
+        "inbox",
+    ]
 
 
 def test_doctor_says_what_is_not(run: "Run", connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +115,20 @@ def test_help_names_all_commands_and_loads_little() -> None:
     code = "import sys; sys.argv = ['callbox', '--help']\ntry:\n import app.__main__\nexcept SystemExit: pass\n"
     code += "print(sorted({'psycopg', 'sqlalchemy', 'pydantic', 'fastapi', 'rich', 'httpx2'} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
-    for command in ("serve", "work", "migrate", "doctor", "replay", "simulate", "sources", "keys"):
+    for command in (
+        "serve",
+        "work",
+        "migrate",
+        "doctor",
+        "replay",
+        "reverify",
+        "calibrate",
+        "rebuild",
+        "import",
+        "simulate",
+        "sources",
+        "keys",
+    ):
         assert f"  {command} " in ran.stdout
     assert ran.stdout.endswith("[]\n")
 

@@ -1,159 +1,29 @@
 """Shows the whole circle in a minute, for `make demo`: Callbox calls platforms, and they call back.
 
-Callbox is the real service on a database of its own in a temporary folder; the platforms are the doubles beside this
-module. Every step says what it does and what to look at, and is checked: the exit status is 0 only if all came true.
+Callbox is the real service on a database of its own in a temporary folder (`showing`); the platforms are the doubles
+beside this module. Every step says what it does and what to look at, and is checked: the exit status is 0 only if all
+came true.
 """
 
 import json
-import os
-import secrets
-import shlex
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx2
 from starlette.types import ASGIApp
 
 from tests.doubles import allianz, wegroup
 from tests.doubles.serving import serve
+from tests.doubles.showing import Json, NotTrueError, Service, check, say
 from tests.doubles.thinksurance import Thinksurance
 from tests.doubles.thinksurance_world import ACCOUNT_TOKEN, BROKER_TOKEN, ORDERED, USER_HASH, USER_SECRET, World
 
-HOME = Path(__file__).parents[2]
-READY_WITHIN_S = 90.0
 ANSWERED_WITHIN_S = 20.0
-_STOP_WITHIN_S = 20.0
-
-Json = dict[str, Any]
-
-
-class NotTrueError(Exception):
-    """Something did not come out as the demonstration says."""
-
-
-def say(text: str = "") -> None:
-    """Tell whoever watches."""
-    print(text, flush=True)  # noqa: T201 - it is all about being seen
-
-
-def check(what: str, *, is_true: bool) -> None:
-    """Say that something came true, or end the demonstration."""
-    say(f"   {'✓' if is_true else '✗'} {what}")
-    if not is_true:
-        raise NotTrueError(what)
-
-
-class Service:
-    """A running Callbox: its address, its command line, and what it is asked over HTTP."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.url = f"http://127.0.0.1:{_free_port()}"
-        plain = {name: text for name, text in os.environ.items() if not name.startswith("CALLBOX_")}
-        self._environment = plain | {
-            "CALLBOX_DATA_DIR": str(folder / "data"),
-            "CALLBOX_PORT": self.url.rpartition(":")[2],
-            "CALLBOX_LOG_LEVEL": "warning",
-        }
-        self._key = ""
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run the service while the context lasts."""
-        with (self.folder / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "app", "serve"],
-                cwd=HOME,
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                self._await_ready(process)
-                yield
-            finally:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(_STOP_WITHIN_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-
-    def _await_ready(self, process: "subprocess.Popen[bytes]") -> None:
-        end = time.monotonic() + READY_WITHIN_S
-        with httpx2.Client(trust_env=False, timeout=5) as client:
-            while time.monotonic() < end and process.poll() is None:
-                try:
-                    if client.get(f"{self.url}/readyz?for=query").status_code == httpx2.codes.OK:
-                        return
-                except httpx2.HTTPError:
-                    pass
-                time.sleep(0.1)
-        raise NotTrueError("Callbox did not start")
-
-    def log(self) -> str:
-        """Return the end of what the service has logged."""
-        return (self.folder / "log").read_text()[-4000:] if (self.folder / "log").exists() else ""
-
-    def command(self, *words: str) -> Json:
-        """Run a command of Callbox and return its JSON."""
-        say(f"   $ callbox {shlex.join(words)}")
-        done = subprocess.run(
-            [sys.executable, "-m", "app", *words, "--json"],
-            cwd=HOME,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise NotTrueError(done.stderr.strip())
-        found: Json = json.loads(done.stdout)
-        return found
-
-    def log_in(self) -> None:
-        """Make the key that everything else is asked with."""
-        words = ("--scope", "read", "--scope", "read:personal", "--scope", "write")
-        self._key = str(self.command("keys", "add", "demo", *words)["key"])
-
-    def get(self, path: str) -> Json:
-        """Ask for something, showing the question."""
-        say(f"   GET {path}")
-        return self.ask("GET", path, {}).json()  # type: ignore[no-any-return]  # an object, by the API's document
-
-    def post(self, path: str, body: Mapping[str, Any]) -> httpx2.Response:
-        """Have a call made, showing the request."""
-        say(f"   POST {path}\n        {json.dumps(body, ensure_ascii=False)}")
-        return self.ask("POST", path, {"json": dict(body), "headers": {"Idempotency-Key": secrets.token_hex(8)}})
-
-    def ask(self, method: str, path: str, given: Mapping[str, Any]) -> httpx2.Response:
-        """Send a request with the key."""
-        headers = {"Authorization": f"Bearer {self._key}", **given.get("headers", {})}
-        with httpx2.Client(trust_env=False, timeout=30) as client:
-            return client.request(method, f"{self.url}{path}", headers=headers, json=given.get("json"))
-
-    def until_answered(self, submission: Json) -> Json:
-        """Wait for the first callback about a submission and show what is known of it then."""
-        path = f"/v1/submissions/{submission['id']}"
-        say(f"   GET {path}   (until it is answered)")
-        end = time.monotonic() + ANSWERED_WITHIN_S
-        while (known := self.ask("GET", path, {}).json())["state"] != "answered" and time.monotonic() < end:
-            time.sleep(0.1)
-        seconds = known["time_to_answer_seconds"]
-        check(f"the submission turned `{known['state']}`, {seconds} s after the call", is_true=seconds is not None)
-        found: Json = known
-        return found
 
 
 def show(service: Service, urls: Mapping[str, str]) -> None:
@@ -206,7 +76,7 @@ def _forward(service: Service) -> None:
     check(f"201, state `{made.get('state')}`", is_true=made.get("state") == "accepted")
     check(f"the inquiry is {made['platform_ids']['inquiry_id']}", is_true=bool(made["platform_ids"]["inquiry_id"]))
     check(f"the browser would go to {made['redirect_url']}", is_true=bool(made["redirect_url"]))
-    known = service.until_answered(made)
+    known = service.until_answered(made, ANSWERED_WITHIN_S)
     check("the redirect address is not kept", is_true=made["redirect_url"] not in json.dumps(known))
     event = service.get(f"/v1/events/{known['first_event_id']}")
     check(f"the event {event['type']} names the submission", is_true=event["submission_id"] == made["id"])
@@ -253,7 +123,7 @@ def _push(service: Service) -> None:
     )
     made = answer.json()
     check(f"201, state `{made.get('state')}`", is_true=made.get("state") == "accepted")
-    known = service.until_answered(made)
+    known = service.until_answered(made, ANSWERED_WITHIN_S)
     (lead,) = service.get(known["links"]["record"])["data"]
     check(f"the lead of {lead['name'] or lead['first_name']} is there", is_true=lead["last_name"] == "Voorbeeld")
 
@@ -289,16 +159,13 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="callbox-demo-"))
     folder.chmod(0o755)  # as root the database server is another user and must reach its folder
     service = Service(folder)
+    platforms = Thinksurance(World()), wegroup.WeGroup(), allianz.Allianz()
     try:
         with ExitStack() as stack:
             say("The circle: Callbox calls a platform, the platform calls back, Callbox knows what that answers.\n")
             say("1. Start the doubles of three platforms, and Callbox with an empty database of its own")
-            doubles: dict[str, ASGIApp] = {
-                "thinksurance": Thinksurance(World()),
-                "wegroup": wegroup.WeGroup(),
-                "allianz": allianz.Allianz(),
-            }
-            urls = {name: stack.enter_context(serve(double)).url for name, double in doubles.items()}
+            named: Iterator[tuple[str, ASGIApp]] = zip(("thinksurance", "wegroup", "allianz"), platforms, strict=True)
+            urls = {name: stack.enter_context(serve(double)).url for name, double in named}
             for name, url in urls.items():
                 say(f"   {name:12} {url}")
             stack.enter_context(service.running())
@@ -311,13 +178,6 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     say(f"\nAll of it came true, in {time.monotonic() - begun:.0f} seconds. `make run` starts Callbox for good.")
     return 0
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from app.ids import first_id_at, time_of
-from app.processing.matching import LOST_AFTER, inquiry_key, keys_of, lead_key, reference_key
+from app.processing.call_keys import customer_key, inquiry_key, keys_of, lead_key, reference_key
+from app.processing.matching import LOST_AFTER
 from tests.processing.conftest import Desk
 
 Item = Callable[..., dict[str, Any]]
@@ -130,6 +131,21 @@ def test_a_lead_is_known_by_our_reference_alone(desk: Desk, calls: Calls) -> Non
     desk.process()
     assert calls.state(ours) == "answered"
     assert ties(desk) == [None, ours]
+    assert desk.row("SELECT platform_ids FROM submissions") == ({},)
+    desk.lay({"id": LEAD, "prospect": {"external_ref": known}}, desk.wegroup)
+    desk.process()
+    assert ties(desk) == [None, ours, ours]
+
+
+def test_the_platforms_id_is_learned_from_the_callback(desk: Desk, calls: Calls) -> None:
+    ours = calls.add(reference_key("crm", "external_ref", "K-1"), source_id=desk.wegroup, state="unknown", matched=True)
+    known = {"external_ref": "K-1", "external_ref_company": "crm"}
+    desk.lay({"id": LEAD, "prospect": {"first_name": "Lotte", "external_ref": known}}, desk.wegroup)
+    desk.process()
+    assert desk.row("SELECT state, platform_ids FROM submissions") == ("answered", {"lead_id": LEAD.lower()})
+    desk.lay({"lead_id": LEAD, "event_type": "updated"}, desk.wegroup)  # thin: it has no reference
+    desk.process()
+    assert ties(desk) == [ours, ours]
 
 
 def test_an_inquiry_is_known_by_our_reference(desk: Desk, calls: Calls, item: Item) -> None:
@@ -138,6 +154,25 @@ def test_an_inquiry_is_known_by_our_reference(desk: Desk, calls: Calls, item: It
     desk.lay(item(7, iExternalReferences=references))
     desk.process()
     assert ties(desk) == [ours]
+
+
+def test_a_customer_leads_to_inquiries_that_are_new_since_the_call(desk: Desk, calls: Calls, item: Item) -> None:
+    customer = {"cExternalId": "K-1", "cLastName": "Beispiel"}
+    desk.lay(item(6, customer=customer))
+    desk.process()
+    ours = calls.add(customer_key("42", "K-1"), matched=True, ago=timedelta())
+    desk.lay(item(6, customer=customer, status=6))
+    desk.lay(item(8, customer={"cExternalId": "K-2"}))
+    desk.process()
+    assert calls.state(ours) == "accepted"
+    desk.lay(item(7, customer=customer))
+    desk.process()
+    desk.lay(item(7, customer=customer, status=6))
+    desk.process()
+    assert calls.state(ours) == "answered"
+    assert ties(desk) == [None, None, None, ours, ours]
+    assert desk.row("SELECT platform_ids FROM submissions") == ({"inquiry_id": 7},)
+    assert desk.rows("SELECT 1 FROM submission_keys WHERE key = %s", inquiry_key(7))
 
 
 def test_an_event_belongs_to_the_last_call_and_answers_all_before_it(desk: Desk, calls: Calls, item: Item) -> None:
@@ -229,9 +264,9 @@ def test_keys_are_read_from_what_an_event_says() -> None:
     reference = {"crm\x1fn": {"origin": "crm", "key": "n", "value": "1"}, "x": {"origin": "crm", "key": "m"}}
     parts = [
         {"kind": "lead", "keys": [f"id:{LEAD.lower()}", "ref:crm\x1fK"], "fields": {"external_references": reference}},
-        {"kind": "customer", "keys": ["c:1"], "fields": {"external_references": {"y": {"value": "no"}}}},
+        {"kind": "customer", "keys": ["c:1", "x:42\x1fK-1"], "fields": {"external_references": {"y": {"value": "no"}}}},
     ]
-    assert keys_of("lead/x", parts) == {lead_key(LEAD), reference_key("crm", "n", "1")}
+    assert keys_of("lead/x", parts) == {lead_key(LEAD), reference_key("crm", "n", "1"), customer_key("42", "K-1")}
     assert keys_of("inquiry/7", []) == {inquiry_key(7)}
     assert keys_of("offer/7", []) == frozenset()
     assert len(reference_key("crm", "n", "v" * 5000)) < 500

@@ -399,7 +399,9 @@ def make_app(url: str, vault: Vault) -> FastAPI:
             cursor_key=query.cursor_key("test"),
             zone=ZoneInfo("Europe/Berlin"),
         )
+        app.state.streams = query.Streams(app.state.reading)
         yield
+        app.state.streams.end()
         await book.stop()
         await engine.dispose()
 

@@ -19,7 +19,8 @@ from app.storage.database import (
     newest_revision,
     present_revision,
 )
-from app.storage.partitions import ensure_partitions
+from app.storage.models import PARTITIONED
+from app.storage.partitions import PARTITION_KEYS, ensure_partitions
 
 
 def _alembic(url: str) -> Config:
@@ -71,6 +72,10 @@ def test_partitions_reach_three_months_ahead_and_take_rows_from_the_default_one(
     assert made == [f"{table}_{month}" for table in ("deliveries", "outcomes", "events") for month in months]
     assert again == []
     assert where == ("deliveries_203201",)
+
+
+def test_the_partitioned_tables_are_those_of_the_models() -> None:
+    assert {table.name: table.primary_key.columns.values()[0].name for table in PARTITIONED} == PARTITION_KEYS
 
 
 def test_a_partition_has_the_indexes_of_its_parent(database_url: str) -> None:

@@ -82,7 +82,7 @@ def test_at_most_three_envelopes_are_opened(levels: int, opened: bool, bench: "B
         ({"policy_packages": [], "id": "x"}, "lead/x"),
         ({"callbacks": [], "id": "x"}, "lead/x"),
         ({"name": "Bakkerij", "id": 77}, "lead/77"),
-        ({"name": "Bakkerij", "external_ref": "L-1"}, "lead/ref::L-1"),
+        ({"name": "Bakkerij", "external_ref": "L-1"}, "lead/ref:callbox:L-1"),
         ({"id": "x"}, "lead/x"),
         ({"lead_id": "x"}, "lead/x"),
         ({"prospect_id": "x"}, "lead/x"),

@@ -1,0 +1,165 @@
+"""Stored deliveries are fed to the processor a few at a time, and live ones have their turn between them."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.ids import IdSource, time_of
+from app.ingest.contract import Reason
+from app.processing import second_looks
+from app.processing.batch import Circumstances
+from app.processing.rebuild import compare
+from app.processing.second_looks import MOST_AT_ONCE, Feeder, SecondLookError, is_processor_active, portions
+from app.processing.selection import Selection
+from app.processing.work import ACTIVE_LOCK
+from app.providers import PROVIDERS
+from app.storage.database import connect
+from tests.processing.conftest import ZONE, Desk
+
+Item = Callable[..., dict[str, Any]]
+
+
+class _Watched(Feeder):
+    """Processes itself what it has fed, and remembers how much that was."""
+
+    def __init__(self, desk: Desk, *, live: Callable[[], object] = lambda: None) -> None:
+        super().__init__(desk.database, patience=timedelta(seconds=5))
+        self.desk = desk
+        self.live = live
+        self.fed: list[int] = []
+
+    def wait(self, ids: Sequence[UUID]) -> None:
+        self.fed.append(self.desk.row("SELECT count(*) FROM inbox")[0])
+        self.desk.process()
+        super().wait(ids)
+        self.live()
+
+    def give_way(self, seconds: float) -> None:
+        self.desk.process()
+        super().give_way(seconds)
+
+
+@pytest.fixture
+def active(desk: Desk) -> Iterator[Desk]:
+    """A desk whose connection holds the lock of the active processor."""
+    desk.database.execute("SELECT pg_advisory_lock(%s)", (ACTIVE_LOCK,))
+    yield desk
+    desk.database.execute("SELECT pg_advisory_unlock(%s)", (ACTIVE_LOCK,))
+
+
+def test_an_active_processor_is_seen_in_its_own_database_only(active: Desk, new_database: Callable[[], str]) -> None:
+    assert is_processor_active(active.database)
+    with closing(connect(new_database())) as other:
+        assert not is_processor_active(other)
+
+
+def test_a_few_at_a_time_and_each_once(active: Desk, item: Item) -> None:
+    ids = [active.lay(item(number)) for number in range(1, 2 * MOST_AT_ONCE + 31)]
+    active.process()
+    before = dict(active.rows("SELECT delivery_id, processed_at FROM outcomes"))
+    came: list[UUID] = []
+    feeder = _Watched(active, live=lambda: came.append(active.lay(item(999))))
+    feeder.feed(ids)
+    assert feeder.fed == [MOST_AT_ONCE, MOST_AT_ONCE, 30]
+    after = dict(active.rows("SELECT delivery_id, processed_at FROM outcomes"))
+    assert all(after[one] > before[one] for one in ids)
+    assert set(came) <= after.keys()
+    assert active.row("SELECT count(*) FROM events") == (len(ids) + len(came),)
+    assert active.rows("SELECT 1 FROM events WHERE revised_at IS NOT NULL") == []
+
+
+def test_what_came_meanwhile_has_its_turn(active: Desk, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
+    active.lay(item())
+    looked: list[float] = []
+    monkeypatch.setattr("time.sleep", looked.append)
+    begun = time.monotonic()
+    Feeder(active.database).give_way(0.2)
+    assert 0.2 <= time.monotonic() - begun < 5
+    assert looked
+    active.process()
+    looked.clear()
+    Feeder(active.database).give_way(60)
+    assert looked == []
+
+
+def test_portions_are_bounded_in_bytes(active: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [active.lay(b"x" * size) for size in (10, 10, 10, 50, 10)]
+    monkeypatch.setattr(second_looks, "MOST_BYTES_AT_ONCE", 25)
+    sizes = [len(portion) for portion in portions(active.database, [*reversed(ids), IdSource().next()])]
+    assert sizes == [2, 1, 1, 1]
+
+
+def test_without_a_processor_nothing_is_put_back(desk: Desk, item: Item) -> None:
+    delivery = desk.lay(item())
+    desk.process()
+    feeder = Feeder(desk.database, patience=timedelta(seconds=0.1))
+    with pytest.raises(SecondLookError, match=r"no processor is running: start `callbox serve` or `callbox work`$"):
+        feeder.feed([delivery])
+    assert desk.rows("SELECT 1 FROM inbox") == []
+
+
+def test_a_processor_that_does_nothing_is_told(active: Desk, item: Item) -> None:
+    delivery = active.lay(item())
+    with pytest.raises(SecondLookError, match=r"has done nothing .* 1 deliveries wait"):
+        Feeder(active.database, patience=timedelta(seconds=0.1)).feed([delivery])
+
+
+def test_a_selection_is_of_its_moment(desk: Desk, item: Item) -> None:
+    ids = [desk.lay(item()), desk.lay(b"no json")]
+    desk.process()
+    everything, unread = Selection(), Selection(reason=Reason.NOT_JSON)
+    later = desk.lay(item())
+    assert list(everything.pages(desk.database)) == [ids]
+    assert list(unread.pages(desk.database)) == [ids[1:]]
+    assert [later in page for page in Selection().pages(desk.database)] == [True]
+    assert {row["status"] for row in Selection().counts(desk.database)} == {"accepted", "quarantined", "pending"}
+    came = time_of(ids[1]) + timedelta(milliseconds=1)
+    assert list(Selection(received_after=came, received_before=came).pages(desk.database)) == []
+    assert ids[0] in next(Selection(received_before=came).pages(desk.database))
+
+
+def test_a_reason_is_found_in_a_part_of_a_delivery(desk: Desk, item: Item) -> None:
+    mixed = desk.lay({"7": item(7), "x": {"sHash": "0" * 32, "data": {"iId": "x"}}})
+    desk.process()
+    assert desk.row("SELECT status FROM outcomes") == ("partial",)
+    assert list(Selection(status="partial", reason=Reason.UNUSABLE_ID).pages(desk.database)) == [[mixed]]
+
+
+def test_comparing_survives_what_cannot_be_read(desk: Desk, item: Item) -> None:
+    strange = IdSource().next()
+    desk.lay(item(1))
+    desk.process()
+    desk.sources[strange] = desk.sources[desk.thinksurance]
+    failing = desk.lay(item(2), strange)
+    desk.process()
+    known = {one: source for one, source in desk.sources.items() if one != strange}
+    waiting = desk.lay(item(3))
+    report = compare(desk.database, Selection(), Circumstances(PROVIDERS, known, desk.vault, ZONE))
+    assert (report.deliveries, report.changed, report.failed) == (3, 0, [failing])
+    assert (report.of(desk.thinksurance).unchanged, report.of(desk.thinksurance).waiting) == (1, 1)
+    assert waiting not in report.failed
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [(b"no json", "partial", "not-json"), (b'{"sHash": "0", "data": {"iId": "x"}}', "accepted", None)],
+)
+def test_what_cannot_be_read_any_more_keeps_its_event(
+    desk: Desk, item: Item, body: bytes, status: str, reason: str | None
+) -> None:
+    delivery = desk.lay(item())
+    desk.process()
+    (before,) = desk.row("SELECT items FROM outcomes")
+    desk.database.execute("UPDATE deliveries SET body = %s", (body,))  # as if today's reader understood less
+    report = compare(desk.database, Selection(), Circumstances(PROVIDERS, desk.sources, desk.vault, ZONE))
+    assert (report.changed, report.of(desk.thinksurance).unreadable) == (0, 1)
+    for _ in range(2):
+        desk.ask_again(delivery)
+        desk.process()
+        assert desk.row("SELECT status, reason, items FROM outcomes") == (status, reason, before)
+    assert desk.row("SELECT count(*) FROM events") == (1,)

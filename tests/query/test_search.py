@@ -1,0 +1,221 @@
+"""Search: what is found and what is not, in which order, and within walls and scopes."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+
+from app.accounts.model import Scope
+from app.processing.folding import fold
+from app.query.schemas.search import FoundPage
+from app.query.search import words_in
+from app.storage.models import audit
+from app.storage.searched import OPEN, WHOLE, words_of
+from tests.query.conftest import Caller, Rows, World
+
+
+def _found(caller: Caller, key: str, words: str, **more: str) -> list[tuple[str, str]]:
+    rows = caller.found(key, "/v1/search", params={"q": words, **more})
+    return [(row["kind"], row["id"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [
+        ("Brandt-Muster", {"customer", "document"}),
+        ("brandt muster NELE", {"customer"}),
+        ("nele@brandt-muster.example", {"customer"}),
+        ("Brandt-Mueller", {"customer"}),
+        ("brandt muller", {"customer"}),
+        ("Köln", {"customer"}),
+        ("koeln", {"customer"}),
+        ("Bonn", {"customer"}),
+        ("Lindenstrasse", {"customer"}),
+        ("lindenstr", {"customer"}),
+        ("301", {"customer"}),
+        ("K-1", {"customer"}),
+        ("A-1", {"customer", "inquiry"}),
+        ("Betriebshaft", {"inquiry"}),
+        ("Antrag.pdf", {"document"}),
+        ("lead-1", {"lead"}),
+        ("voorb", {"lead"}),
+        ("ZZZSYNTHET2D00077", {"lead"}),
+        ("P-889900", {"lead"}),
+        ("PK-100", {"lead"}),
+        ("crm-4711", {"lead"}),
+        ("crm-1", {"lead"}),
+        ("Gent", {"lead"}),
+        ("Nele Gent", set()),
+        ("rand", set()),
+        ("city", set()),
+    ],
+)
+def test_what_is_found(asking: Caller, world: World, words: str, kinds: set[str]) -> None:
+    found = _found(asking, world.keys["by-source"], words)
+    assert set(found) == {(kind, str(world.ids["inside"][kind])) for kind in kinds}
+
+
+@pytest.mark.parametrize("key", ["full", "plain"])
+def test_records_are_as_in_their_lists(asking: Caller, world: World, key: str) -> None:
+    page = asking.get(world.keys[key], "/v1/search?q=A-1").json()
+    FoundPage.model_validate(page)
+    assert {row["kind"] for row in page["data"]} == {"customer", "inquiry"}
+    for row in page["data"]:
+        path = {"customer": "customers", "inquiry": "inquiries"}[row["kind"]]
+        assert row["record"] == asking.get(world.keys[key], f"/v1/{path}/{row['id']}").json()
+        assert row["score"] == 1.0
+
+
+def test_hidden_text_finds_nothing(asking: Caller, world: World) -> None:
+    ids = world.ids["inside"]
+    for words in ("Brandt", "Nele", "Köln", "Antrag", "Voorbeeld", "ZZZSYNTHET2D00077", "889900", "crm-4711", "PK-100"):
+        assert _found(asking, world.keys["plain"], words) == [], words
+        assert _found(asking, world.keys["full"], words), words
+    assert _found(asking, world.keys["plain"], "lead-1") == [("lead", str(ids["lead"]))]
+    assert ("customer", str(ids["customer"])) in _found(asking, world.keys["plain"], "K-1")
+
+
+def test_walls_hold(asking: Caller, world: World) -> None:
+    inside = {str(one) for one in world.ids["inside"].values()}
+    for key in ("by-source", "by-broker"):
+        for words in ("Brandt", "A-1", "Voorbeeld", "Antrag", "2", "K-2", "lead-2"):
+            assert {row_id for _, row_id in _found(asking, world.keys[key], words)} <= inside, (key, words)
+    assert _found(asking, world.keys["by-broker"], "Voorbeeld") == []
+
+
+def test_who_fits_best_comes_first_and_pages_go_on(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    names = ["Mustermannhausen", "Muster", "Mustermann", "Must", "Beispiel"]
+    ids = {name: str(rows.customer(source, 0, last_name=name)) for name in names}
+    again = str(rows.customer(source, 5, last_name="Muster"))
+    gone = rows.customer(source, 0, last_name="Muster", merged_into=rows.id_at(0))
+    caller = open_caller()
+    expected = [again, ids["Muster"], ids["Mustermann"], ids["Mustermannhausen"]]
+    assert [row_id for _, row_id in _found(caller, key, "muster")] == expected
+    assert str(gone) not in expected
+    page = caller.get(key, "/v1/search?q=muster&limit=3")
+    rest = caller.get(key, page.headers["link"].partition(">")[0][1:])
+    assert [row["id"] for row in page.json()["data"] + rest.json()["data"]] == expected
+    assert rest.json()["next_cursor"] is None
+    cursor = page.json()["next_cursor"]
+    assert caller.get(key, f"/v1/search?q=must&cursor={cursor}").json()["code"] == "cursor-invalid"
+    other = rows.key(Scope.READ, Scope.READ_PERSONAL, brokers=["B-1"])
+    assert caller.get(other, f"/v1/search?q=muster&cursor={cursor}").json()["code"] == "cursor-invalid"
+
+
+def test_ij_is_y_also_where_it_is_only_begun(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    made = str(rows.lead(source, 0, last_name="Dijkstra"))
+    caller = open_caller()
+    for words in ("di", "dij", "dyk", "Dijkstra", "DIJKS"):
+        assert _found(caller, key, words) == [("lead", made)], words
+
+
+def test_kinds_are_chosen(asking: Caller, world: World) -> None:
+    found = _found(asking, world.keys["full"], "A-1", kind="inquiry,lead")
+    assert {kind for kind, _ in found} == {"inquiry"}
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("", "q"),
+        ("?q=", "q"),
+        ("?q=%20-%20", "q"),
+        ("?q=%00", "q"),
+        (f"?q={'a' * 201}", "q"),
+        ("?q=a b c d e f g h i", "q"),
+        ("?q=a&q=b", "q"),
+        ("?q=a&kind=event", "kind"),
+        ("?q=a&limit=0", "limit"),
+        ("?q=a&limit=101", "limit"),
+        ("?q=a&sort=b", "sort"),
+        ("?q=a&cursor=b", "cursor"),
+    ],
+)
+def test_what_it_does_not_take(asking: Caller, world: World, query: str, name: str) -> None:
+    response = asking.get(world.keys["full"], f"/v1/search{query}")
+    assert response.status_code == 422
+    assert name in {error["name"] for error in response.json()["errors"]}
+    assert asking.get(None, f"/v1/search{query}").status_code == 401
+
+
+@pytest.mark.parametrize("words", ["'", "\\", "' | 'a", "a:*", "!a", "<->", "Müller's \\ & | ! ( )", "\u2028", "😀"])
+def test_nothing_in_it_is_syntax(asking: Caller, world: World, words: str) -> None:
+    response = asking.get(world.keys["full"], "/v1/search", params={"q": words})
+    assert response.status_code in (200, 422)
+
+
+def test_searching_is_noted_without_the_words(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    made = rows.customer(source, 0, last_name="Muster")
+    caller = open_caller()
+    caller.get(key, "/v1/search?q=muster")
+    caller.get(rows.key(Scope.READ), "/v1/search?q=muster")
+    entries = rows.connection.execute(select(audit.c.action, audit.c.detail)).all()
+    assert [tuple(entry) for entry in entries] == [
+        ("personal.read", {"resource": "search", "count": 1, "ids": [str(made)]})
+    ]
+
+
+@pytest.mark.parametrize("texts", [OPEN, WHOLE], ids=["open", "whole"])
+def test_it_is_the_index_that_is_asked(rows: Rows, texts: dict[str, str]) -> None:
+    rows.connection.exec_driver_sql("SET enable_seqscan = off")
+    for name, sql in texts.items():
+        asked = f"EXPLAIN SELECT id FROM {name} WHERE {words_of(sql)} @@ to_tsquery('muster')"  # noqa: S608 - ours
+        plan = "\n".join(row[0] for row in rows.connection.execute(text(asked)))
+        assert f"ix_{name}_search_{'open' if texts is OPEN else 'whole'}" in plan
+
+
+_FOLDED = text(f"SELECT tsvector_to_array({words_of('CAST(:given AS text)')})")
+_TEXTS = st.text(st.characters(max_codepoint=0x24F, exclude_characters="\x00"), max_size=30)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_TEXTS)
+def test_the_database_folds_as_we_do(world: World, given: str) -> None:
+    stored = world.rows.connection.execute(_FOLDED, {"given": given}).scalar_one()
+    assert set(stored) == set(words_in(given))
+
+
+def test_long_texts_do_not_refuse_the_record(rows: Rows) -> None:
+    source = rows.source("s")
+    for number, long in enumerate(("x" * 5000, "\ufdfa" * 12_000, "ä" * 3000, " ".join(map(str, range(200_000))))):
+        rows.customer(source, number, last_name=long)
+        rows.lead(source, number, insurance_policies=[{"policy_nr": long, "external_references": []}])
+
+
+@pytest.mark.parametrize(
+    ("one", "two"), [("Müller", "Mueller"), ("Straße", "STRASSE"), ("Øre", "ore"), ("Dijk", "dyk")]
+)
+def test_folding(one: str, two: str) -> None:
+    assert words_in(one) == words_in(two) == (fold(two),)
+
+
+def test_what_is_searched_may_stand_in_the_body(asking: Caller, world: World) -> None:
+    headers = {"Authorization": f"Bearer {world.keys['full']}"}
+
+    def post(**more: object) -> dict[str, object]:
+        response = asking.client.post("/v1/search", headers=headers, **more)  # type: ignore[arg-type]  # its own
+        return dict(response.json(), http=response.status_code)
+
+    found = post(json={"q": "Brandt", "kind": "customer", "limit": 1})
+    listed = asking.get(world.keys["full"], "/v1/search?q=Brandt&kind=customer&limit=1").json()
+    assert found["data"] == listed["data"]
+    following = post(json={"q": "Brandt", "kind": "customer", "limit": 1, "cursor": found["next_cursor"]})
+    assert following["data"]
+    assert following["data"] != found["data"]
+    bad: tuple[dict[str, object], ...] = (
+        {"content": b"{"},
+        {"json": []},
+        {"json": {"q": {}}},
+        {"json": {"q": None}},
+        {"json": {"x": 1}},
+        {"content": b"x" * 70_000},
+        {"json": {"q": "a"}, "params": {"limit": "5"}},
+    )
+    for more in bad:
+        assert post(**more)["http"] == 422, more
+    assert asking.client.post("/v1/search", json={"q": "a"}).status_code == 401
