@@ -4,10 +4,12 @@ Who changes them is `store`, `keys` and the processor (a recipe proven); who loo
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 ACCOUNTS_VERSION = "accounts-version"
 """The row of table `installation` that holds it; the value means nothing but sameness."""
@@ -25,14 +27,18 @@ def bump_version(connection: psycopg.Connection[Any]) -> None:
     connection.execute(_BUMP, (ACCOUNTS_VERSION, os.urandom(16)))
 
 
-def mark_recipe_proven(connection: psycopg.Connection[Any], source_id: UUID) -> bool:
+def mark_recipe_proven(
+    connection: psycopg.Connection[Any], source_id: UUID, recipe: Mapping[str, Any] | None = None
+) -> bool:
     """Note that an item has matched the recipe of a source, in the caller's transaction; tells whether that is new.
 
-    From then on a wrong signature is refused with 401 instead of being kept with 202.
+    With `recipe`, the one that was matched, nothing is noted where the source has another by now. From then on a wrong
+    signature is refused with 401 instead of being kept with 202.
     """
     marked = connection.execute(
-        "UPDATE sources SET recipe_proven_at = clock_timestamp() WHERE id = %s AND recipe_proven_at IS NULL",
-        (source_id,),
+        "UPDATE sources SET recipe_proven_at = clock_timestamp()"
+        " WHERE id = %s AND recipe = coalesce(%s, recipe) AND recipe_proven_at IS NULL",
+        (source_id, None if recipe is None else Jsonb(dict(recipe))),
     )
     if marked.rowcount:
         bump_version(connection)

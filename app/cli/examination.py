@@ -22,6 +22,8 @@ from app.storage.database import (
 )
 from app.times import now, to_text
 
+_MOST_COUNTED = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -70,6 +72,7 @@ def _look(connection: Connection, settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("revision", well=True, detail=newest, values=values)
     yield _look_at_key(connection, settings)
+    yield _look_at_quarantine(connection)
     yield _look_at_inbox(connection)
 
 
@@ -81,6 +84,21 @@ def _look_at_key(connection: Connection, settings: Settings) -> Finding:
     except (WrongKeyError, ConfigError) as error:
         return Finding("encryption_key", well=False, detail=str(error))
     return Finding("encryption_key", well=True, detail="fits")
+
+
+def _look_at_quarantine(connection: Connection) -> Finding:
+    """Count what is in quarantine by reason, up to a bound: what waits there is no fault, but somebody's decision."""
+    rows = connection.execute(
+        "SELECT reason, count(*) FROM (SELECT reason FROM outcomes WHERE status IN ('quarantined', 'partial')"
+        " LIMIT %s) AS counted GROUP BY 1 ORDER BY 1",
+        (_MOST_COUNTED,),
+    ).fetchall()
+    total = sum(number for _, number in rows)
+    detail = ", ".join(f"{number} {reason}" for reason, number in rows) or "nothing is in it"
+    if total == _MOST_COUNTED:
+        detail += f"; only the first {_MOST_COUNTED} were counted"
+    values = {"deliveries": total, "complete": total < _MOST_COUNTED, "reasons": dict(rows)}
+    return Finding("quarantine", well=True, detail=detail, values=values)
 
 
 def _look_at_inbox(connection: Connection) -> Finding:

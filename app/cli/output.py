@@ -49,6 +49,7 @@ def explain(error: Exception) -> str | None:
             ("app.storage.database", "DatabaseError"),
             ("app.storage.embedded", "EmbeddedError"),
             ("app.cli.values", "ValueGivenError"),
+            ("app.processing.second_looks", "SecondLookError"),
         )
         if module in sys.modules
     )

@@ -8,6 +8,8 @@ from typing import Any
 
 from app.accounts.writing import AccountError, Platform
 from app.providers import PROVIDERS
+from app.providers.allianz.settings import CREDENTIALS as ALLIANZ_CREDENTIALS
+from app.providers.allianz.settings import SETTINGS as ALLIANZ_SETTINGS
 
 
 def _check_thinksurance_recipe(recipe: Mapping[str, Any]) -> object:
@@ -21,14 +23,15 @@ _RULES = {
         "thinksurance",
         single=frozenset({"hash", "secret"}),
         several=frozenset({"b_token", "a_token"}),
-        settings=frozenset({"base_url"}),
+        settings=frozenset({"base_url", "overdue_after", "test_source"}),
         check_recipe=_check_thinksurance_recipe,
     ),
     "wegroup": Platform(
         "wegroup",
         single=frozenset({"api_token"}),
-        settings=frozenset({"base_url", "distribution_id", "external_ref_company"}),
+        settings=frozenset({"base_url", "distribution_id", "external_ref_company", "overdue_after"}),
     ),
+    "allianz": Platform("allianz", single=ALLIANZ_CREDENTIALS, settings=ALLIANZ_SETTINGS),
 }
 
 
@@ -38,6 +41,7 @@ def get_platform(name: str) -> Platform:
     Raises:
         AccountError: there is no such platform.
     """
-    if name not in PROVIDERS:
-        raise AccountError("provider", f"there is no {name!r}; known are: {', '.join(PROVIDERS)}")
+    known = dict.fromkeys([*PROVIDERS, *_RULES])
+    if name not in known:
+        raise AccountError("provider", f"there is no {name!r}; known are: {', '.join(known)}")
     return _RULES.get(name) or Platform(name, settings=frozenset({"base_url"}))

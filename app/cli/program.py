@@ -11,7 +11,21 @@ import typer
 from typer._click.exceptions import ClickException
 from typer.core import TyperGroup
 
-from app.cli import keys, replay, running, simulate, source_secrets, source_tokens, sources
+from app.cli import (
+    calibrate,
+    export,
+    import_files,
+    keys,
+    rebuild,
+    replay,
+    reverify,
+    running,
+    simulate,
+    source_secrets,
+    source_tokens,
+    sources,
+    submit,
+)
 from app.cli.output import FAILED, explain, show_error, to_place
 
 
@@ -65,7 +79,13 @@ sources.app.add_typer(source_tokens.app, name="token")
 sources.app.add_typer(source_secrets.app, name="secret")
 app.add_typer(keys.app, name="keys")
 replay.register(app)
+reverify.register(app)
+calibrate.register(app)
+rebuild.register(app)
+import_files.register(app)
 simulate.register(app)
+export.register(app)
+submit.register(app)
 
 
 def main() -> None:

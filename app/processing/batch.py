@@ -16,7 +16,7 @@ from app.accounts.model import Source
 from app.accounts.version import mark_recipe_proven
 from app.crypto import Vault
 from app.ingest.bodies import header_value
-from app.ingest.contract import Provider, Statement, Verdict, Warned
+from app.ingest.contract import Provider, Statement, Warned
 from app.processing.event_rows import EventRow, load_known_events, write_events
 from app.processing.matching import match_events
 from app.processing.order import order_key
@@ -24,7 +24,7 @@ from app.processing.outcome import Outcome, failed_outcome, outcome_of, write_ou
 from app.processing.projection import Event, Projection
 from app.processing.reading import Delivery, Read, ReadItem, read_delivery
 from app.processing.record_rows import Database
-from app.processing.watch import note_brokers, note_repeats
+from app.processing.watch import NewBrokers, note_brokers, note_repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,15 @@ class Stored:
 
 def process(database: Database, delivery_ids: Sequence[UUID], given: Circumstances) -> list[Outcome]:
     """Process deliveries and return their outcomes; all of it or nothing. The caller holds the transaction."""
-    stored = _load(database, delivery_ids)
-    reads = [_read(one, given) for one in stored]
-    rows = _to_rows(database, reads, given)
+    stored = load_stored(database, delivery_ids)
+    reads = [read_stored(one, given) for one in stored]
+    rows = to_rows(database, reads, given, note_brokers)
     fresh = [row for row in rows if row.is_news]
     projection = Projection(database, given.vault)
     events = [_to_event(row) for row in fresh]
     projection.project(events)
     note_repeats(database, fresh)
-    outcomes = [outcome_of(read, one.seq) for read, one in zip(reads, stored, strict=True)]
+    outcomes = [outcome_of(read, one.seq, one.items) for read, one in zip(reads, stored, strict=True)]
     _number(database, outcomes, rows)
     write_events(database, fresh, {event.id: event for event in events})
     match_events(database, fresh)
@@ -72,7 +72,7 @@ def process(database: Database, delivery_ids: Sequence[UUID], given: Circumstanc
 
 def give_up(database: Database, delivery_id: UUID) -> Outcome | None:
     """Put a delivery into quarantine whole, because processing it failed too often; what it once gave stays."""
-    stored = _load(database, [delivery_id])
+    stored = load_stored(database, [delivery_id])
     if not stored:
         return None
     outcome = failed_outcome(stored[0].delivery, stored[0].seq, stored[0].items)
@@ -81,7 +81,8 @@ def give_up(database: Database, delivery_id: UUID) -> Outcome | None:
     return outcome
 
 
-def _load(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored]:
+def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored]:
+    """Return those of the deliveries that exist, in the order of their ids."""
     rows = database.execute(
         "SELECT d.id, d.source_id, d.received_at, d.judged, d.headers, d.body, d.body_sha256, o.seq, o.items"
         " FROM unnest(%s::uuid[]) AS w (id) JOIN deliveries d ON d.id = w.id"
@@ -97,17 +98,21 @@ def _load(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored]:
     return stored
 
 
-def _read(stored: Stored, given: Circumstances) -> Read:
+def read_stored(stored: Stored, given: Circumstances) -> Read:
+    """Read a delivery by today's reader, secrets and mode; pure."""
     source = given.sources[stored.delivery.source_id]
     provider = given.providers[source.provider]
     return read_delivery(stored.delivery, source, provider, given.zone, accepted_before=stored.accepted_before)
 
 
-def _to_rows(database: Database, reads: Sequence[Read], given: Circumstances) -> list[EventRow]:
+def to_rows(
+    database: Database, reads: Sequence[Read], given: Circumstances, new_brokers_of: NewBrokers
+) -> list[EventRow]:
     """Return the events of the deliveries, each beside what is stored of it if it was processed before."""
     accepted = [(read.delivery, item, item.statement) for read in reads for item in read.items if item.statement]
     known = load_known_events(database, [item.event_id for _, item, _ in accepted])
-    new_brokers = note_brokers(database, ((d.source_id, d.id, i.item.index, s) for d, i, s in accepted), given.sources)
+    named = ((d.source_id, d.id, i.item.index, s) for d, i, s in accepted)
+    new_brokers = new_brokers_of(database, named, given.sources)
     rows = []
     for delivery, item, statement in accepted:
         is_new_broker = (delivery.id, item.item.index) in new_brokers
@@ -167,12 +172,12 @@ def _number(database: Database, outcomes: Sequence[Outcome], rows: Sequence[Even
 
 
 def _prove_recipes(database: Database, reads: Sequence[Read], sources: Mapping[UUID, Source]) -> None:
-    """Note the sources whose recipe an item has matched for the first time."""
+    """Note the sources whose recipe an item has matched for the first time; what an earlier one matched is no proof."""
     matched = {
         read.delivery.source_id
         for read in reads
         for item in read.items
-        if item.item.verdict is Verdict.VERIFIED and not sources[read.delivery.source_id].recipe_proven
+        if item.fits_today and not sources[read.delivery.source_id].recipe_proven
     }
     for source_id in sorted(matched):
-        mark_recipe_proven(database, source_id)
+        mark_recipe_proven(database, source_id, sources[source_id].recipe)

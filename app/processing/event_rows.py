@@ -41,7 +41,13 @@ class EventRow:
     @property
     def is_news(self) -> bool:
         """Tell whether it is new or read otherwise than before."""
-        return self.known is None or any(self.known[name] != value for name, value in self._compared().items())
+        return self.known is None or bool(self.revised)
+
+    @property
+    def revised(self) -> list[str]:
+        """Return what of an event that was written before is read otherwise now."""
+        known = self.known
+        return [] if known is None else [name for name, value in self._compared().items() if known[name] != value]
 
     @property
     def links_before(self) -> dict[str, UUID] | None:

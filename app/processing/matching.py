@@ -4,15 +4,17 @@ Calls are made, and their keys written, in `app.submissions`; this runs in the p
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from app.ids import first_id_at
+from app.processing.answered import Call, First, columns, learn_names, write_answers, write_ties
+from app.processing.call_keys import BY_CUSTOMER, keys_of
 from app.processing.event_rows import EventRow
-from app.processing.identity import Names, bounded_key
+from app.processing.identity import Names
 from app.processing.record_rows import Database, Scope, load_aliases
 
 LOOK_S = 1.0
@@ -32,62 +34,27 @@ class Said:
     id: UUID
     source_id: UUID
     received_at: datetime
+    subject: str
     keys: frozenset[str]
     is_stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A call that an event may answer."""
+    """A call that an event may answer; `by_customer` where it is known by its customer alone."""
 
     sent_at: datetime
     id: UUID
-
-
-def inquiry_key(inquiry_id: int | str) -> str:
-    """Return the key of an inquiry by the platform's id."""
-    return bounded_key(f"inquiry:{inquiry_id}")
-
-
-def lead_key(lead_id: str) -> str:
-    """Return the key of a lead by the platform's id, whose letters' case means nothing."""
-    return bounded_key(f"lead:{lead_id.lower()}")
-
-
-def reference_key(origin: str, key: str, value: str) -> str:
-    """Return the key of a subject by one of the caller's own references."""
-    return bounded_key(f"ref:{origin}\x1f{key}\x1f{value}")
-
-
-def keys_of(subject: str, parts: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return the keys by which an event names what it is about: its subject, its lead's ids, their references."""
-    kind, _, named = subject.partition("/")
-    keys = {inquiry_key(named)} if kind == "inquiry" else set()
-    for part in parts:
-        if part["kind"] == "inquiry":
-            keys |= _references(part["fields"])
-        elif part["kind"] == "lead":
-            keys |= _references(part["fields"])
-            keys |= {lead_key(key.removeprefix("id:")) for key in part["keys"] if key.startswith("id:")}
-    return frozenset(keys)
-
-
-def _references(fields: Mapping[str, Any]) -> set[str]:
-    stated = fields.get("external_references") or {}
-    return {
-        reference_key(one.get("origin") or "", one.get("key") or "", one["value"])
-        for one in stated.values()
-        if one.get("value")
-    }
+    by_customer: bool = False
 
 
 def match_events(database: Database, rows: Sequence[EventRow]) -> None:
     """Tie the events of a batch, new ones and those read otherwise than before, to what they answer."""
     concerned = _sources_with_keys(database, {row.source_id for row in rows})
     said = [
-        Said(row.id, row.source_id, row.received_at, keys_of(row.statement.subject, row.parts), row.known is not None)
+        Said(row.id, row.source_id, row.received_at, subject, keys_of(subject, row.parts), row.known is not None)
         for row in rows
-        if row.source_id in concerned
+        if row.source_id in concerned and (subject := row.statement.subject)
     ]
     _tie(database, said)
 
@@ -106,12 +73,18 @@ def match_waiting(database: Database) -> int:
     rows = database.execute(
         "SELECT id, source_id, received_at, subject, parts FROM events WHERE id = ANY(%s)", (list(found),)
     )
-    _tie(database, [Said(row[0], row[1], row[2], keys_of(row[3], row[4])) for row in rows])
+    _tie(
+        database,
+        [
+            Said(event_id, source_id, at, subject, keys_of(subject, parts))
+            for event_id, source_id, at, subject, parts in rows
+        ],
+    )
     database.execute(
         "UPDATE submission_keys k SET matched_at = clock_timestamp()"
         " FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS w (source_id, key, submission_id)"
         " WHERE (k.source_id, k.key, k.submission_id) = (w.source_id, w.key, w.submission_id)",
-        _columns([row[:3] for row in waiting]),
+        columns([row[:3] for row in waiting]),
     )
     return len(waiting)
 
@@ -140,17 +113,26 @@ def _sources_with_keys(database: Database, source_ids: set[UUID]) -> set[UUID]:
 def _tie(database: Database, said: Sequence[Said]) -> None:
     """Tie each event to the last call about its subject before it; it answers all calls about it before it."""
     asked = _load_asked(database, said)
+    begun = _load_beginnings(database, said, asked)
     tied: dict[UUID, UUID] = {}
-    firsts: dict[tuple[UUID, UUID], tuple[datetime, UUID]] = {}
+    firsts: dict[Call, First] = {}
     for event in said:
-        before = [one for key in event.keys for one in asked[event.source_id, key] if one.sent_at <= event.received_at]
+        before = [
+            one
+            for key in event.keys
+            for one in asked[event.source_id, key]
+            if one.sent_at <= event.received_at
+            and (not one.by_customer or one.sent_at <= begun.get(event.id, one.sent_at))
+        ]
         if before:
             tied[event.id] = max(before, key=lambda one: (one.sent_at, one.id)).id
         for one in before:
             place = (event.source_id, one.id)
-            firsts[place] = min((event.received_at, event.id), firsts.get(place, (event.received_at, event.id)))
-    _write_ties(database, tied, [event.id for event in said if event.is_stored and event.id not in tied])
-    _write_answers(database, firsts)
+            first = First(event.received_at, event.id, event.subject)
+            firsts[place] = min(first, firsts.get(place, first))
+    write_ties(database, tied, [event.id for event in said if event.is_stored and event.id not in tied])
+    write_answers(database, firsts)
+    learn_names(database, firsts)
 
 
 def _load_asked(database: Database, said: Sequence[Said]) -> Mapping[tuple[UUID, str], list[_Asked]]:
@@ -163,38 +145,26 @@ def _load_asked(database: Database, said: Sequence[Said]) -> Mapping[tuple[UUID,
         " JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, key) USING (source_id, key)"
         " JOIN submissions s ON s.id = k.submission_id AND s.source_id = k.source_id"
         " WHERE s.sent_at IS NOT NULL AND s.state <> 'refused'",
-        _columns(wanted),
+        columns(wanted),
     )
     for source_id, key, sent_at, submission_id in rows:
-        asked[source_id, key].append(_Asked(sent_at, submission_id))
+        asked[source_id, key].append(_Asked(sent_at, submission_id, key.startswith(BY_CUSTOMER)))
     return asked
 
 
-def _write_ties(database: Database, tied: Mapping[UUID, UUID], untied: Sequence[UUID]) -> None:
-    if tied:
-        database.execute(
-            "UPDATE events e SET submission_id = m.submission_id FROM unnest(%s::uuid[], %s::uuid[])"
-            " AS m (id, submission_id) WHERE e.id = m.id AND e.submission_id IS DISTINCT FROM m.submission_id",
-            (list(tied), list(tied.values())),
-        )
-    if untied:
-        database.execute(
-            "UPDATE events SET submission_id = NULL WHERE id = ANY(%s) AND submission_id IS NOT NULL", (untied,)
-        )
-
-
-def _write_answers(database: Database, firsts: Mapping[tuple[UUID, UUID], tuple[datetime, UUID]]) -> None:
-    """Note the first answer of each call; a call that is still `sending` or `unknown` did arrive, then."""
-    if not firsts:
-        return
-    database.execute(
-        "UPDATE submissions s SET answered_at = m.at, first_event_id = m.event_id,"
-        " state = CASE WHEN s.state IN ('sending', 'accepted', 'unknown') THEN 'answered' ELSE s.state END"
-        " FROM unnest(%s::uuid[], %s::uuid[], %s::timestamptz[], %s::uuid[]) AS m (source_id, id, at, event_id)"
-        " WHERE s.id = m.id AND s.source_id = m.source_id AND s.state <> 'refused'"
-        " AND (s.answered_at IS NULL OR (m.at, m.event_id) < (s.answered_at, s.first_event_id))",
-        _columns([(*place, *first) for place, first in firsts.items()]),
+def _load_beginnings(
+    database: Database, said: Sequence[Said], asked: Mapping[tuple[UUID, str], list[_Asked]]
+) -> dict[UUID, datetime]:
+    """Return when the inquiry of an event was first heard of, for the events that are known by their customer."""
+    wanted = [e.id for e in said if any(one.by_customer for key in e.keys for one in asked[e.source_id, key])]
+    if not wanted:
+        return {}
+    rows = database.execute(
+        "SELECT e.id, i.first_received_at FROM events e"
+        " JOIN inquiries i ON i.id = e.record_id AND i.source_id = e.source_id WHERE e.id = ANY(%s)",
+        (wanted,),
     )
+    return {row[0]: row[1] for row in rows}
 
 
 def _about_inquiries(database: Database, waiting: Sequence[tuple[Any, ...]]) -> set[UUID]:
@@ -238,9 +208,4 @@ def _events(database: Database, question: str, rows: Sequence[tuple[UUID, str, d
     if not rows:
         return set()
     bounded = [(*row, first_id_at(row[2] - _SLACK)) for row in rows]
-    return {row[0] for row in database.execute(question, _columns(bounded))}
-
-
-def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Return rows column by column, for `unnest`."""
-    return [list(column) for column in zip(*rows, strict=True)]
+    return {row[0] for row in database.execute(question, columns(bounded))}

@@ -30,17 +30,29 @@ class Outcome:
     seq: int | None
 
 
-def outcome_of(read: Read, seq: int | None) -> Outcome:
-    """Return what came of a delivery: `accepted`, `partial` or `quarantined`, with its first reason."""
-    items = [item.as_json() for item in read.items]
+def outcome_of(read: Read, seq: int | None, earlier: Sequence[Mapping[str, Any]] = ()) -> Outcome:
+    """Return what came of a delivery: `accepted`, `partial` or `quarantined`, with its first reason.
+
+    `earlier` are the items of an earlier processing: of these, what is an event and cannot be read any more stays one.
+    """
+    items = _with_kept(read, earlier)
     events = sum(item["status"] == "event" for item in items)
-    status = "quarantined" if not events else "accepted" if events == len(items) else "partial"
-    reasons = [item.item.reason for item in read.items if item.statement is None]
+    whole = events == len(items) and read.reason is None
+    status = "quarantined" if not events else "accepted" if whole else "partial"
+    reasons = [item["reason"] for item in items if item["status"] != "event"]
     reason = read.reason or (reasons[0] if reasons else None)
     verdicts = [item.item.verdict for item in read.items]
     worst = max(verdicts, key=lambda verdict: verdict.rank) if verdicts else _verdict_at_receipt(read.delivery)
     delivery = read.delivery
     return Outcome(delivery.id, delivery.source_id, status, worst, reason, items, brokers_of(read), seq)
+
+
+def _with_kept(read: Read, earlier: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    items: dict[int, Mapping[str, Any]] = {item.item.index: item.as_json() for item in read.items}
+    for was in earlier:
+        if was["status"] == "event" and items.get(was["index"], {}).get("status") != "event":
+            items[was["index"]] = was
+    return [items[index] for index in sorted(items)]
 
 
 def failed_outcome(delivery: Delivery, seq: int | None, items: Sequence[Mapping[str, Any]]) -> Outcome:

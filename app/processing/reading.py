@@ -14,7 +14,7 @@ from app.ingest.contract import Findings, Item, Provider, Reason, Receipt, Sourc
 from app.ingest.judged import unpack
 from app.processing.identity import bounded_key
 
-_ABOUT_WHO_SENT_IT = frozenset({Reason.INVALID_SIGNATURE, Reason.SIGNATURE_MISSING, Reason.SIGNATURE_UNPROVEN})
+ABOUT_WHO_SENT_IT = frozenset({Reason.INVALID_SIGNATURE, Reason.SIGNATURE_MISSING, Reason.SIGNATURE_UNPROVEN})
 TYPE_CHARACTERS = 200
 MOST_BYTES = 1 << 30
 """The bound when a stored body is decoded again; at receipt it was held to what CALLBOX_MAX_BODY_BYTES was then."""
@@ -36,11 +36,15 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class ReadItem:
-    """One item after reading: an event to be (`statement`) or in quarantine (`reason`)."""
+    """One item after reading: an event to be (`statement`) or in quarantine (`reason`).
+
+    `fits_today`: its signature fits today's recipe, whatever was judged of it earlier.
+    """
 
     event_id: UUID
     item: Item
     statement: Statement | None
+    fits_today: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as it stands in the delivery's `items`."""
@@ -93,8 +97,9 @@ def read_delivery(
                 derived_id(delivery.id, item.index),
                 item,
                 _bounded(provider.read(item, source, receipt)) if item.reason is None else None,
+                found.verdict is Verdict.VERIFIED,
             )
-            for item in items
+            for item, found in zip(items, findings.items, strict=True)
         ),
     )
 
@@ -108,7 +113,7 @@ def _with_earlier_verdicts(findings: Findings, judged: bytes, accepted_before: f
     for item in findings.items:
         verdict, was_quarantined = at_receipt[item.index] if at_receipt else (item.verdict, True)
         reason = item.reason
-        if reason in _ABOUT_WHO_SENT_IT and (not was_quarantined or item.index in accepted_before):
+        if reason in ABOUT_WHO_SENT_IT and (not was_quarantined or item.index in accepted_before):
             reason = None
         items.append(replace(item, verdict=min(item.verdict, verdict, key=_rank), reason=reason))
     return items

@@ -3,7 +3,8 @@
 What is said of it, a warning or `duplicate_of`, is written by `batch`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias
 from uuid import UUID
 
 from app.accounts.model import Source
@@ -13,23 +14,22 @@ from app.processing.event_rows import EventRow
 from app.processing.identity import bounded_key
 from app.processing.record_rows import Database
 
+Named: TypeAlias = Iterable[tuple[UUID, UUID, int, Statement]]
+"""Items: source, delivery, item number, what it says."""
 
-def note_brokers(
-    database: Database, named: Iterable[tuple[UUID, UUID, int, Statement]], sources: Mapping[UUID, Source]
-) -> set[tuple[UUID, int]]:
-    """Remember the brokers that items name (source, delivery, item number, what it says).
+NewBrokers: TypeAlias = Callable[[Database, Named, Mapping[UUID, Source]], set[tuple[UUID, int]]]
+"""Tells which items were the first to name a broker: `note_brokers`, or without noting it `find_new_brokers`."""
+
+_FirstOnes: TypeAlias = dict[tuple[UUID, str], tuple[UUID, int]]
+
+
+def note_brokers(database: Database, named: Named, sources: Mapping[UUID, Source]) -> set[tuple[UUID, int]]:
+    """Remember the brokers that items name.
 
     Return (delivery, item number) of those items that were the first to name one. A broker token that stands in the
     source's credentials is known from the start.
     """
-    first: dict[tuple[UUID, str], tuple[UUID, int]] = {}
-    for source_id, delivery_id, index, statement in named:
-        keys = [f"id:{bounded_key(statement.broker)}"] if statement.broker else []
-        digest = statement.broker_token_digest
-        if digest is not None and digest not in _own_tokens(sources[source_id]):
-            keys.append(f"token:{digest.hex()}")
-        for key in keys:
-            first.setdefault((source_id, key), (delivery_id, index))
+    first = _first_to_name(named, sources)
     if not first:
         return set()
     rows = database.execute(
@@ -38,13 +38,43 @@ def note_brokers(
         " ON CONFLICT DO NOTHING RETURNING source_id, key)"
         " SELECT source_id, key FROM added UNION"
         " SELECT b.source_id, b.key FROM brokers b JOIN named USING (source_id, key, delivery_id)",
-        (
-            [source_id for source_id, _ in first],
-            [key for _, key in first],
-            [delivery_id for delivery_id, _ in first.values()],
-        ),
+        _as_columns(first),
     )
     return {first[source_id, key] for source_id, key in rows}
+
+
+def find_new_brokers(database: Database, named: Named, sources: Mapping[UUID, Source]) -> set[tuple[UUID, int]]:
+    """Return what `note_brokers` would, and remember nothing."""
+    first = _first_to_name(named, sources)
+    if not first:
+        return set()
+    rows = database.execute(
+        "SELECT n.source_id, n.key FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, key, delivery_id)"
+        " LEFT JOIN brokers b USING (source_id, key) WHERE b.key IS NULL OR b.delivery_id = n.delivery_id",
+        _as_columns(first),
+    )
+    return {first[source_id, key] for source_id, key in rows}
+
+
+def _first_to_name(named: Named, sources: Mapping[UUID, Source]) -> _FirstOnes:
+    """Return for each broker (source, key) the first of the items that names it."""
+    first: _FirstOnes = {}
+    for source_id, delivery_id, index, statement in named:
+        keys = [f"id:{bounded_key(statement.broker)}"] if statement.broker else []
+        digest = statement.broker_token_digest
+        if digest is not None and digest not in _own_tokens(sources[source_id]):
+            keys.append(f"token:{digest.hex()}")
+        for key in keys:
+            first.setdefault((source_id, key), (delivery_id, index))
+    return first
+
+
+def _as_columns(first: _FirstOnes) -> tuple[list[UUID], list[str], list[UUID]]:
+    return (
+        [source_id for source_id, _ in first],
+        [key for _, key in first],
+        [delivery_id for delivery_id, _ in first.values()],
+    )
 
 
 def _own_tokens(source: Source) -> set[bytes]:

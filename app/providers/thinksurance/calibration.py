@@ -192,8 +192,13 @@ def _comparison(signature: str) -> _Compared:
 def _try(
     guess: Guess, values: Mapping[str, bytes], known: Mapping[str, Sequence[bytes]], compared: _Compared
 ) -> Iterator[Recipe]:
-    """Yield the recipes of a guess that give the signature of the item."""
+    """Yield the recipes of a guess that give the signature of the item.
+
+    A part that the item leaves empty and that no separator shows is no evidence: the guess without it says the same.
+    """
     if not all(part in values or part in known for part in guess.parts):
+        return
+    if not guess.separator and not all(values.get(part, True) for part in guess.parts):
         return
     separator = guess.separator.encode()
     for pieces in product(*((values[part],) if part in values else known[part] for part in guess.parts)):

@@ -1,0 +1,106 @@
+"""Has what is in quarantine for its signature judged again, after a secret or a recipe has changed.
+
+Judging is the platforms' business, releasing the processor's; how deliveries get to it stands in `second_looks`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from app.ids import IdSource
+from app.ingest.contract import Verdict
+from app.processing.reading import ABOUT_WHO_SENT_IT
+from app.processing.record_rows import Database
+from app.processing.second_looks import Feeder
+
+PAGE = 100
+
+_Items: TypeAlias = Sequence[Mapping[str, Any]]
+
+# An accepted item is judged better again too, if it is asked for: mode `observe` accepts what fits nothing.
+_WAITING = """
+SELECT o.delivery_id, o.items FROM outcomes o
+WHERE o.source_id = %(source)s AND o.delivery_id > %(last)s AND o.delivery_id <= %(newest)s AND (
+    o.status = ANY('{{quarantined,partial}}')
+    AND EXISTS (SELECT FROM jsonb_array_elements(o.items) i WHERE i->>'reason' = ANY(%(reasons)s))
+    {or_accepted}
+)
+ORDER BY o.delivery_id LIMIT %(most)s
+"""
+_OR_ACCEPTED = """OR o.items @> '[{"verdict": "invalid", "status": "event"}]'"""
+
+
+@dataclass(slots=True)
+class Reverified:
+    """What judging again gave; `remaining` are items by reason."""
+
+    deliveries: int = 0
+    released: int = 0
+    raised: int = 0
+    remaining: Counter[str] = field(default_factory=Counter)
+
+    def note(self, before: _Items, after: _Items) -> None:
+        """Count what became of the items of one delivery."""
+        self.deliveries += 1
+        earlier = {item["index"]: item for item in before}
+        for item in after:
+            was = earlier.get(item["index"])
+            if item["status"] != "event":
+                if item["reason"] in ABOUT_WHO_SENT_IT or _was_waiting(was):
+                    self.remaining[item["reason"]] += 1
+            elif was is None or was["status"] != "event":
+                self.released += 1
+            elif was["verdict"] == Verdict.INVALID != item["verdict"]:
+                self.raised += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {
+            "deliveries": self.deliveries,
+            "released": self.released,
+            "raised": self.raised,
+            "quarantined": dict(sorted(self.remaining.items())),
+        }
+
+
+def _was_waiting(item: Mapping[str, Any] | None) -> bool:
+    return item is not None and item["status"] != "event" and item["reason"] in ABOUT_WHO_SENT_IT
+
+
+def count_waiting(database: Database, source_id: UUID, *, accepted: bool = False) -> int:
+    """Return how many deliveries `reverify` would judge again."""
+    return sum(len(page) for page in _pages(database, source_id, accepted=accepted))
+
+
+def reverify(database: Database, source_id: UUID, feeder: Feeder, *, accepted: bool = False) -> Reverified:
+    """Have the deliveries of a source judged again that are in quarantine for their signature.
+
+    With `accepted` also those that mode `observe` accepted although their signature fitted nothing. Their ids, and the
+    ids of all that comes of them, stay what they are.
+
+    Raises:
+        SecondLookError: no processor is at work, or nothing moves.
+    """
+    feeder.settle()
+    result = Reverified()
+    for page in _pages(database, source_id, accepted=accepted):
+        feeder.feed(list(page))
+        rows = database.execute(
+            "SELECT delivery_id, items FROM outcomes WHERE delivery_id = ANY(%s) AND source_id = %s",
+            (list(page), source_id),
+        )
+        for delivery_id, items in rows.fetchall():
+            result.note(page[delivery_id], items)
+    return result
+
+
+def _pages(database: Database, source_id: UUID, *, accepted: bool) -> Iterator[dict[UUID, _Items]]:
+    """Yield the deliveries to judge again with their items, each once; those that come meanwhile are not among them."""
+    statement = _WAITING.format(or_accepted=_OR_ACCEPTED if accepted else "")
+    values = {"source": source_id, "newest": IdSource().next(), "reasons": sorted(ABOUT_WHO_SENT_IT), "most": PAGE}
+    last = UUID(int=0)
+    while rows := database.execute(statement, {**values, "last": last}).fetchall():
+        yield dict(rows)
+        last = rows[-1][0]
