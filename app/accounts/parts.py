@@ -15,6 +15,9 @@ from app.accounts.writing import AccountError, Connection, change, check_label, 
 from app.crypto import Vault, new_callback_token, sha256
 from app.ids import IdSource
 
+OWN_LABEL = "submission-"
+"""How the labels of tokens begin that were made for one call of ours each; nobody else is told their URLs."""
+
 _ids = IdSource()
 
 
@@ -54,8 +57,10 @@ def add_token(
     """Give a source one more token; the earlier ones stay good.
 
     Raises:
-        AccountError: there is no such source, or the label is taken or malformed.
+        AccountError: there is no such source, or the label is taken, reserved or malformed.
     """
+    if label is not None and label.strip().startswith(OWN_LABEL):
+        raise AccountError("label", f"begins with {OWN_LABEL!r}, as only those of tokens do that submissions have made")
     with change(connection):
         source_id = get_source_id(connection, name)
         token = add_token_row(connection, vault, source_id, label)
@@ -76,20 +81,21 @@ def add_token_row(connection: Connection, vault: Vault, source_id: UUID, label: 
 
 
 def live_tokens(connection: Connection, vault: Vault, source_id: UUID) -> list[AddedToken]:
-    """Return the tokens of a source that are not revoked, the oldest first.
+    """Return the tokens of a source that are not revoked, the oldest first; without those of single submissions.
 
     Raises:
         WrongKeyError: the vault has not the key that encrypted them.
     """
     rows = connection.execute(
-        "SELECT id, label, token_encrypted FROM source_tokens WHERE source_id = %s AND revoked_at IS NULL ORDER BY id",
-        (source_id,),
+        "SELECT id, label, token_encrypted FROM source_tokens"
+        " WHERE source_id = %s AND revoked_at IS NULL AND NOT starts_with(label, %s) ORDER BY id",
+        (source_id, OWN_LABEL),
     )
     return [AddedToken(token_id, label, vault.decrypt(sealed, "token")) for token_id, label, sealed in rows]
 
 
 def reveal_tokens(connection: Connection, vault: Vault, name: str, *, actor: str = audit.CLI) -> list[AddedToken]:
-    """Return the live tokens of a source, and note in the audit log that they were shown.
+    """Return what `live_tokens` does, and note in the audit log that they were shown.
 
     Raises:
         AccountError: there is no such source.

@@ -246,6 +246,11 @@ def _put_settings(
         _check_known("setting", name, platform.settings, platform)
         if name.endswith("_url") and value and not value.startswith(("http://", "https://")):
             raise AccountError("setting", f"{name} begins with neither http:// nor https://")
+        if value and (check := platform.checks.get(name)) is not None:
+            try:
+                check(value)
+            except ValueError as error:
+                raise AccountError("setting", f"{name} {error}") from None
         connection.execute("UPDATE sources SET settings = settings - %s WHERE id = %s", (name, source_id))
         if value:
             given = Jsonb({name: check_value("setting", value)})

@@ -5,11 +5,14 @@ Who changes them is `store`, `keys` and the processor (a recipe proven); who loo
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
 from psycopg.types.json import Jsonb
+
+if TYPE_CHECKING:  # the command line starts without SQLAlchemy
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 ACCOUNTS_VERSION = "accounts-version"
 """The row of table `installation` that holds it; the value means nothing but sameness."""
@@ -25,6 +28,14 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value
 def bump_version(connection: psycopg.Connection[Any]) -> None:
     """Tell all running processes to read sources and keys again; part of the transaction that changed them."""
     connection.execute(_BUMP, (ACCOUNTS_VERSION, os.urandom(16)))
+
+
+async def bump_version_async(connection: "AsyncConnection") -> None:
+    """Do the same in a transaction of SQLAlchemy's."""
+    from sqlalchemy import text  # noqa: PLC0415 - see above
+
+    question = _BUMP.replace("%s, %s", ":key, :value")
+    await connection.execute(text(question), {"key": ACCOUNTS_VERSION, "value": os.urandom(16)})
 
 
 def mark_recipe_proven(

@@ -6,7 +6,7 @@ The changes themselves stand in `store` (sources) and `keys`.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import psycopg
@@ -35,6 +35,8 @@ class Platform:
 
     `single` are credentials of one value, `several` those of any number. `check_recipe` raises ValueError with
     `<field>: <reason>`; it is None where the platform signs nothing, so that secrets and recipes have no use.
+    `checks` are those of single settings by name, which raise ValueError with the reason. A platform that does not
+    `call_back` is told no callback URL.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Platform:
     several: frozenset[str] = frozenset()
     settings: frozenset[str] = frozenset()
     check_recipe: Callable[[Mapping[str, Any]], object] | None = None
+    checks: Mapping[str, Callable[[str], object]] = field(default_factory=dict)
+    calls_back: bool = True
 
     @property
     def credentials(self) -> frozenset[str]:

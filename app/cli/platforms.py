@@ -6,6 +6,7 @@ What it is used for stands in the platform's own folder.
 from collections.abc import Mapping
 from typing import Any
 
+from app.accounts.settings import parse_period, parse_switch
 from app.accounts.writing import AccountError, Platform
 from app.providers import PROVIDERS
 from app.providers.allianz.settings import CREDENTIALS as ALLIANZ_CREDENTIALS
@@ -18,6 +19,8 @@ def _check_thinksurance_recipe(recipe: Mapping[str, Any]) -> object:
     return check_recipe(recipe)
 
 
+_CHECKS = {"overdue_after": parse_period, "own_tokens": parse_switch}
+
 _RULES = {
     "thinksurance": Platform(
         "thinksurance",
@@ -25,13 +28,15 @@ _RULES = {
         several=frozenset({"b_token", "a_token"}),
         settings=frozenset({"base_url", "overdue_after", "test_source"}),
         check_recipe=_check_thinksurance_recipe,
+        checks=_CHECKS,
     ),
     "wegroup": Platform(
         "wegroup",
         single=frozenset({"api_token"}),
-        settings=frozenset({"base_url", "distribution_id", "external_ref_company", "overdue_after"}),
+        settings=frozenset({"base_url", "distribution_id", "external_ref_company", "overdue_after", "own_tokens"}),
+        checks=_CHECKS,
     ),
-    "allianz": Platform("allianz", single=ALLIANZ_CREDENTIALS, settings=ALLIANZ_SETTINGS),
+    "allianz": Platform("allianz", single=ALLIANZ_CREDENTIALS, settings=ALLIANZ_SETTINGS, calls_back=False),
 }
 
 

@@ -24,10 +24,14 @@ def add(
     """Make one more callback URL; the earlier ones stay good."""
     from app.accounts.parts import add_token  # noqa: PLC0415
     from app.accounts.store import callback_url, get_source_row  # noqa: PLC0415
+    from app.accounts.writing import AccountError  # noqa: PLC0415
+    from app.cli.platforms import get_platform  # noqa: PLC0415
 
     with opened() as room:
-        token = add_token(room.connection, room.vault, name, label)
         provider = get_source_row(room.connection, name)["provider"]
+        if not get_platform(provider).calls_back:
+            raise AccountError("name", f"{provider} calls nobody, a callback URL has no use")
+        token = add_token(room.connection, room.vault, name, label)
     url = callback_url(room.settings, provider, token.token)
     text = f"Token {token.label} of {name} is made. Its callback URL, a secret in itself:\n\n  {url}\n"
     show({"id": token.id, "label": token.label, "callback_url": url}, text, as_json=as_json)

@@ -14,7 +14,9 @@ from app.cli.output import JsonFlag, show, to_table
 from app.cli.values import ELSEWHERE, Reader
 from app.times import to_text
 
-app = typer.Typer(no_args_is_help=True, help="Accounts at the platforms that call back.")
+app = typer.Typer(no_args_is_help=True, help="Accounts at the platforms.")
+
+CALLS_NOBODY = "{} calls nobody, so the source has no callback URL; it is for calls of ours (`callbox submit`)."
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name.")]
 ModeOption = Annotated[
@@ -36,7 +38,7 @@ SettingOption = Annotated[
 
 @app.command()
 def add(
-    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="thinksurance or wegroup.")],
+    provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="thinksurance, wegroup or allianz.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Unique, a-z, 0-9 and hyphens; it cannot be changed.")],
     secret: Annotated[
         list[str] | None, typer.Option("--secret", metavar="S", help=f"What signatures are checked by. {ELSEWHERE}")
@@ -47,7 +49,7 @@ def add(
     setting: SettingOption = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Make a source and its callback URL."""
+    """Make a source and, where its platform calls back, its callback URL."""
     from app.accounts.store import add_source, callback_url  # noqa: PLC0415
     from app.cli.platforms import get_platform  # noqa: PLC0415
 
@@ -56,11 +58,12 @@ def add(
     secrets = [reader.secret(value, "secret") for value in secret or ()]
     with opened() as room:
         added = add_source(room.connection, room.vault, platform, name, secrets=secrets, mode=mode, **given)
-    url = callback_url(room.settings, added.provider, added.token.token)
+    url = callback_url(room.settings, added.provider, added.token.token) if platform.calls_back else None
     document = {"id": added.id, "name": name, "provider": added.provider, "mode": added.mode, "callback_url": url}
     document["token"] = {"id": added.token.id, "label": added.token.label}
     made = f"Source {name} ({added.provider}, mode {added.mode}) is made."
-    text = f"{made} Its callback URL, a secret in itself:\n\n  {url}\n"
+    told = f"Its callback URL, a secret in itself:\n\n  {url}\n" if url else CALLS_NOBODY.format(provider.title())
+    text = f"{made} {told}"
     show(document, text, as_json=as_json)
 
 
@@ -120,10 +123,12 @@ def url(name: Name, as_json: JsonFlag = False) -> None:
     """Show the callback URLs of a source; that they were shown is noted in the audit log."""
     from app.accounts.parts import reveal_tokens  # noqa: PLC0415
     from app.accounts.store import callback_url, get_source_row  # noqa: PLC0415
+    from app.cli.platforms import get_platform  # noqa: PLC0415
 
     with opened() as room:
         source = get_source_row(room.connection, name)
-        tokens = reveal_tokens(room.connection, room.vault, name)
+        calls_back = get_platform(source["provider"]).calls_back
+        tokens = reveal_tokens(room.connection, room.vault, name) if calls_back else []
     urls = [
         {
             "id": token.id,
@@ -135,7 +140,9 @@ def url(name: Name, as_json: JsonFlag = False) -> None:
     document: dict[str, Any] = {"name": name, "provider": source["provider"], "urls": urls}
     document |= {"callback_url": urls[-1]["callback_url"] if urls else None, "disabled_at": source["disabled_at"]}
     text = "\n".join(f"{one['callback_url']}  ({one['label']})" for one in urls) or "The source has no live token."
-    if source["disabled_at"]:
+    if not calls_back:
+        text = CALLS_NOBODY.format(source["provider"].title())
+    elif source["disabled_at"]:
         text += f"\nThe source is disabled: they answer 404 until `callbox sources enable {name}`."
     show(document, text, as_json=as_json)
 

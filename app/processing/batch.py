@@ -84,16 +84,17 @@ def give_up(database: Database, delivery_id: UUID) -> Outcome | None:
 def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored]:
     """Return those of the deliveries that exist, in the order of their ids."""
     rows = database.execute(
-        "SELECT d.id, d.source_id, d.received_at, d.judged, d.headers, d.body, d.body_sha256, o.seq, o.items"
+        "SELECT d.id, d.source_id, d.received_at, d.judged, d.headers, d.body, d.body_sha256, d.token_id,"
+        " o.seq, o.items"
         " FROM unnest(%s::uuid[]) AS w (id) JOIN deliveries d ON d.id = w.id"
         " LEFT JOIN outcomes o ON o.delivery_id = d.id AND o.source_id = d.source_id ORDER BY d.id",
         (list(delivery_ids),),
     )
     stored = []
-    for delivery_id, source_id, received_at, judged, headers, body, digest, seq, items in rows:
+    for delivery_id, source_id, received_at, judged, headers, body, digest, token_id, seq, items in rows:
         pairs = orjson.loads(headers)
         content = header_value(pairs, "content-type"), header_value(pairs, "content-encoding")
-        delivery = Delivery(delivery_id, source_id, received_at, judged, *content, body, digest)
+        delivery = Delivery(delivery_id, source_id, received_at, judged, *content, body, digest, token_id)
         stored.append(Stored(delivery, seq, items or ()))
     return stored
 
@@ -138,6 +139,7 @@ def _to_row(
         warnings=[{"field": one.field, "reason": one.reason} for one in dict.fromkeys(warned)],
         parts=[{"kind": part.kind, "keys": list(part.keys), "fields": dict(part.fields)} for part in statement.parts],
         known=known,
+        token_id=delivery.token_id,
     )
 
 

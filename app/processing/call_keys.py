@@ -5,11 +5,14 @@ Who looks by them is `matching`.
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from app.processing.identity import bounded_key
 
 BY_CUSTOMER = "customer:"
 """How the keys begin that lead to a customer only, who has many inquiries."""
+BY_TOKEN = "token:"
+"""How the keys begin that no body needs to name: the URL that was called is enough."""
 
 
 def inquiry_key(inquiry_id: int | str) -> str:
@@ -35,10 +38,17 @@ def customer_key(broker: str, external_id: str) -> str:
     return bounded_key(f"{BY_CUSTOMER}{broker}\x1f{external_id}")
 
 
-def keys_of(subject: str, parts: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """Return the keys by which an event names its subject: its ids, our references, its customer."""
+def token_key(token_id: UUID) -> str:
+    """Return the key of what was asked for with a callback URL of its own: all that comes by its token is about it."""
+    return f"{BY_TOKEN}{token_id}"
+
+
+def keys_of(subject: str, parts: Iterable[Mapping[str, Any]], token_id: UUID | None = None) -> frozenset[str]:
+    """Return the keys by which an event names its subject: its ids, our references, its customer, its token."""
     kind, _, named = subject.partition("/")
     keys = {inquiry_key(named)} if kind == "inquiry" else set()
+    if token_id is not None:
+        keys.add(token_key(token_id))
     for part in parts:
         if part["kind"] == "inquiry":
             keys |= _references(part["fields"])

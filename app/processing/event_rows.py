@@ -31,6 +31,7 @@ class EventRow:
     warnings: Sequence[Mapping[str, str]]
     parts: Sequence[Mapping[str, Any]]
     known: Mapping[str, Any] | None
+    token_id: UUID | None = None
     seq: int | None = None
     duplicate_of: UUID | None = None
 

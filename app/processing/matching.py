@@ -12,7 +12,7 @@ from uuid import UUID
 
 from app.ids import first_id_at
 from app.processing.answered import Call, First, columns, learn_names, write_answers, write_ties
-from app.processing.call_keys import BY_CUSTOMER, keys_of
+from app.processing.call_keys import BY_CUSTOMER, BY_TOKEN, keys_of
 from app.processing.event_rows import EventRow
 from app.processing.identity import Names
 from app.processing.record_rows import Database, Scope, load_aliases
@@ -52,7 +52,7 @@ def match_events(database: Database, rows: Sequence[EventRow]) -> None:
     """Tie the events of a batch, new ones and those read otherwise than before, to what they answer."""
     concerned = _sources_with_keys(database, {row.source_id for row in rows})
     said = [
-        Said(row.id, row.source_id, row.received_at, subject, keys_of(subject, row.parts), row.known is not None)
+        Said(row.id, row.source_id, row.received_at, subject, keys_of(subject, row.parts, row.token_id), row.known is not None)
         for row in rows
         if row.source_id in concerned and (subject := row.statement.subject)
     ]
@@ -69,15 +69,17 @@ def match_waiting(database: Database) -> int:
     ).fetchall()
     if not waiting:
         return 0
-    found = _about_inquiries(database, waiting) | _about_leads(database, waiting)
+    found = _about_inquiries(database, waiting) | _about_leads(database, waiting) | _by_tokens(database, waiting)
     rows = database.execute(
-        "SELECT id, source_id, received_at, subject, parts FROM events WHERE id = ANY(%s)", (list(found),)
+        "SELECT e.id, e.source_id, e.received_at, e.subject, e.parts, d.token_id FROM events e"
+        " LEFT JOIN deliveries d ON d.id = e.delivery_id AND d.source_id = e.source_id WHERE e.id = ANY(%s)",
+        (list(found),),
     )
     _tie(
         database,
         [
-            Said(event_id, source_id, at, subject, keys_of(subject, parts))
-            for event_id, source_id, at, subject, parts in rows
+            Said(event_id, source_id, at, subject, keys_of(subject, parts, token_id))
+            for event_id, source_id, at, subject, parts, token_id in rows
         ],
     )
     database.execute(
@@ -200,6 +202,25 @@ def _about_leads(database: Database, waiting: Sequence[tuple[Any, ...]]) -> set[
         " AS w (source_id, identity, sent_at, first_id) ON (l.source_id, l.identity) = (w.source_id, w.identity)"
         " JOIN events e ON e.record_id = l.id AND e.source_id = l.source_id"
         " WHERE e.id >= w.first_id AND e.received_at >= w.sent_at",
+        rows,
+    )
+
+
+def _by_tokens(database: Database, waiting: Sequence[tuple[Any, ...]]) -> set[UUID]:
+    """Return the events that came by the tokens that keys name, from the call on, whatever they say."""
+    rows = [
+        (source_id, key.removeprefix(BY_TOKEN), sent_at)
+        for source_id, key, _, sent_at in waiting
+        if key.startswith(BY_TOKEN)
+    ]
+    return _events(
+        database,
+        "SELECT (i ->> 'event_id')::uuid FROM deliveries d JOIN unnest(%s::uuid[], %s::text[], %s::timestamptz[],"
+        " %s::uuid[]) AS w (source_id, token, sent_at, first_id)"
+        " ON d.source_id = w.source_id AND d.token_id::text = w.token"
+        " JOIN outcomes o ON o.delivery_id = d.id AND o.source_id = d.source_id"
+        " CROSS JOIN jsonb_array_elements(o.items) AS i"
+        " WHERE d.id >= w.first_id AND d.received_at >= w.sent_at AND i ->> 'event_id' IS NOT NULL",
         rows,
     )
 

@@ -32,6 +32,7 @@ class Delivery:
     content_encoding: str
     body: bytes
     body_sha256: bytes
+    token_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,18 @@ async def shown_by_id(
     return found
 
 
+async def find_row(connection: AsyncConnection, customer_id: UUID, access: Access) -> Row | None:
+    """Return the row of a customer, a merged one's as the record it turned out to be; None beyond the wall."""
+    wanted: UUID | None = customer_id
+    for _ in range(_LONGEST_CHAIN):
+        statement = columns(access).where(customers.c.id == wanted)
+        row = (await connection.execute(walled(statement, customers, access))).mappings().one_or_none()
+        if row is None or row["merged_into"] is None:
+            return row
+        wanted = row["merged_into"]
+    return None
+
+
 def _field(name: str, kind: Kind, **more: Any) -> Field:
     return of_column(customers, name, kind, personal=is_personal("customer", name), **more)
 

@@ -26,8 +26,8 @@ _CODES = {"via": VIAS, "method": METHODS}
 
 _at_receipt = case({rank: verdict.value for rank, verdict in enumerate(VERDICTS)}, value=deliveries.c.verdict)
 _token = select(source_tokens.c.label).where(source_tokens.c.id == deliveries.c.token_id).scalar_subquery()
-_verdict = func.coalesce(outcomes.c.verdict, _at_receipt)
-_joined = deliveries.outerjoin(
+verdict_column = func.coalesce(outcomes.c.verdict, _at_receipt)
+joined_deliveries = deliveries.outerjoin(
     outcomes, and_(outcomes.c.delivery_id == deliveries.c.id, outcomes.c.source_id == deliveries.c.source_id)
 )
 
@@ -41,10 +41,10 @@ def _columns(_: Access) -> Statement:
         own.body_sha256,
         own.answered,
         *judged,
-        _verdict.label("verdict"),
+        verdict_column.label("verdict"),
         _token.label("token"),
         *source_columns(deliveries),
-    ).select_from(_joined)
+    ).select_from(joined_deliveries)
 
 
 def header(pairs: Sequence[Sequence[str]], wanted: str) -> str | None:
@@ -142,7 +142,7 @@ FIELDS: Mapping[str, Field] = {
     "body_sha256": of_column(deliveries, "body_sha256", Kind.WORD, parse=_parse_digest),
     "size": of_column(deliveries, "size", Kind.INTEGER),
     "answered": of_column(deliveries, "answered", Kind.INTEGER),
-    "verdict": Field(column=_verdict, kind=Kind.WORD, nullable=False, words=_closed([*VERDICTS])),
+    "verdict": Field(column=verdict_column, kind=Kind.WORD, nullable=False, words=_closed([*VERDICTS])),
     "status": Field(
         column=outcomes.c.status, kind=Kind.WORD, nullable=False, words=_closed(STATUSES), build=_has_status
     ),

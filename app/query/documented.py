@@ -3,10 +3,10 @@
 All of it is made from the resources, so that it cannot say anything else than what is done.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.problems import Invalid, NotFound, described
+from app.problems import Invalid, NotFound, Problem, described
 from app.query.access import FieldHidden, Forbidden, Unauthorized
 from app.query.cursor import CursorInvalid
 from app.query.fields import Field, Kind, Op
@@ -53,9 +53,9 @@ _FORMS: Mapping[Kind, str] = {
 }
 
 
-def list_problems() -> dict[int | str, dict[str, Any]]:
-    """Return the problems of a list."""
-    return described(*_ALWAYS, FieldHidden, CursorInvalid)
+def list_problems(*more: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """Return the problems of a list, and what else there may be."""
+    return described(*_ALWAYS, FieldHidden, CursorInvalid, *more)
 
 
 def detail_problems() -> dict[int | str, dict[str, Any]]:
@@ -75,7 +75,12 @@ def list_parameters(resource: Resource) -> list[dict[str, Any]]:
 
 def filter_parameters(resource: Resource) -> list[dict[str, Any]]:
     """Return the parameters by which rows are chosen."""
-    return [_filter(name, field, op) for name, field in sorted(resource.fields.items()) for op in field.ops]
+    return fields_parameters(resource.fields)
+
+
+def fields_parameters(fields: Mapping[str, Field]) -> list[dict[str, Any]]:
+    """Return the parameters of fields, each with its operators."""
+    return [_filter(name, field, op) for name, field in sorted(fields.items()) for op in field.ops]
 
 
 def stream_cursor() -> list[dict[str, Any]]:
@@ -96,13 +101,53 @@ def page_parameters(*, is_feed: bool = False) -> list[dict[str, Any]]:
             LIMIT_DEFAULT,
         ),
         _parameter("cursor", "`next_cursor` of the page before, with the same filters and order.", {"type": "string"}),
-        _parameter(
-            "order",
-            f"`desc`: newest first; `asc`: {ascending}.",
-            {"type": "string", "enum": list(ORDERS), "default": ORDERS[0]},
-            ORDERS[0],
-        ),
+        _order(ascending),
     ]
+
+
+def _order(ascending: str) -> dict[str, Any]:
+    return _parameter(
+        "order",
+        f"`desc`: newest first; `asc`: {ascending}.",
+        {"type": "string", "enum": list(ORDERS), "default": ORDERS[0]},
+        ORDERS[0],
+    )
+
+
+def as_of_parameter() -> dict[str, Any]:
+    """Return the parameter by which a record is shown as it was."""
+    about = f"The record as it was known then. {_FORMS[Kind.INSTANT]} A date means its end."
+    return _parameter("as_of", about, {"type": "string"}, _EXAMPLES[Kind.INSTANT])
+
+
+def own_parameter(name: str, about: str, example: str, words: Iterable[str] | None = None) -> dict[str, Any]:
+    """Return a parameter that is no filter."""
+    return _parameter(name, about, {"type": "string"} | ({"enum": list(words)} if words else {}), example)
+
+
+def search_parameters(kinds: Iterable[str], limit: int, most: int) -> list[dict[str, Any]]:
+    """Return the parameters of a search."""
+    limits = {"type": "integer", "minimum": 1, "maximum": most, "default": limit}
+    words = _parameter("q", "The words. Names are better sent by `POST /v1/search`.", {"type": "string"}, "Muster Köln")
+    return [
+        words | {"required": True},
+        _parameter("kind", f"Only records of these kinds: {', '.join(kinds)}.", {"type": "string"}, "customer,lead"),
+        _parameter("limit", f"How many at most (1 to {most}).", limits, limit),
+        _parameter("cursor", "`next_cursor` of the page before, with the same words.", {"type": "string"}),
+    ]
+
+
+def replay_parameters(resource: Resource) -> list[dict[str, Any]]:
+    """Return the parameters by which deliveries are replayed."""
+    dry_run = _parameter("dry_run", "Only count all that the filter means.", {"type": "boolean"}, example=True)
+    pages = [one for one in page_parameters() if one["name"] != "order"]
+    return [dry_run, *pages, *filter_parameters(resource)]
+
+
+def export_parameters(resource: Resource, form: str) -> list[dict[str, Any]]:
+    """Return the parameters of an export."""
+    bom = _parameter("bom", "Begin with a byte order mark, which Excel wants.", {"type": "boolean"}, example=True)
+    return [_order("oldest first"), *([bom] if form == "csv" else []), *filter_parameters(resource)]
 
 
 def _filter(name: str, field: Field, op: Op) -> dict[str, Any]:

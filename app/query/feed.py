@@ -84,7 +84,9 @@ class Asked:
     def _sent(self, row: Any) -> Sent:
         shown = to_json(EVENTS.shape(row, self.access, None))
         kind = " ".join(str(row["type"]).split())
-        return Sent(row["seq"], b"id: %b\nevent: %b\ndata: %b\n\n" % (self.cursor(row["seq"]).encode(), kind.encode(), shown))
+        return Sent(
+            row["seq"], b"id: %b\nevent: %b\ndata: %b\n\n" % (self.cursor(row["seq"]).encode(), kind.encode(), shown)
+        )
 
 
 async def _top(connection: AsyncConnection) -> int:

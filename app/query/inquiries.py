@@ -95,16 +95,16 @@ def _columns(_: Access) -> Statement:
 
 
 @dataclass(frozen=True, slots=True)
-class _Neighbours:
+class Neighbours:
     """The customers and documents of a page, shaped and with the personal fields hidden."""
 
     customers: Mapping[UUID, dict[str, Any]]
     documents: Mapping[tuple[UUID, int | None], list[dict[str, Any]]]
 
 
-async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: Access) -> _Neighbours:
+async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: Access) -> Neighbours:
     wanted = {row["customer_record_id"] for row in rows if row["customer_record_id"] is not None}
-    return _Neighbours(
+    return Neighbours(
         await of_customers.shown_by_id(connection, wanted, access) if wanted else {},
         await _documents_of(connection, rows, access),
     )
@@ -126,7 +126,7 @@ async def _documents_of(
     return found
 
 
-def _shape(row: Row, access: Access, neighbours: _Neighbours) -> dict[str, Any]:
+def _shape(row: Row, access: Access, neighbours: Neighbours) -> dict[str, Any]:
     shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
     customer = neighbours.customers.get(row["customer_record_id"])
     own = f"/v1/inquiries/{row['id']}"

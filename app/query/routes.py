@@ -7,27 +7,36 @@ from fastapi import APIRouter, Path, Request, Response
 
 from app.query.access import Reader, Writer
 from app.query.bodies import answer_body
+from app.query.brokers import router as brokers_router
+from app.query.bulk_replays import answer_replays
 from app.query.customers import CUSTOMERS
 from app.query.deliveries import DELIVERIES
 from app.query.details import answer_detail
 from app.query.documented import (
+    as_of_parameter,
     detail_problems,
     history_problems,
     list_parameters,
     list_problems,
     page_parameters,
+    replay_parameters,
 )
 from app.query.documents import DOCUMENTS
 from app.query.events import EVENTS
+from app.query.export import router as export_router
 from app.query.history import answer_history
 from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
 from app.query.lists import answer_list
 from app.query.replays import answer_replay
 from app.query.resource import Resource
-from app.query.schemas.parts import History, Queued
+from app.query.schemas.parts import History, Queued, QueuedPage
+from app.query.search import router as search_router
 from app.query.sources import SOURCES, answer_source
+from app.query.statistics_routes import router as statistics_router
 from app.query.stream import router as stream_router
+from app.query.time_travel import PARAMETER as AS_OF
+from app.query.time_travel import TRAVELLING, answer_as_of
 
 RESOURCES = (DELIVERIES, EVENTS, INQUIRIES, CUSTOMERS, DOCUMENTS, LEADS, SOURCES)
 """All lists."""
@@ -48,7 +57,11 @@ def _list_endpoint(resource: Resource) -> Endpoint:
 
 
 def _detail_endpoint(resource: Resource) -> Endpoint:
+    travels = resource in TRAVELLING
+
     async def endpoint(request: Request, id: RecordId, access: Reader) -> Response:  # noqa: A002 - the path's name
+        if travels and AS_OF in request.query_params:
+            return await answer_as_of(request, resource, id, access)
         return await answer_detail(request, resource, id, access)
 
     return endpoint
@@ -96,13 +109,18 @@ def _add_list(resource: Resource) -> None:
 
 def _add_detail(resource: Resource) -> None:
     model = resource.detail_schema or resource.schema
+    about, more = "", {}
+    if resource in TRAVELLING:
+        about = f" With `as_of` as it was known then: from the {resource.kind}'s events received until that time."
+        more = {"openapi_extra": {"parameters": [as_of_parameter()]}}
     _add(
         f"/{resource.name}/{{id}}",
         _detail_endpoint(resource),
         f"get_{resource.kind}",
-        f"Get one {resource.kind}. {resource.hint}",
+        f"Get one {resource.kind}. {resource.hint}{about}",
         {200: {"model": model, "description": "It."}, **detail_problems()},
         tags=[resource.name],
+        **more,
     )
 
 
@@ -118,6 +136,10 @@ def _add_history(resource: Resource) -> None:
     )
 
 
+router.include_router(brokers_router)
+router.include_router(export_router)
+router.include_router(search_router)
+router.include_router(statistics_router)
 router.include_router(stream_router)  # before the details, whose paths would take its last word for an id
 for _resource in RESOURCES:
     _add_list(_resource)
@@ -161,6 +183,29 @@ async def replay_delivery(request: Request, id: RecordId, access: Writer) -> Res
     It makes no new delivery and no new id. Needs `write`.
     """
     return await answer_replay(request, id, access)
+
+
+@router.post(
+    "/deliveries/replay",
+    name="replay_deliveries",
+    operation_id="replay_deliveries",
+    status_code=202,
+    response_model=None,
+    responses={
+        200: {"model": QueuedPage, "description": "With `dry_run`: how many there are."},
+        202: {"model": QueuedPage, "description": "They wait to be processed."},
+        **list_problems(),
+    },
+    tags=["deliveries"],
+    openapi_extra={"parameters": replay_parameters(DELIVERIES)},
+)
+async def replay_deliveries(request: Request, access: Writer) -> Response:
+    """Process the deliveries of a filter again, newest first, with today's reader and secrets.
+
+    At least one filter is needed. At most 100 at a time, so that what comes meanwhile is not kept waiting: go on with
+    `next_cursor`. Needs `write`.
+    """
+    return await answer_replays(request, access)
 
 
 @router.get(

@@ -1,9 +1,11 @@
-"""Shows sources: which accounts at the providers there are. Their secrets are never asked for here."""
+"""Shows sources: which accounts at the providers there are, and how they fare. Their secrets are never asked for here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +19,7 @@ from app.query.reading import reading_of
 from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Source, SourcePage
 from app.query.shapes import in_order, path
+from app.query.source_health import Health, health_of
 from app.query.walls import Statement, walled
 from app.storage.models import sources
 
@@ -26,7 +29,12 @@ def _columns(_: Access) -> Statement:
     return select(own.id, own.name, own.provider, own.mode, own.disabled_at, own.recipe_proven_at, own.created_at)
 
 
-def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
+async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: Access) -> Mapping[UUID, Health]:
+    return await health_of(connection, (row["id"] for row in rows), access)
+
+
+def _shape(row: Row, access: Access, neighbours: Mapping[UUID, Health]) -> dict[str, Any]:
+    health = neighbours[row["id"]]
     shown = {
         "id": row["id"],
         "name": row["name"],
@@ -35,6 +43,12 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
         "enabled": row["disabled_at"] is None,
         "recipe_proven": row["recipe_proven_at"] is not None,
         "created_at": row["created_at"],
+        "last_received_at": health.last_received_at,
+        "received_24h": health.received,
+        "quarantined_24h": health.quarantined,
+        "verified_share_24h": health.verified_share,
+        "quiet_since": health.quiet_since,
+        "tokens": list(health.tokens),
         "links": {
             "self": f"/v1/sources/{row['name']}",
             "deliveries": path("/v1/deliveries", [("source", row["name"])]),
@@ -63,6 +77,7 @@ SOURCES = Resource(
     shape=_shape,
     schema=Source,
     page=SourcePage,
+    neighbours=_neighbours,
     audited=False,
 )
 
@@ -77,6 +92,7 @@ async def answer_source(request: Request, name: str, access: Access) -> Response
     statement = walled(_columns(access).where(sources.c.name == name), sources, access)
     async with reading_of(request).asking() as connection:
         row = (await connection.execute(statement)).mappings().one_or_none()
-    if row is None:
-        raise NotFound("There is no such source.")
-    return answer(_shape(row, access, None))
+        if row is None:
+            raise NotFound("There is no such source.")
+        neighbours = await _neighbours(connection, [row], access)
+    return answer(_shape(row, access, neighbours))

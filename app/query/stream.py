@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.accounts.model import Access
-from app.problems import Problem, described
+from app.accounts.model import Access, Accounts
+from app.problems import Problem
 from app.query.access import Reader
 from app.query.cursor import read_cursor
 from app.query.documented import filter_parameters, list_problems, stream_cursor
@@ -106,9 +106,9 @@ class EventStream(Response):
     async def _pump(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
         await _write(send, b"retry: 2000\n" + self._place())
-        beat = time.monotonic()
+        beat, key = time.monotonic(), _Key(self._asked.reading, self._asked.access)
         async for page in self._pages():
-            if not _is_good(self._asked.reading, self._asked.access):
+            if not key.is_good():
                 return
             if page:
                 await self._forward(send, page)
@@ -166,26 +166,38 @@ async def _gone(receive: Receive) -> bool:
     return True
 
 
-def _is_good(reading: Reading, access: Access) -> bool:
-    """Tell whether the key still is what it was when the stream began."""
-    if access.expires_at is not None and access.expires_at <= now():
-        return False
-    return access in reading.book.present.keys.values()
+class _Key:
+    """Tells whether a key still is what it was when the stream began; looks only where the accounts were read anew."""
+
+    def __init__(self, reading: Reading, access: Access) -> None:
+        self._book = reading.book
+        self._access = access
+        self._seen: Accounts | None = None
+
+    def is_good(self) -> bool:
+        expires_at = self._access.expires_at
+        if expires_at is not None and expires_at <= now():
+            return False
+        present = self._book.present
+        if present is not self._seen:
+            if self._access not in present.keys.values():
+                return False
+            self._seen = present
+        return True
 
 
 router = APIRouter()
 
 _EXAMPLE = (
-    'id: q0VHbi1hLWN1cnNvcg\nevent: thinksurance.inquiry.calculated\ndata: {"id":"019a9c3e-1f00-7abc-8def-0123456789ab",'
-    '"seq":3407,"type":"thinksurance.inquiry.calculated","subject":"inquiry/810042"}\n\n'
+    'id: q0VHbi1hLWN1cnNvcg\nevent: thinksurance.inquiry.calculated\ndata: {"id":'
+    '"019a9c3e-1f00-7abc-8def-0123456789ab","seq":3407,"type":"thinksurance.inquiry.calculated","subject":"inquiry/810042"}\n\n'
 )
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events, one block each, for ever.",
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
     },
-    **list_problems(),
-    **described(TooManyStreams),
+    **list_problems(TooManyStreams),
 }
 
 
@@ -202,7 +214,7 @@ async def stream_events(request: Request, access: Reader) -> Response:
     """Listen to events as they become readable: server-sent events.
 
     Each block has `id` (a cursor), `event` (the type) and `data` (the event as in the list). The stream begins now,
-    or after `Last-Event-ID` or `cursor`; any `id` of it, and `follow_cursor` of the list with the same filters, will do.
+    or after `Last-Event-ID` or `cursor`: any `id` of it will do, and `follow_cursor` of the list with the same filters.
     Every 15 seconds there is a comment with the present `id` and no data. A listener that falls too far behind is
     cut off; whoever resumes from the last `id` misses nothing and gets nothing twice.
     """

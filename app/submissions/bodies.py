@@ -4,7 +4,7 @@ The fields of a body are checked by its kind, before anything is sent.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,7 +12,10 @@ from starlette.requests import Request
 
 from app.accounts.model import Access, Source
 from app.problems import Invalid
+from app.providers.checking import FieldProblem
 from app.query.reading import reading_of
+from app.submissions import wegroup
+from app.submissions.calls import field_errors
 from app.submissions.problems import BodyTooLong
 
 ACCESS_TOKEN = "X-WeGroup-Access-Token"  # noqa: S105 - the name of a header
@@ -118,3 +121,18 @@ def wrong(pointer: str, code: str, detail: str) -> Invalid:
     """Return the problem with one field of the body, or (an empty pointer) with all of it."""
     error = {"in": "body", "pointer": pointer, "code": code, "detail": detail}
     return Invalid(f"The body's field `{pointer}` {detail}." if pointer else f"The body {detail}.", errors=[error])
+
+
+def unusable(problems: Sequence[FieldProblem]) -> Invalid:
+    """Return the problem with the fields that the kind of call cannot use."""
+    errors = [_place(one) for one in field_errors(problems)]
+    missing = [one.dotted for one in problems if one.code == "missing"]
+    detail = f"Nothing was sent: these fields are missing: {', '.join(missing)}." if missing else None
+    return Invalid(detail or "Nothing was sent: fields of the body cannot be used; `errors` says which.", errors=errors)
+
+
+def _place(error: Mapping[str, str]) -> dict[str, str]:
+    """Return an error with where it is: all but the caller's access token stands in the body."""
+    if error["pointer"] != f"/{wegroup.ACCESS_TOKEN}":
+        return {"in": "body", **error}
+    return {"in": "header", "name": ACCESS_TOKEN, "code": error["code"], "detail": error["detail"]}

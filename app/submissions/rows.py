@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.audit import record_async
 from app.accounts.model import Access
+from app.accounts.parts import OWN_LABEL
 from app.query.resource import Row
 from app.query.walls import walled
 from app.storage.models import source_tokens, sources, submission_keys, submissions
@@ -156,11 +157,11 @@ async def find_row(connection: AsyncConnection, submission_id: UUID, access: Acc
 
 
 async def newest_token(connection: AsyncConnection, source_id: UUID) -> tuple[UUID, bytes] | None:
-    """Return the id of a source's newest live token, and the token encrypted."""
+    """Return the id of a source's newest live token that is no submission's own, and the token encrypted."""
     own = source_tokens.c
     found = await connection.execute(
         select(own.id, own.token_encrypted)
-        .where(own.source_id == source_id, own.revoked_at.is_(None))
+        .where(own.source_id == source_id, own.revoked_at.is_(None), ~own.label.startswith(OWN_LABEL))
         .order_by(own.id.desc())
         .limit(1)
     )

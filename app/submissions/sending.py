@@ -6,7 +6,7 @@ What a call consists of is told by its kind, see `kinds`; the rows are written i
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -18,7 +18,8 @@ from app.accounts.model import Access, Source
 from app.crypto import Vault
 from app.ids import IdSource
 from app.ingest.contract import Warned
-from app.problems import Invalid, NotFound, Problem
+from app.processing.call_keys import token_key
+from app.problems import NotFound
 from app.providers.calling import ANSWER_SECONDS, CallError
 from app.providers.checking import FieldProblem, InvalidRequestError
 from app.query.access import Forbidden
@@ -26,14 +27,15 @@ from app.query.details import get_row
 from app.query.leads import LEADS
 from app.query.reading import DatabaseAway, TooSlow, translated_errors
 from app.query.resource import Row
-from app.submissions import rows, wegroup
-from app.submissions.bodies import ACCESS_TOKEN
-from app.submissions.calls import Given, Kind, Outcome, Prepared, field_errors, masked, outcome_of
+from app.submissions import rows
+from app.submissions.bodies import unusable
+from app.submissions.calls import Given, Kind, Outcome, Prepared, masked, outcome_of
 from app.submissions.catalogs import Catalogs
 from app.submissions.clients import Clients
 from app.submissions.listing import SUBMISSIONS
-from app.submissions.periods import parse_period
+from app.submissions.own_tokens import OwnToken, find_own_token, insert_own_token, new_own_token
 from app.submissions.problems import AnswerNotKept, IdempotencyKeyReused, SourceNotReady
+from app.submissions.settings import has_own_tokens, overdue_after
 from app.times import now
 
 TEST_SOURCE = "test_source"
@@ -67,6 +69,15 @@ class Made:
     once: Mapping[str, str] = field(default_factory=dict, repr=False)
     warnings: Sequence[Warned] = ()
     is_repeat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A call, checked, the ids of the tokens whose URLs are in it, and that which is for it alone."""
+
+    prepared: Prepared
+    token_ids: Sequence[str]
+    own: OwnToken | None = None
 
 
 class Sender:
@@ -112,10 +123,11 @@ class Sender:
         if (made := await self._made_before(order, digest)) is not None:
             return made
         submission_id = self._ids.next()
-        prepared, token_ids = await self._prepare(order, submission_id, sources)
+        ready = await self._prepare(order, submission_id, sources)
+        prepared = ready.prepared
         _check_wall(order.access, prepared)
         sent_at = now()
-        overdue_after = parse_period(order.source, "overdue_after") if order.kind.awaits_callback else None
+        due_after = overdue_after(order.source) if order.kind.awaits_callback else None
         note = {"submission_id": str(submission_id), "source": order.source.name, "kind": order.kind.path}
         entry = rows.Entry(
             id=submission_id,
@@ -127,12 +139,14 @@ class Sender:
             external_reference=prepared.external_reference,
             broker=prepared.broker,
             sent_at=sent_at,
-            due_at=None if overdue_after is None else sent_at + overdue_after,
+            due_at=None if due_after is None else sent_at + due_after,
             keys=tuple(prepared.keys),
         )
         with translated_errors():
             async with self._primary.begin() as connection:
-                is_new = await rows.insert_entry(connection, entry, order.actor, note | {"token_ids": token_ids})
+                is_new = await rows.insert_entry(connection, entry, order.actor, note | {"token_ids": ready.token_ids})
+                if is_new and ready.own is not None and ready.own.is_new:
+                    await insert_own_token(connection, self._vault, ready.own, order.source, order.actor)
         if not is_new and (made := await self._made_before(order, digest)) is not None:
             return made
         # A task of its own: it goes on to its end, whatever becomes of the caller.
@@ -188,27 +202,41 @@ class Sender:
             raise NotFound("There is no such submission.")
         return row
 
-    async def _prepare(
-        self, order: Order, submission_id: UUID, sources: Mapping[UUID, Source]
-    ) -> tuple[Prepared, list[str]]:
-        """Return the call, checked, and the ids of the tokens whose URLs are in it."""
+    async def _prepare(self, order: Order, submission_id: UUID, sources: Mapping[UUID, Source]) -> _Ready:
+        """Return the call, checked; nothing is written yet."""
         urls: list[tuple[str, str] | None] = [None, None]
+        own_token = order.kind.awaits_callback and has_own_tokens(order.source)
         with translated_errors():
             async with self._primary.connect() as connection:
                 body, lead = await self._with_lead(order, connection)
                 if not await rows.is_enabled(connection, order.source.id):
                     raise SourceNotReady(f"The source {order.source.name} is disabled.")
-                if order.kind.awaits_callback:
+                if order.kind.awaits_callback and not own_token:
                     for place, source in enumerate((order.source, _test_source(order.source, sources))):
                         if source is not None:
                             urls[place] = await self._callback_url(source, connection)
-        own, test = ((None if found is None else found[1]) for found in urls)
-        given = Given(submission_id, order.source, body, own, test, order.access_token, lead)
+        url, test_url = ((None if found is None else found[1]) for found in urls)
+        given = Given(submission_id, order.source, body, url, test_url, order.access_token, lead)
         try:
+            if own_token:
+                return await self._prepare_with_own_token(order, given)
             prepared = order.kind.prepare(given, self.clients)
         except InvalidRequestError as error:
-            raise _invalid(error.problems) from None
-        return prepared, [found[0] for found in urls if found is not None]
+            raise unusable(error.problems) from None
+        return _Ready(prepared, [found[0] for found in urls if found is not None])
+
+    async def _prepare_with_own_token(self, order: Order, given: Given) -> _Ready:
+        """Return a call with a callback URL of its own, or with that of an earlier push of the same."""
+        own = new_own_token(given.submission_id)
+        prepared = order.kind.prepare(replace(given, callback_url=self._url(order.source, own.token)), self.clients)
+        with translated_errors():
+            async with self._primary.connect() as connection:
+                earlier = await find_own_token(connection, self._vault, order.source.id, prepared.keys)
+        if earlier is not None:
+            own = earlier
+            prepared = order.kind.prepare(replace(given, callback_url=self._url(order.source, own.token)), self.clients)
+        keys = [*prepared.keys, token_key(own.id)]
+        return _Ready(replace(prepared, keys=keys), [str(own.id)], own)
 
     async def _callback_url(self, source: Source, connection: AsyncConnection) -> tuple[str, str]:
         """Return id and URL of the source's newest live token. The URL is a credential."""
@@ -216,8 +244,10 @@ class Sender:
         if found is None:
             raise SourceNotReady(f"The source {source.name} has no live token to be called back by.")
         token_id, sealed = found
-        token = self._vault.decrypt(sealed, "token")
-        return str(token_id), f"{self._base_url}/callbacks/{source.provider}/{token}"
+        return str(token_id), self._url(source, self._vault.decrypt(sealed, "token"))
+
+    def _url(self, source: Source, token: str) -> str:
+        return f"{self._base_url}/callbacks/{source.provider}/{token}"
 
     async def _with_lead(
         self, order: Order, connection: AsyncConnection
@@ -229,7 +259,7 @@ class Sender:
         try:
             lead = await get_row(connection, LEADS, UUID(str(order.body["lead"])), order.access)
         except (ValueError, NotFound):
-            raise _invalid(
+            raise unusable(
                 [FieldProblem(("lead",), "not-found", "is the id of no lead that the key may see")]
             ) from None
         return body, dict(lead)
@@ -262,20 +292,6 @@ def _test_source(source: Source, sources: Mapping[UUID, Source]) -> Source | Non
 def _check_wall(access: Access, prepared: Prepared) -> None:
     if access.brokers is not None and prepared.broker not in access.brokers:
         raise Forbidden("The key is for certain brokers, and this call is for none of them.")
-
-
-def _invalid(problems: Sequence[FieldProblem]) -> Problem:
-    errors = [_place(one) for one in field_errors(problems)]
-    missing = [one.dotted for one in problems if one.code == "missing"]
-    detail = f"Nothing was sent: these fields are missing: {', '.join(missing)}." if missing else None
-    return Invalid(detail or "Nothing was sent: fields of the body cannot be used; `errors` says which.", errors=errors)
-
-
-def _place(error: Mapping[str, str]) -> dict[str, str]:
-    """Return an error with where it is: all but the caller's access token stands in the body."""
-    if error["pointer"] != f"/{wegroup.ACCESS_TOKEN}":
-        return {"in": "body", **error}
-    return {"in": "header", "name": ACCESS_TOKEN, "code": error["code"], "detail": error["detail"]}
 
 
 def _digest(order: Order) -> bytes:

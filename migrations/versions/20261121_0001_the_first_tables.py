@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 
 
-def upgrade() -> None:
+def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     """Make them."""
     op.create_table(
         "aliases",
@@ -121,6 +121,28 @@ def upgrade() -> None:
     op.create_index(op.f("ix_customers_customer_id"), "customers", ["customer_id"], unique=False)
     op.create_index(op.f("ix_customers_external_id"), "customers", ["external_id"], unique=False)
     op.create_index(op.f("ix_customers_last_received_at_id"), "customers", ["last_received_at", "id"], unique=False)
+    op.create_index(
+        "ix_customers_search_open",
+        "customers",
+        [
+            sa.literal_column(
+                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left((((COALESCE(customer_id::text, '') || ' ') || COALESCE(external_id, '')) || ' ') || COALESCE(jsonb_path_query_array(external_references, '$.*.value')::text, ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
+    op.create_index(
+        "ix_customers_search_whole",
+        "customers",
+        [
+            sa.literal_column(
+                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left((((((((((((((((((((((((((((COALESCE(customer_id::text, '') || ' ') || COALESCE(external_id, '')) || ' ') || COALESCE(jsonb_path_query_array(external_references, '$.*.value')::text, '')) || ' ') || COALESCE(first_name, '')) || ' ') || COALESCE(last_name, '')) || ' ') || COALESCE(company, '')) || ' ') || COALESCE(email, '')) || ' ') || COALESCE(address ->> 'city', '')) || ' ') || COALESCE(address ->> 'postal_code', '')) || ' ') || COALESCE(address ->> 'street', '')) || ' ') || COALESCE(address ->> 'text', '')) || ' ') || COALESCE(company_address ->> 'city', '')) || ' ') || COALESCE(company_address ->> 'postal_code', '')) || ' ') || COALESCE(company_address ->> 'street', '')) || ' ') || COALESCE(company_address ->> 'text', ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
     op.create_table(
         "deliveries",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -192,6 +214,28 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_documents_inquiry_id"), "documents", ["inquiry_id"], unique=False)
     op.create_index(op.f("ix_documents_last_received_at_id"), "documents", ["last_received_at", "id"], unique=False)
+    op.create_index(
+        "ix_documents_search_open",
+        "documents",
+        [
+            sa.literal_column(
+                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left(COALESCE(inquiry_id::text, ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
+    op.create_index(
+        "ix_documents_search_whole",
+        "documents",
+        [
+            sa.literal_column(
+                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left((((COALESCE(inquiry_id::text, '') || ' ') || COALESCE(name, '')) || ' ') || COALESCE(full_name, ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
     op.create_table(
         "events",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -332,6 +376,17 @@ def upgrade() -> None:
     op.create_index(op.f("ix_inquiries_customer_record_id"), "inquiries", ["customer_record_id"], unique=False)
     op.create_index(op.f("ix_inquiries_inquiry_id"), "inquiries", ["inquiry_id"], unique=False)
     op.create_index(op.f("ix_inquiries_last_received_at_id"), "inquiries", ["last_received_at", "id"], unique=False)
+    op.create_index(
+        "ix_inquiries_search_open",
+        "inquiries",
+        [
+            sa.literal_column(
+                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left((((((((COALESCE(inquiry_id::text, '') || ' ') || COALESCE(product_name, '')) || ' ') || COALESCE(insurer_name, '')) || ' ') || COALESCE(broker_external_id, '')) || ' ') || COALESCE(jsonb_path_query_array(external_references, '$.*.value')::text, ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
     op.create_index(op.f("ix_inquiries_status_id"), "inquiries", ["status", "id"], unique=False)
     op.create_table(
         "installation",
@@ -398,6 +453,28 @@ def upgrade() -> None:
     op.create_index(op.f("ix_leads_last_received_at_id"), "leads", ["last_received_at", "id"], unique=False)
     op.create_index(op.f("ix_leads_lead_id"), "leads", ["lead_id"], unique=False)
     op.create_index(op.f("ix_leads_party_id"), "leads", ["party_id"], unique=False)
+    op.create_index(
+        "ix_leads_search_open",
+        "leads",
+        [
+            sa.literal_column(
+                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left((((COALESCE(lead_id, '') || ' ') || COALESCE(party_id, '')) || ' ') || COALESCE(jsonb_path_query_array(external_references, '$.*.value')::text, ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
+    op.create_index(
+        "ix_leads_search_whole",
+        "leads",
+        [
+            sa.literal_column(
+                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left((((((((((((((((((((((((((((((COALESCE(lead_id, '') || ' ') || COALESCE(party_id, '')) || ' ') || COALESCE(jsonb_path_query_array(external_references, '$.*.value')::text, '')) || ' ') || COALESCE(first_name, '')) || ' ') || COALESCE(last_name, '')) || ' ') || COALESCE(name, '')) || ' ') || COALESCE(email, '')) || ' ') || COALESCE(backref, '')) || ' ') || COALESCE(address ->> 'city', '')) || ' ') || COALESCE(address ->> 'postal_code', '')) || ' ') || COALESCE(address ->> 'street', '')) || ' ') || COALESCE(address ->> 'text', '')) || ' ') || COALESCE(jsonb_path_query_array(risk_objects, '$[*].vin')::text, '')) || ' ') || COALESCE(jsonb_path_query_array(policy_packages, '$[*].package_nr')::text, '')) || ' ') || COALESCE(jsonb_path_query_array(insurance_policies, '$[*].policy_nr')::text, '')) || ' ') || COALESCE(jsonb_path_query_array(insurance_policies, '$[*].external_references[*].value')::text, ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
+            )
+        ],
+        unique=False,
+        postgresql_using="gin",
+    )
     op.create_table(
         "outcomes",
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
@@ -544,7 +621,7 @@ def upgrade() -> None:
         op.execute(f"CREATE TABLE {parent}_default PARTITION OF {parent} DEFAULT")
 
 
-def downgrade() -> None:
+def downgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     """Drop them."""
     op.execute("DROP SEQUENCE feed_seq")
     op.drop_index(op.f("ix_source_tokens_source_id"), table_name="source_tokens")
@@ -564,12 +641,15 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_outcomes_status_delivery_id"), table_name="outcomes")
     op.drop_index(op.f("ix_outcomes_seq"), table_name="outcomes")
     op.drop_table("outcomes")
+    op.drop_index("ix_leads_search_whole", table_name="leads", postgresql_using="gin")
+    op.drop_index("ix_leads_search_open", table_name="leads", postgresql_using="gin")
     op.drop_index(op.f("ix_leads_party_id"), table_name="leads")
     op.drop_index(op.f("ix_leads_lead_id"), table_name="leads")
     op.drop_index(op.f("ix_leads_last_received_at_id"), table_name="leads")
     op.drop_table("leads")
     op.drop_table("installation")
     op.drop_index(op.f("ix_inquiries_status_id"), table_name="inquiries")
+    op.drop_index("ix_inquiries_search_open", table_name="inquiries", postgresql_using="gin")
     op.drop_index(op.f("ix_inquiries_last_received_at_id"), table_name="inquiries")
     op.drop_index(op.f("ix_inquiries_inquiry_id"), table_name="inquiries")
     op.drop_index(op.f("ix_inquiries_customer_record_id"), table_name="inquiries")
@@ -583,11 +663,15 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_events_customer_id_id"), table_name="events")
     op.drop_index("ix_events_answers", table_name="events", postgresql_where=sa.text("submission_id IS NOT NULL"))
     op.drop_table("events")
+    op.drop_index("ix_documents_search_whole", table_name="documents", postgresql_using="gin")
+    op.drop_index("ix_documents_search_open", table_name="documents", postgresql_using="gin")
     op.drop_index(op.f("ix_documents_last_received_at_id"), table_name="documents")
     op.drop_index(op.f("ix_documents_inquiry_id"), table_name="documents")
     op.drop_table("documents")
     op.drop_index(op.f("ix_deliveries_source_id_id"), table_name="deliveries")
     op.drop_table("deliveries")
+    op.drop_index("ix_customers_search_whole", table_name="customers", postgresql_using="gin")
+    op.drop_index("ix_customers_search_open", table_name="customers", postgresql_using="gin")
     op.drop_index(op.f("ix_customers_last_received_at_id"), table_name="customers")
     op.drop_index(op.f("ix_customers_external_id"), table_name="customers")
     op.drop_index(op.f("ix_customers_customer_id"), table_name="customers")

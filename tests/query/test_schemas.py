@@ -29,7 +29,13 @@ OF_ID = {
 ENDLESS = "/v1/events/stream"
 """Is tried in test_stream."""
 
-QUESTIONS = {"/v1/search": "?q=A-1"}
+QUESTIONS = {
+    "/v1/search": "?q=A-1",
+    "/v1/stats/deliveries": "?group_by=source",
+    "/v1/stats/inquiries": "?group_by=source,broker",
+    "/v1/stats/leads": "?group_by=source",
+    "/v1/stats/funnel": "?from=4&to=6&group_by=source",
+}
 """What must be asked at all, for a path to answer."""
 
 PERSONAL_TEXTS = (

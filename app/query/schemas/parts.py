@@ -124,3 +124,10 @@ class Queued(Shown):
     id: str = an_id()
     status: Literal["pending"] = shown("pending")
     links: Links = links(self=f"/v1/deliveries/{AN_ID}")
+
+
+class QueuedPage(Page):
+    """Deliveries that will be processed again, a page at a time."""
+
+    matched: int | None = shown(None, "with `dry_run`: how many the filter means; else null")
+    queued: int = shown(100, "how many of them wait to be processed again now")

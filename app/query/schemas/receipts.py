@@ -58,7 +58,7 @@ class Delivery(Shown):
     size: int = shown(1843, "of the body, in bytes, as it came")
     body_sha256: str = shown("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "of the body, hex")
     token: str | None = shown("default", "the label of the callback URL's token")
-    answered: int = shown(200, "the HTTP status that Callbox gave")
+    answered: int = shown(200, "the HTTP status that Callbox gave; 0 where nobody waited for one")
     verdict: VerdictWord = shown("verified", "the worst item's")
     status: Literal["pending", "accepted", "partial", "quarantined"] = shown("accepted")
     reason: str | None = shown(None, "why it is in quarantine")
@@ -138,6 +138,12 @@ class Source(Shown):
     enabled: bool = shown(example=True)
     recipe_proven: bool = shown(example=True, about="whether the recipe of the signature has matched once")
     created_at: str = a_time()
+    last_received_at: str | None = a_time("null: nothing ever came")
+    received_24h: int = shown(1204, "deliveries of the last 24 hours")
+    quarantined_24h: int = shown(3, "of them with something in quarantine")
+    verified_share_24h: float | None = shown(0.9975, "of them whose signature fitted; null where there were none")
+    quiet_since: str | None = a_time("its last delivery, where it is silent for longer than ever in two weeks")
+    tokens: list[str] = shown(["default"], "the labels of its live callback URLs")
     links: Links = links(
         self="/v1/sources/thinksurance-demo",
         deliveries="/v1/deliveries?source=thinksurance-demo",

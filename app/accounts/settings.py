@@ -1,0 +1,34 @@
+"""Reads the settings that mean the same at every platform: periods such as `48h`, and switches.
+
+Which platform has which setting is told in the command line's `platforms`; the others are read by their platform.
+"""
+
+import re
+from datetime import timedelta
+
+_PERIOD = re.compile(r"([1-9][0-9]{0,4})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SWITCH = {"on": True, "off": False}
+
+
+def parse_period(text: str) -> timedelta:
+    """Return the period that a text such as `48h` stands for.
+
+    Raises:
+        ValueError: says what a period is.
+    """
+    found = _PERIOD.fullmatch(text)
+    if found is None:
+        raise ValueError("is no period such as 30m, 48h or 7d")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def parse_switch(text: str) -> bool:
+    """Return whether a text says `on`.
+
+    Raises:
+        ValueError: it is neither `on` nor `off`.
+    """
+    if text not in _SWITCH:
+        raise ValueError("is neither `on` nor `off`")
+    return _SWITCH[text]

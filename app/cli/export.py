@@ -1,0 +1,174 @@
+"""The command `export`: write the rows of a list into a file, as the paths `/v1/export/...` do.
+
+What an export is stands in `app.query.export`.
+"""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+from uuid import UUID
+
+import typer
+
+from app.cli.opening import opened
+from app.cli.output import JsonFlag, show
+from app.cli.values import ValueGivenError
+
+if TYPE_CHECKING:
+    from app.accounts.model import Access, Accounts
+    from app.cli.opening import Opened
+    from app.query.filters import Question
+    from app.query.reading import Reading
+    from app.query.resource import Resource
+
+_KINDS = ("events", "inquiries", "customers", "documents", "leads")
+_FORMS = ("csv", "ndjson")
+Where = list[tuple[str, str]]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(export)
+
+
+def export(
+    kind: Annotated[str, typer.Argument(help=f"What: {', '.join(_KINDS)}.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", help="csv or ndjson.")] = "csv",
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to; `-` is standard output.")] = (
+        "-"
+    ),
+    where: Annotated[
+        list[str] | None, typer.Option("--where", metavar="FIELD=VALUE", help="A filter, as in the lists; repeatable.")
+    ] = None,
+    order: Annotated[str, typer.Option("--order", help="desc (newest first) or asc.")] = "desc",
+    bom: Annotated[bool, typer.Option("--bom", help="Begin a CSV with a byte order mark, which Excel wants.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Export events, inquiries, customers, documents or leads, personal fields too. It is audited."""
+    import asyncio  # noqa: PLC0415
+
+    _check("what to export", kind, _KINDS)
+    _check("--format", form, _FORMS)
+    if as_json and output == "-":
+        raise ValueGivenError("--json needs --output FILE: standard output is for its document")
+    given = [*_filters(where or []), ("order", order)]
+    with opened() as room, _target(output) as target:
+        rows = asyncio.run(_write(room, target, kind, form, given, bom=bom, quiet=as_json or not sys.stderr.isatty()))
+    document = {"kind": kind, "format": form, "output": output, "rows": rows}
+    if output != "-":
+        show(document, f"{rows} {kind} written to {output}", as_json=as_json)
+
+
+def _check(what: str, word: str, words: tuple[str, ...]) -> None:
+    if word not in words:
+        raise ValueGivenError(f"{what} is none of these: {', '.join(words)}")
+
+
+def _filters(texts: list[str]) -> Where:
+    found = [text.partition("=") for text in texts]
+    if any(not mark for _, mark, _ in found):
+        raise ValueGivenError("--where is written FIELD=VALUE, such as status=4 or received_at[gte]=-24h")
+    return [(name, value) for name, _, value in found]
+
+
+@contextmanager
+def _target(output: str) -> Iterator[BinaryIO]:
+    """Give the file to write to; it is readable for its owner only, for it holds persons."""
+    if output == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    path = Path(output)
+    path.touch(mode=0o600)
+    with path.open("wb") as file:
+        yield file
+
+
+async def _write(
+    room: "Opened", target: BinaryIO, kind: str, form: str, given: Where, *, bom: bool, quiet: bool
+) -> int:
+    """Write everything and return how many rows there were."""
+    from app.accounts.audit import CLI, record  # noqa: PLC0415
+    from app.query.export import EXPORTED, shown_pages, trace, written  # noqa: PLC0415
+    from app.query.flat import heading  # noqa: PLC0415
+
+    resource, rows = EXPORTED[kind], 0
+    async with _opened_reading(room) as (reading, access):
+        question = _question(resource, reading, access, given)
+        with room.connection.transaction():
+            record(room.connection, CLI, "export.begin", trace(resource, form, given, access))
+        target.write(heading(form, resource.schema, bom=bom))
+        total = None if quiet else await _total(reading, resource, question, access)
+        with _progress(kind, total, shown=not quiet) as advance:
+            async for page in shown_pages(reading, resource, question, access):
+                target.writelines(written(form, resource, page))
+                rows += len(page)
+                advance(len(page))
+    return rows
+
+
+def _question(resource: "Resource", reading: "Reading", access: "Access", given: Where) -> "Question":
+    from app.problems import Invalid  # noqa: PLC0415
+    from app.query.filters import read_question  # noqa: PLC0415
+    from app.query.values import Context  # noqa: PLC0415
+    from app.times import now  # noqa: PLC0415
+
+    context = Context(access, now(), reading.zone, reading.book.present.sources)
+    try:
+        return read_question(resource.name, resource.fields, given, context, reading.cursor_key)
+    except Invalid as error:
+        raise ValueGivenError("; ".join(f"{one['name']} {one['detail']}" for one in error.errors)) from None
+
+
+async def _total(reading: "Reading", resource: "Resource", question: "Question", access: "Access") -> int | None:
+    from app.query.export import count_rows  # noqa: PLC0415
+    from app.query.reading import TooSlow  # noqa: PLC0415
+
+    try:
+        return await count_rows(reading, resource, question, access)
+    except TooSlow:
+        return None
+
+
+class _Book:
+    """The accounts as they were when the command began."""
+
+    def __init__(self, present: "Accounts") -> None:
+        self.present = present
+
+    async def refresh(self) -> None:
+        """Keep them as they are."""
+
+
+@asynccontextmanager
+async def _opened_reading(room: "Opened") -> "AsyncIterator[tuple[Reading, Access]]":
+    """Give what questions are asked with, by one who may see everything."""
+    from app.accounts.model import Access, Scope  # noqa: PLC0415
+    from app.accounts.snapshot import read_accounts  # noqa: PLC0415
+    from app.query.reading import Reading  # noqa: PLC0415
+    from app.storage.engine import open_read_engine  # noqa: PLC0415
+
+    book = _Book(read_accounts(room.connection, room.vault))
+    engine = open_read_engine(room.url, pool_size=1)
+    try:
+        reading = Reading(engine=engine, primary=engine, book=book, cursor_key=b"", zone=room.settings.zone)
+        yield reading, Access(key_id=UUID(int=0), name="cli", scopes=frozenset(Scope))
+    finally:
+        await engine.dispose()
+
+
+@contextmanager
+def _progress(kind: str, total: int | None, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Give what is to be called after each page; it moves a bar on a terminal."""
+    if not shown:
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn(kind), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(kind, total=total)
+        yield lambda rows: progress.advance(task, rows)

@@ -1,0 +1,120 @@
+"""Answers which brokers there are: how many inquiries they have, when they were last heard of, what is in quarantine."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import APIRouter
+from sqlalchemy import column, func, literal, select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.accounts.model import Access
+from app.ids import first_id_at
+from app.query.access import Reader
+from app.query.answers import answer, next_link
+from app.query.cursor import Position, write_cursor
+from app.query.documented import fields_parameters, list_problems, page_parameters
+from app.query.fields import Field, Kind, of_column, source_fields
+from app.query.filters import Question, read_question
+from app.query.reading import moment_of, reading_of
+from app.query.schemas.brokers import Broker, BrokerPage
+from app.query.shapes import in_order, path
+from app.query.source_health import IN_QUARANTINE, RECENT
+from app.query.values import Context
+from app.query.walls import Statement, walled
+from app.storage.models import inquiries, outcomes, sources
+from app.times import now
+
+FIELDS: Final[Mapping[str, Field]] = {
+    **source_fields(inquiries),
+    "broker_external_id": of_column(inquiries, "broker_external_id", Kind.TEXT, folded=None, plain_prefix=True),
+}
+
+
+async def answer_brokers(request: Request, access: Access) -> Response:
+    """Return a page of brokers, by their ids.
+
+    Raises:
+        Problem: a parameter cannot be used, or the database has trouble.
+    """
+    reading, parameters = reading_of(request), request.query_params.multi_items()
+    context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
+    question = read_question("brokers", FIELDS, parameters, context, reading.cursor_key)
+    async with reading.asking() as connection:
+        rows = (await connection.execute(_statement(question, access))).all()
+        has_more, rows = len(rows) > question.limit, rows[: question.limit]
+        quarantined = {(row.source_id, row.broker): row.count for row in await connection.execute(_quarantined(access))}
+    shown = [_shape(row, quarantined.get((row.source_id, row.broker_external_id), 0)) for row in rows]
+    cursor = None
+    if has_more:
+        end = Position((rows[-1].broker_external_id, rows[-1].source))
+        cursor = write_cursor(reading.cursor_key, question.binding, end)
+    link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)} if cursor else None
+    return answer({"data": shown, "next_cursor": cursor}, headers=link)
+
+
+def _statement(question: Question, access: Access) -> Statement:
+    own = inquiries.c
+    counted: Statement = select(
+        own.source_id,
+        sources.c.name.label("source"),
+        own.broker_external_id,
+        func.count().label("inquiries"),
+        func.max(own.last_received_at).label("last_received_at"),
+    ).join(sources, sources.c.id == own.source_id)
+    counted = walled(counted, inquiries, access).where(own.broker_external_id.is_not(None), *question.conditions)
+    ascending = question.order == "asc"
+    place = (own.broker_external_id, sources.c.name)
+    if question.position is not None:
+        broker, source = question.position.after
+        first, second = place
+        beyond = (first > broker, second > source) if ascending else (first < broker, second < source)
+        counted = counted.where(beyond[0] | ((first == broker) & beyond[1]))
+    counted = counted.group_by(own.source_id, *place)
+    return counted.order_by(*(one.asc() if ascending else one.desc() for one in place)).limit(question.limit + 1)
+
+
+def _quarantined(access: Access) -> Statement:
+    """Return how many deliveries of the last day have something in quarantine, by each broker that they name."""
+    named = func.unnest(outcomes.c.brokers).table_valued(column("broker"), name="named")
+    statement: Statement = select(outcomes.c.source_id, named.c.broker, func.count().label("count")).select_from(
+        outcomes.join(named.lateral(), literal(value=True))
+    )
+    statement = statement.where(
+        outcomes.c.status.in_(IN_QUARANTINE), outcomes.c.delivery_id >= first_id_at(now() - RECENT)
+    )
+    return walled(statement, outcomes, access).group_by(outcomes.c.source_id, named.c.broker)
+
+
+def _shape(row: Any, quarantined: int) -> dict[str, Any]:
+    broker = row.broker_external_id
+    shown = {
+        "broker_external_id": broker,
+        "source": row.source,
+        "name": None,
+        "inquiries": row.inquiries,
+        "last_received_at": row.last_received_at,
+        "quarantined_24h": quarantined,
+        "links": {"inquiries": path("/v1/inquiries", [("source", row.source), ("broker_external_id", broker)])},
+    }
+    return in_order(Broker, shown)
+
+
+router = APIRouter()
+
+
+@router.get(
+    "/brokers",
+    name="list_brokers",
+    operation_id="list_brokers",
+    response_model=None,
+    responses={200: {"model": BrokerPage, "description": "A page."}, **list_problems()},
+    tags=["sources"],
+    openapi_extra={"parameters": [*page_parameters(), *fields_parameters(FIELDS)]},
+)
+async def list_brokers(request: Request, access: Reader) -> Response:
+    """List the brokers of each source, by `broker_external_id`.
+
+    With their inquiries, when they were last heard of, and how much of the last day is in quarantine.
+    """
+    return await answer_brokers(request, access)

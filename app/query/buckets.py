@@ -1,0 +1,91 @@
+"""Cuts time into hours, days, weeks and months of a named time zone; pure but for the expression in SQL.
+
+What is counted in them is told in `statistics`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo, available_timezones
+
+from sqlalchemy import ColumnElement, DateTime, cast, func, literal
+
+from app.query.values import Fault
+
+WORDS: Final = ("hour", "day", "week", "month")
+MOST: Final = 5000
+_HOUR = timedelta(hours=1)
+
+
+class TooManyError(Exception):
+    """There are more buckets than are answered."""
+
+
+def parse_zone(name: str) -> ZoneInfo:
+    """Return a time zone by its name."""
+    if name not in available_timezones():
+        raise Fault("unknown-value", "is no time zone such as Europe/Berlin or UTC")
+    return ZoneInfo(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Buckets of one size in one zone."""
+
+    word: str
+    zone: ZoneInfo
+
+    def of(self, column: ColumnElement[Any], *, is_date: bool) -> ColumnElement[datetime]:
+        """Return the expression for the instant at which the bucket of a time, or of a date, begins."""
+        if is_date:
+            local = func.date_trunc(self.word, cast(column, DateTime()))
+            return func.timezone(self.zone.key, local)
+        return func.date_trunc(literal(self.word), column, literal(self.zone.key))
+
+    def begin(self, moment: datetime) -> datetime:
+        """Return the instant at which the bucket of a moment begins."""
+        local = moment.astimezone(self.zone)
+        if self.word == "hour":
+            return local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+        day = local.date()
+        if self.word == "week":
+            day -= timedelta(days=day.weekday())
+        elif self.word == "month":
+            day = day.replace(day=1)
+        return self._midnight(day)
+
+    def between(self, first: datetime, last: datetime) -> Iterator[datetime]:
+        """Yield the beginnings of all buckets from that of `first` to that of `last`.
+
+        Raises:
+            TooManyError: there are more than are answered.
+        """
+        moment, number = self.begin(first), 0
+        while moment <= last:
+            number += 1
+            if number > MOST:
+                raise TooManyError
+            yield moment
+            moment = self._next(moment)
+
+    def _next(self, moment: datetime) -> datetime:
+        if self.word == "hour":
+            return moment + _HOUR
+        day = moment.astimezone(self.zone).date()
+        if self.word == "month":
+            return self._midnight((day.replace(day=1) + timedelta(days=32)).replace(day=1))
+        return self._midnight(day + timedelta(days=7 if self.word == "week" else 1))
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
+
+    def label(self, begin: datetime) -> str:
+        """Return how people call the bucket."""
+        local = begin.astimezone(self.zone)
+        if self.word == "hour":
+            return local.isoformat(timespec="minutes")
+        if self.word == "week":
+            year, week, _ = local.isocalendar()
+            return f"{year}-W{week:02}"
+        return local.strftime("%Y-%m-%d" if self.word == "day" else "%Y-%m")

@@ -1,0 +1,113 @@
+"""Says what statistics count: the rows of which list, by which groups and times, and what of them besides their number.
+
+Which of it is asked for, and how it is counted, is told in `statistics`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, case, extract, func
+
+from app.query.deliveries import DELIVERIES
+from app.query.groups import OF_DELIVERIES, OF_INQUIRIES, OF_LEADS, Group
+from app.query.inquiries import INQUIRIES
+from app.query.leads import LEADS
+from app.query.resource import Resource
+from app.query.schemas.statistics import DeliveryStatistic, InquiryStatistic, LeadStatistic
+from app.storage.models import deliveries, inquiries, leads, outcomes
+
+WITHOUT_PREMIUM: Final = (2, 3, 4)
+"""Statuses in which Thinksurance sends no premium: what is known of one is from an earlier status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """What is counted: the rows of a list, by groups and by times (the first where none is named).
+
+    `measures` are counted besides, `nothing` is what they come to where there are no rows, `shown` their fields.
+    """
+
+    resource: Resource
+    groups: Mapping[str, Group]
+    times: Mapping[str, ColumnElement[Any]]
+    schema: type[BaseModel]
+    measures: Callable[[], list[ColumnElement[Any]]] = list
+    nothing: tuple[Any, ...] = ()
+    shown: Callable[[Sequence[Any]], dict[str, Any]] = lambda _: {}
+
+
+def _times_to_process() -> list[ColumnElement[Any]]:
+    seconds = extract("epoch", outcomes.c.processed_at - deliveries.c.received_at)
+    return spread(seconds)
+
+
+def spread(column: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """Return the expressions for `shown_spread`."""
+    return [
+        func.percentile_cont(0.5).within_group(column),
+        func.percentile_cont(0.9).within_group(column),
+        func.count(column),
+    ]
+
+
+def shown_spread(row: Sequence[Any], digits: int = 3) -> dict[str, Any]:
+    """Return how times are spread."""
+    median, p90, count = row
+    rounded = [None if one is None else round(float(one), digits) for one in (median, p90)]
+    return {"median": rounded[0], "p90": rounded[1], "count": count}
+
+
+def _premiums() -> list[ColumnElement[Any]]:
+    own = inquiries.c
+    counted = case((own.status.not_in(WITHOUT_PREMIUM), own.premium_yearly_cents))
+    return [
+        func.coalesce(func.sum(counted), 0),
+        func.percentile_cont(0.5).within_group(counted),
+        func.count(counted),
+    ]
+
+
+def _shown_premiums(row: Sequence[Any]) -> dict[str, Any]:
+    total, median, count = row
+    middle = None if median is None else int(median + 0.5)
+    return {"premium_yearly_cents": {"sum": int(total), "median": middle, "count": count}}
+
+
+STATISTICS: Final[Mapping[str, Statistic]] = {
+    "deliveries": Statistic(
+        DELIVERIES,
+        OF_DELIVERIES,
+        {
+            "received_at": deliveries.c.received_at,
+            "stored_at": deliveries.c.stored_at,
+            "processed_at": outcomes.c.processed_at,
+        },
+        DeliveryStatistic,
+        _times_to_process,
+        (None, None, 0),
+        lambda row: {"seconds_to_process": shown_spread(row)},
+    ),
+    "inquiries": Statistic(
+        INQUIRIES,
+        OF_INQUIRIES,
+        {
+            name: inquiries.c[name]
+            for name in (
+                *("first_received_at", "last_received_at", "changed_at", "confirmed_at"),
+                *("created_on", "updated_on", "contract_start_on", "contract_payment_on"),
+            )
+        },
+        InquiryStatistic,
+        _premiums,
+        (0, None, 0),
+        _shown_premiums,
+    ),
+    "leads": Statistic(
+        LEADS,
+        OF_LEADS,
+        {name: leads.c[name] for name in ("first_received_at", "last_received_at", "changed_at")},
+        LeadStatistic,
+    ),
+}

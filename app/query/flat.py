@@ -1,0 +1,104 @@
+"""Writes shown objects as lines: CSV that spreadsheets can open without harm, or NDJSON.
+
+Pure; where the objects come from is `export`'s business.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import Any, Final, get_args, get_origin
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from app.query.answers import to_json
+from app.times import to_text
+
+BOM: Final = "\ufeff".encode()
+FORMS: Final = ("csv", "ndjson")
+MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8; header=present", "ndjson": "application/x-ndjson"}
+
+_LEFT_OUT = frozenset({"links", "redacted"})
+_BEGINS_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""With one of these a spreadsheet takes a cell for a formula (OWASP, CSV Injection), full-width ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a CSV: where its value stands, and whether it is written as JSON."""
+
+    path: tuple[str, ...]
+    is_json: bool
+
+    @property
+    def name(self) -> str:
+        """Return its heading, such as `customer.address.city`."""
+        return ".".join(self.path)
+
+    def cell(self, shown: Mapping[str, Any]) -> str:
+        """Return its cell for an object."""
+        value: Any = shown
+        for name in self.path:
+            if value is None:
+                return ""
+            value = value[name]
+        if value is None:
+            return ""
+        return to_json(value).decode() if self.is_json else to_cell(value)
+
+
+@cache
+def columns_of(schema: type[BaseModel]) -> tuple[Column, ...]:
+    """Return the columns of a schema: objects are taken apart, lists stay together as JSON."""
+    return tuple(_columns(schema, ()))
+
+
+def _columns(schema: type[BaseModel], path: tuple[str, ...]) -> Iterable[Column]:
+    for name, about in schema.model_fields.items():
+        if name in _LEFT_OUT:
+            continue
+        kinds = [kind for kind in (get_args(about.annotation) or (about.annotation,)) if kind is not type(None)]
+        kind = about.annotation if get_origin(about.annotation) in (list, dict) else kinds[0]
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _columns(kind, (*path, name))
+        else:
+            yield Column((*path, name), is_json=kind is Any or get_origin(kind) in (list, dict))
+
+
+def to_cell(value: object) -> str:
+    """Return a value as a cell. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if isinstance(value, str):
+        return f"'{value}" if value[:1] in _BEGINS_FORMULA or value.lstrip()[:1] in _BEGINS_FORMULA else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return to_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, int | UUID):
+        return str(value)
+    return format(value, "f")  # a decimal number; anything else is a fault and raises
+
+
+def heading(form: str, schema: type[BaseModel], *, bom: bool = False) -> bytes:
+    """Return what an export begins with."""
+    if form != "csv":
+        return b""
+    return (BOM if bom else b"") + _written([[column.name for column in columns_of(schema)]])
+
+
+def lines(form: str, schema: type[BaseModel], shown: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return objects as lines."""
+    if form == "csv":
+        columns = columns_of(schema)
+        return _written([column.cell(one) for column in columns] for one in shown)
+    return b"".join(to_json(one) + b"\n" for one in shown)
+
+
+def _written(rows: Iterable[Sequence[str]]) -> bytes:
+    page = io.StringIO(newline="")
+    csv.writer(page).writerows(rows)
+    return page.getvalue().encode()

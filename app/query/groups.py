@@ -1,0 +1,78 @@
+"""Says by what statistics are grouped: what of a row makes the group, and how it is shown.
+
+How it is counted is told in `statistics`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, case, func, literal
+
+from app.accounts.model import Source
+from app.ingest.contract import VIAS
+from app.query.deliveries import PENDING, verdict_column
+from app.query.inquiries import status_name
+from app.storage.models import deliveries, inquiries, leads, outcomes
+
+Columns = list[ColumnElement[Any]]
+Show = Callable[[list[Any], Mapping[UUID, Source]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A grouping: `keys` make the group, `values` are taken along; `show` turns both into fields."""
+
+    keys: Callable[[Mapping[UUID, Source]], Columns]
+    show: Show
+    values: Callable[[], Columns] = list
+
+
+def _plain(name: str, column: ColumnElement[Any]) -> Group:
+    return Group(lambda _: [column], lambda row, _: {name: row[0]})
+
+
+def _source(column: ColumnElement[Any]) -> Group:
+    return Group(lambda _: [column], lambda row, known: {"source": known[row[0]].name if row[0] in known else None})
+
+
+def _provider(column: ColumnElement[Any]) -> Group:
+    def keys(known: Mapping[UUID, Source]) -> Columns:
+        if not known:
+            return [literal(None)]
+        return [case({source_id: source.provider for source_id, source in known.items()}, value=column)]
+
+    return Group(keys, lambda row, _: {"provider": row[0]})
+
+
+def _named(name: str) -> Group:
+    """Return a grouping by a platform's id; where there is none, by the name, which may change for an id."""
+    own_id, own_name = inquiries.c[f"{name}_id"], inquiries.c[f"{name}_name"]
+    return Group(
+        lambda _: [own_id, case((own_id.is_(None), own_name))],
+        lambda row, _: {name: row[2], f"{name}_id": row[0]},
+        lambda: [func.max(own_name)],
+    )
+
+
+OF_DELIVERIES: Final[Mapping[str, Group]] = {
+    "source": _source(deliveries.c.source_id),
+    "provider": _provider(deliveries.c.source_id),
+    "verdict": _plain("verdict", verdict_column),
+    "status": _plain("status", func.coalesce(outcomes.c.status, PENDING)),
+    "reason": _plain("reason", outcomes.c.reason),
+    "via": Group(lambda _: [deliveries.c.via], lambda row, _: {"via": VIAS[row[0]]}),
+}
+OF_INQUIRIES: Final[Mapping[str, Group]] = {
+    "source": _source(inquiries.c.source_id),
+    "status": Group(
+        lambda _: [inquiries.c.status], lambda row, _: {"status": row[0], "status_name": status_name(row[0])}
+    ),
+    **{name: _named(name) for name in ("product", "insurer", "industry", "profession")},
+    "broker": _plain("broker", inquiries.c.broker_external_id),
+}
+OF_LEADS: Final[Mapping[str, Group]] = {
+    "source": _source(leads.c.source_id),
+    **{name: _plain(name, leads.c[name]) for name in ("origin", "kind", "status")},
+}

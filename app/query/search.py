@@ -1,0 +1,231 @@
+"""Answers searches: records of all kinds that hold the words asked for, best first.
+
+Which text of a record is searched in is told in `app.storage.searched`; what it is shown as beside its list. A key sees
+by searching what it sees otherwise: without `read:personal` only the open text is looked through.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter
+from sqlalchemy import Text, cast, literal, literal_column, select, union_all
+from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.accounts.model import Access
+from app.processing.folding import fold
+from app.query.access import Reader
+from app.query.answers import answer, next_link
+from app.query.cursor import Binding, Position, read_cursor, write_cursor
+from app.query.customers import CUSTOMERS
+from app.query.documented import list_problems, search_parameters
+from app.query.documents import DOCUMENTS
+from app.query.filters import Parameters, Slips, usable
+from app.query.inquiries import INQUIRIES
+from app.query.leads import LEADS
+from app.query.personal import may_see
+from app.query.posted import posted_body, posted_parameters
+from app.query.reading import reading_of
+from app.query.resource import Resource
+from app.query.schemas.search import Found, FoundPage
+from app.query.shapes import in_order
+from app.query.trail import note_reading
+from app.query.walls import Statement, walled
+from app.storage.searched import LONGEST_WORD, OPEN, WHOLE, words_of
+
+SEARCHED: Final[Mapping[str, Resource]] = {one.kind: one for one in (CUSTOMERS, INQUIRIES, LEADS, DOCUMENTS)}
+"""What is searched; where two fit as well, the earlier kind comes first."""
+
+LIMIT_DEFAULT, LIMIT_MOST = 20, 100
+_MOST_WORDS = 8
+_LONGEST_QUESTION = 200
+_MOST_CANDIDATES = 50
+"""So many of each kind and way of fitting are weighed; who wants others says more words."""
+
+_ENOUGH = 50
+"""Where so many records have the words whole, those in which they are only begun are not looked for."""
+
+_SHORTEST_PREFIX = 2
+_BEGUN = 0.9
+_NO_LETTER = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is searched for, read and checked."""
+
+    words: tuple[str, ...]
+    kinds: tuple[str, ...]
+    limit: int
+    binding: Binding
+    cursor: str | None
+
+
+def words_in(text: str) -> tuple[str, ...]:
+    """Return the folded words of a text, as the database folds them."""
+    words = (word[:LONGEST_WORD] for word in _NO_LETTER.split(fold(text)) if word)
+    return tuple(dict.fromkeys(words))
+
+
+def read_search(parameters: Parameters, access: Access) -> Search:
+    """Return what is searched for.
+
+    Raises:
+        Invalid: a parameter is unknown or cannot be used.
+    """
+    slips = Slips()
+    found = usable(parameters, slips)
+    for name, texts in found.items():
+        if name not in ("q", "kind", "limit", "cursor"):
+            slips.add(name, "unknown-parameter", "is not known here; there are: q, kind, limit, cursor")
+        elif len(texts) > 1:
+            slips.add(name, "repeated", "may be given once only")
+    text = found.get("q", [""])[0]
+    words = words_in(text[:_LONGEST_QUESTION])
+    if not words or len(text) > _LONGEST_QUESTION or len(words) > _MOST_WORDS:
+        slips.add("q", "unusable-words", f"is no text of 1 to {_MOST_WORDS} words and {_LONGEST_QUESTION} letters")
+    kinds = tuple(dict.fromkeys(found["kind"][0].split(","))) if "kind" in found else tuple(SEARCHED)
+    if not set(kinds) <= set(SEARCHED):
+        slips.add("kind", "unknown-value", f"is none of these: {', '.join(SEARCHED)}")
+    limit = found.get("limit", [str(LIMIT_DEFAULT)])[0]
+    if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= LIMIT_MOST:
+        slips.add("limit", "out-of-range", f"is no whole number from 1 to {LIMIT_MOST}")
+    slips.check()
+    binding = Binding.of("search", "best", [("q", " ".join(words)), ("kind", ",".join(kinds))], access)
+    return Search(words, kinds, int(limit), binding, found["cursor"][0] if "cursor" in found else None)
+
+
+async def answer_search(request: Request, parameters: Parameters, access: Access) -> Response:
+    """Return a page of what is found.
+
+    Raises:
+        Problem: a parameter cannot be used, or the database has trouble.
+    """
+    reading = reading_of(request)
+    search = read_search(parameters, access)
+    begin = 0
+    if search.cursor is not None:
+        begin = int(read_cursor(reading.cursor_key, search.binding, search.cursor).after[0])
+    async with reading.asking() as connection:
+        ranked = await _ranked(connection, search, access)
+        page = ranked[begin : begin + search.limit]
+        records = await _records(connection, page, access)
+    await note_reading(reading, access, "search", list(records))
+    shown = [
+        in_order(Found, {"kind": kind, "id": row_id, "score": round(score, 3), "record": records[row_id]})
+        for score, kind, row_id in page
+        if row_id in records
+    ]
+    end = begin + search.limit
+    cursor = None
+    if end < len(ranked):
+        cursor = write_cursor(reading.cursor_key, search.binding, Position((end,)))
+    link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)} if cursor else None
+    return answer({"data": shown, "next_cursor": cursor}, headers=link if request.method == "GET" else None)
+
+
+Ranked = list[tuple[float, str, UUID]]
+
+
+async def _ranked(connection: AsyncConnection, search: Search, access: Access) -> Ranked:
+    """Return what fits, best first: score, kind and id."""
+    scores: dict[tuple[str, UUID], float] = {}
+    for begun in (False, True):
+        ways = [_candidates(SEARCHED[kind], search.words, access, begun=begun) for kind in search.kinds]
+        found = await connection.execute(union_all(*(select(way.subquery()) for way in ways)))
+        scores |= {(row.kind, row.id): _score(search.words, words_in(row.text)) for row in found}
+        if len(scores) >= _ENOUGH:
+            break
+    order = list(SEARCHED)
+    ranked = [(score, kind, row_id) for (kind, row_id), score in scores.items()]
+    return sorted(ranked, key=lambda one: (-one[0], order.index(one[1]), -one[2].int))
+
+
+def _candidates(resource: Resource, words: Sequence[str], access: Access, *, begun: bool) -> Statement:
+    """Return the statement of records that hold all words, whole or, with `begun`, begun."""
+    name = resource.table.name
+    searched = WHOLE[name] if may_see(access) and name in WHOLE else OPEN[name]
+    shown = literal_column(f"({searched})", Text)
+    statement: Statement = select(literal(resource.kind).label("kind"), resource.table.c.id, shown.label("text"))
+    statement = walled(statement, resource.table, access).where(*resource.in_lists)
+    asked = " & ".join(_asked(word, begun=begun) for word in words)
+    holds = literal_column(words_of(searched), TSVECTOR).bool_op("@@")(cast(literal(asked), TSQUERY))
+    return statement.where(holds).limit(_MOST_CANDIDATES)
+
+
+def _asked(word: str, *, begun: bool) -> str:
+    """Return a word as a question in PostgreSQL's writing; no sign of that can be in it."""
+    if not begun or len(word) < _SHORTEST_PREFIX:
+        return f"'{word}'"
+    if word.endswith("i"):  # the next letter may be a j, and ij is folded to y
+        return f"('{word}':* | '{word[:-1]}y':*)"
+    return f"'{word}':*"
+
+
+def _score(asked: Sequence[str], words: Sequence[str]) -> float:
+    """Return how well a record fits: 1 where it has each word, less where it has longer ones."""
+    total = 0.0
+    for word in asked:
+        if word in words:
+            total += 1.0
+        else:
+            total += max((_BEGUN * len(word) / len(one) for one in words if one.startswith(word[:-1])), default=0.0)
+    return min(1.0, total / len(asked))
+
+
+async def _records(connection: AsyncConnection, page: Ranked, access: Access) -> dict[UUID, dict[str, Any]]:
+    """Return the records of a page, shaped as in their lists."""
+    wanted: defaultdict[str, list[UUID]] = defaultdict(list)
+    for _, kind, row_id in page:
+        wanted[kind].append(row_id)
+    shown: dict[UUID, dict[str, Any]] = {}
+    for kind, ids in wanted.items():
+        resource = SEARCHED[kind]
+        statement = walled(resource.columns(access), resource.table, access).where(resource.table.c.id.in_(ids))
+        rows = (await connection.execute(statement)).mappings().all()
+        neighbours = await resource.neighbours(connection, rows, access) if rows else None
+        shown |= {row["id"]: resource.shape(row, access, neighbours) for row in rows}
+    return shown
+
+
+router = APIRouter()
+
+
+@router.get(
+    "/search",
+    name="search",
+    operation_id="search",
+    response_model=None,
+    responses={200: {"model": FoundPage, "description": "A page."}, **list_problems()},
+    tags=["search"],
+    openapi_extra={"parameters": search_parameters(SEARCHED, LIMIT_DEFAULT, LIMIT_MOST)},
+)
+async def search(request: Request, access: Reader) -> Response:
+    """Search across records, best first.
+
+    All words must be in a record, whole or begun: names, companies, e-mail, place, numbers of inquiries, customers,
+    leads and policies, VIN, external references, names of documents. Case and accents do not matter, `ue` is `ü`.
+    Without `read:personal` only what the key may see is searched. At most 100 records of each kind are weighed, and
+    where 50 have the words whole, others are not looked for.
+    """
+    return await answer_search(request, request.query_params.multi_items(), access)
+
+
+@router.post(
+    "/search",
+    name="post_search",
+    operation_id="post_search",
+    response_model=None,
+    responses={200: {"model": FoundPage, "description": "A page."}, **list_problems()},
+    tags=["search"],
+    openapi_extra={"requestBody": posted_body({"q": "Muster Köln", "kind": "customer,lead"})},
+)
+async def post_search(request: Request, access: Reader) -> Response:
+    """Search with the parameters in the body, so that no name stands in a URL and so in a log."""
+    return await answer_search(request, await posted_parameters(request), access)

@@ -1,0 +1,238 @@
+"""Answers statistics: how many there are, in buckets of time and by groups, with sums and medians.
+
+Everything is counted over the rows themselves, so that late ones are counted right. What makes a group is told in
+`groups`, what a bucket in `buckets`, what is counted at all in `counted`; rows are chosen as in the lists.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Date, func, null
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.accounts.model import Access, Source
+from app.problems import Invalid
+from app.query.answers import answer
+from app.query.buckets import MOST, WORDS, Buckets, TooManyError, parse_zone
+from app.query.counted import STATISTICS, Statistic
+from app.query.export import chosen
+from app.query.filters import Parameters, Question, Slips, read_question
+from app.query.groups import Group
+from app.query.reading import Reading, moment_of, reading_of
+from app.query.trail import note_reading
+from app.query.values import Context, Fault, Span, parse_date, parse_span
+from app.times import now
+
+MOST_ROWS: Final = 20_000
+_INSTANT: Final = timedelta(microseconds=1)
+_OWN: Final = ("group_by", "bucket", "by", "tz")
+_NOT_HERE: Final = ("limit", "cursor", "order")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a statistic, read and checked."""
+
+    question: Question
+    context: Context
+    groups: tuple[str, ...]
+    by: str
+    buckets: Buckets | None
+    tz: str
+    bounds: tuple[datetime | None, datetime | None]
+
+
+def read_groups(given: Mapping[str, Sequence[str]], known: Mapping[str, Group], slips: Slips) -> tuple[str, ...]:
+    """Return the names in `group_by`."""
+    texts = [text for one in given.get("group_by", ()) for text in one.split(",") if text]
+    if not set(texts) <= set(known):
+        slips.add("group_by", "unknown-value", f"is none of these: {', '.join(known)}")
+    return tuple(dict.fromkeys(texts))
+
+
+def split_off(request: Request, own: Sequence[str], slips: Slips) -> tuple[dict[str, list[str]], Parameters]:
+    """Return the parameters that are the statistic's own, by name, and the filters."""
+    mine: dict[str, list[str]] = {}
+    filters = []
+    for name, text in request.query_params.multi_items():
+        if name in own:
+            mine.setdefault(name, []).append(text)
+        elif name in _NOT_HERE:
+            slips.add(name, "unknown-parameter", "is not known here: a statistic has no pages")
+        else:
+            filters.append((name, text))
+    for name, texts in mine.items():
+        if len(texts) > 1 and name != "group_by":
+            slips.add(name, "repeated", "may be given once only")
+    return mine, filters
+
+
+def zone_of(given: Mapping[str, Sequence[str]], reading: Reading, slips: Slips) -> Any:
+    """Return the time zone asked for, or the service's."""
+    name = given["tz"][0] if "tz" in given else str(getattr(reading.zone, "key", "UTC"))
+    try:
+        return parse_zone(name)
+    except Fault as fault:
+        slips.add("tz", fault.code, fault.detail)
+        return parse_zone("UTC")
+
+
+def _read(request: Request, statistic: Statistic, reading: Reading, access: Access) -> Asked:
+    slips = Slips()
+    given, filters = split_off(request, _OWN, slips)
+    groups = read_groups(given, statistic.groups, slips)
+    zone = zone_of(given, reading, slips)
+    word = given["bucket"][0] if "bucket" in given else None
+    if word is not None and word not in WORDS:
+        slips.add("bucket", "unknown-value", f"is none of these: {', '.join(WORDS)}")
+    by = given["by"][0] if "by" in given else next(iter(statistic.times))
+    if by not in statistic.times:
+        slips.add("by", "unknown-value", f"is none of these: {', '.join(statistic.times)}")
+    elif word == "hour" and isinstance(statistic.times[by].type, Date):
+        slips.add("bucket", "no-hours", f"cannot be hours: `{by}` is a date")
+    slips.check()
+    # Dates in filters mean days of the zone asked for, so that they fit the buckets.
+    context = Context(access, moment_of(request), zone, reading.book.present.sources)
+    resource = statistic.resource
+    question = read_question(resource.name, resource.fields, filters, context, reading.cursor_key)
+    buckets = None if word is None else Buckets(word, zone)
+    return Asked(question, context, groups, by, buckets, zone.key, _bounds(by, filters, context, statistic))
+
+
+def _bounds(
+    by: str, filters: Parameters, context: Context, statistic: Statistic
+) -> tuple[datetime | None, datetime | None]:
+    """Return from when until when the filters let rows in, as far as they say; a beginning alone means until now."""
+    is_date = isinstance(statistic.times[by].type, Date)
+    first, last = None, None
+    for name, text in filters:
+        if name.partition("[")[0] != by:
+            continue
+        span = _day(parse_date(text, context), context) if is_date else None
+        if name in (f"{by}[gte]", f"{by}[gt]", by):
+            first = (span or parse_span(text, context)).start
+        if name == f"{by}[lt]":
+            last = (span or parse_span(text, context)).start - _INSTANT
+        elif name in (f"{by}[lte]", by):
+            last = span.start if span else parse_span(text, context).end - _INSTANT
+    if first is not None and last is None:
+        last = context.moment
+    return first, last
+
+
+def _day(day: date, context: Context) -> Span:
+    start = datetime(day.year, day.month, day.day, tzinfo=context.zone).astimezone(UTC)
+    return Span(start, start)
+
+
+async def answer_statistic(request: Request, name: str, access: Access) -> Response:
+    """Return a statistic.
+
+    Raises:
+        Problem: a parameter cannot be used, or the database has trouble.
+    """
+    statistic, reading = STATISTICS[name], reading_of(request)
+    asked = _read(request, statistic, reading, access)
+    rows = await _count(statistic, reading, asked, access)
+    if asked.question.by_personal:
+        await note_reading(reading, access, f"stats/{name}", [])
+    return answer({"data": rows, "tz": asked.tz, "as_of": now()})
+
+
+async def _count(statistic: Statistic, reading: Reading, asked: Asked, access: Access) -> list[dict[str, Any]]:
+    sources = reading.book.present.sources
+    groups = [statistic.groups[name] for name in asked.groups]
+    column = statistic.times[asked.by]
+    begin: ColumnElement[Any] = null()
+    if asked.buckets is not None:
+        begin = asked.buckets.of(column, is_date=isinstance(column.type, Date))
+    keys = [column.label(f"k{n}") for n, column in enumerate(c for group in groups for c in group.keys(sources))]
+    values = [column for group in groups for column in group.values()]
+    resource = statistic.resource
+    statement = resource.columns(access).with_only_columns(
+        begin.label("begin"), func.count(), *statistic.measures(), *keys, *values, maintain_column_froms=True
+    )
+    statement = chosen(resource, statement, asked.question.conditions, access)
+    if asked.buckets is not None:
+        statement = statement.where(column.is_not(None))
+    grouped = [*(["begin"] if asked.buckets is not None else []), *(f"k{n}" for n in range(len(keys)))]
+    async with reading.asking() as connection:
+        found = (await connection.execute(statement.group_by(*grouped).limit(MOST_ROWS + 1))).all()
+    if len(found) > MOST_ROWS:
+        raise too_many()
+    return _shown(statistic, asked, [tuple(row) for row in found], sources)
+
+
+def too_many() -> Invalid:
+    """Return the problem that there are too many rows."""
+    detail = f"The answer has more than {MOST} buckets or {MOST_ROWS} rows; ask for larger buckets or fewer days."
+    return Invalid(detail, errors=[{"in": "query", "name": "bucket", "code": "too-many-buckets", "detail": detail}])
+
+
+def _shown(
+    statistic: Statistic, asked: Asked, found: Sequence[tuple[Any, ...]], sources: Mapping[UUID, Source]
+) -> list[dict[str, Any]]:
+    """Return the rows, with every bucket for every group, the largest group first."""
+    groups = [statistic.groups[name] for name in asked.groups]
+    measured = 2 + len(statistic.measures())
+    by_group: dict[tuple[Any, ...], dict[Any, tuple[Any, ...]]] = {}
+    fields: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in found:
+        key, shown = group_of(groups, row[measured:], sources)
+        by_group.setdefault(key, {})[row[0]] = row
+        fields.setdefault(key, shown)
+    if not groups and not by_group:
+        by_group[()], fields[()] = {}, {}
+    begins = _begins(asked, [row[0] for row in found])
+    if len(begins) * len(by_group) > MOST_ROWS:
+        raise too_many()
+    ordered = sorted(by_group, key=lambda key: (-sum(row[1] for row in by_group[key].values()), str(key)))
+    nothing = (None, 0, *statistic.nothing)
+    return [
+        {
+            "bucket": None if begin is None or asked.buckets is None else asked.buckets.label(begin),
+            "from": begin,
+            **fields[key],
+            "count": (row := by_group[key].get(begin, nothing))[1],
+            **statistic.shown(row[2:measured]),
+        }
+        for begin in begins
+        for key in ordered
+    ]
+
+
+def _begins(asked: Asked, found: Sequence[Any]) -> list[datetime | None]:
+    if asked.buckets is None:
+        return [None]
+    first, last = asked.bounds
+    moments = [one for one in (*found, first, last) if one is not None]
+    if not moments:
+        return []
+    try:
+        expected = asked.buckets.between(min(moments), max(moments))
+        return sorted({*found, *expected})
+    except TooManyError:
+        raise too_many() from None
+
+
+def group_of(
+    groups: Sequence[Group], row: Sequence[Any], sources: Mapping[UUID, Source]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the group's keys, and its fields."""
+    keys, values = _cut(groups, row, sources)
+    shown: dict[str, Any] = {}
+    for group, own_keys, own_values in zip(groups, keys, values, strict=True):
+        shown |= group.show([*own_keys, *own_values], sources)
+    return tuple(one for own in keys for one in own), shown
+
+
+def _cut(
+    groups: Sequence[Group], row: Sequence[Any], sources: Mapping[UUID, Source]
+) -> tuple[list[list[Any]], list[list[Any]]]:
+    rest: Iterator[Any] = iter(row)
+    keys = [[next(rest) for _ in group.keys(sources)] for group in groups]
+    return keys, [[next(rest) for _ in group.values()] for group in groups]

@@ -1,0 +1,171 @@
+"""Answers details as they were: the record folded from those of its events that had been received until then.
+
+How events are folded is the processing room's; what a record looks like is told beside its list.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.accounts.model import Access
+from app.processing.projection import told_of
+from app.processing.record_rows import StoredEvent
+from app.processing.records import FIELDS, Account, Mark, fold_events, to_columns
+from app.query import customers as of_customers
+from app.query import documents as of_documents
+from app.query.answers import answer
+from app.query.details import check_parameters, get_row, no_such, parse_id
+from app.query.filters import Slips
+from app.query.inquiries import INQUIRIES, Neighbours
+from app.query.leads import LEADS
+from app.query.reading import moment_of, reading_of
+from app.query.resource import Resource
+from app.query.trail import note_reading
+from app.query.values import Context, Fault, parse_span
+from app.query.walls import Statement, walled
+from app.storage.models import documents, events, inquiries
+from app.times import to_text
+
+PARAMETER = "as_of"
+TRAVELLING = (INQUIRIES, LEADS)
+"""The records that can be asked for as they were."""
+
+_UNSAID = Mark((), None, stale=False)
+
+
+async def answer_as_of(request: Request, resource: Resource, text: str, access: Access) -> Response:
+    """Return a record as it was known at `as_of`.
+
+    Raises:
+        NotFound: there is none of this id that the key may see, or nothing was known of it then.
+    """
+    check_parameters(request, (PARAMETER,))
+    reading = reading_of(request)
+    context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
+    until = _until(request, context)
+    async with reading.asking() as connection:
+        present = await get_row(connection, resource, parse_id(resource, text), access)
+        account = await _account(connection, resource.kind, present["id"], until, access)
+        if account is None:
+            raise no_such(resource)
+        row = {**present, **_as_row(resource.kind, account)}
+        neighbours = None
+        if resource is INQUIRIES:
+            row["confirmed_at"] = _not_after(present["confirmed_at"], until)
+            neighbours = await _neighbours(connection, row, until, access)
+    await note_reading(reading, access, resource.name, [row["id"]], as_of=to_text(until))
+    return answer(resource.shape(row, access, neighbours))  # type: ignore[arg-type]  # a mapping like any row
+
+
+def _until(request: Request, context: Context) -> datetime:
+    """Return the moment before which events must have been received; a date means its end."""
+    slips = Slips()
+    texts = request.query_params.getlist(PARAMETER)
+    until = context.moment
+    try:
+        until = parse_span(texts[0], context).end
+    except Fault as fault:
+        slips.add(PARAMETER, fault.code, fault.detail)
+    if len(texts) > 1:
+        slips.add(PARAMETER, "repeated", "may be given once only")
+    slips.check()
+    return until
+
+
+async def _account(
+    connection: AsyncConnection, kind: str, record_id: UUID, until: datetime, access: Access
+) -> Account | None:
+    """Return what had been said about a record until then, None if nothing."""
+    link = events.c.customer_id if kind == "customer" else events.c.record_id
+    own = events.c
+    statement: Statement = select(own.id, own.delivery_id, own.item_index, own.order_key, own.received_at, own.parts)
+    statement = statement.where(link == record_id, own.received_at < until, func.jsonb_array_length(own.parts) > 0)
+    told = []
+    for row in (await connection.execute(walled(statement, events, access))).all():
+        number = next((n for n, part in enumerate(row.parts) if part["kind"] == kind), None)
+        if number is not None:
+            stored = StoredEvent(
+                row.id, row.delivery_id, row.item_index, row.order_key, row.received_at, row.parts, _UNSAID
+            )
+            told.append(told_of(stored, number))
+    return fold_events(told)[0] if told else None
+
+
+def _as_row(kind: str, account: Account) -> dict[str, Any]:
+    """Return what had been said as the columns of the record's table."""
+    return {
+        **_unknown(kind),
+        **to_columns(kind, account.state),
+        "first_received_at": account.first_received_at,
+        "last_received_at": account.last_received_at,
+        "changed_at": account.changed_at,
+        "event_count": account.event_count,
+    }
+
+
+def _unknown(kind: str) -> dict[str, None]:
+    """Return every field that events set, as not known."""
+    return dict.fromkeys(FIELDS[kind])
+
+
+def _not_after(moment: datetime | None, until: datetime) -> datetime | None:
+    return moment if moment is not None and moment < until else None
+
+
+async def _neighbours(
+    connection: AsyncConnection, row: Mapping[str, Any], until: datetime, access: Access
+) -> Neighbours:
+    """Return the customer and the documents of an inquiry as they were."""
+    found: dict[UUID, dict[str, Any]] = {}
+    customer_id = row["customer_record_id"]
+    if customer_id is not None and row["customer_key"] is not None:
+        customer = await _customer(connection, customer_id, until, access)
+        if customer is not None:
+            found[customer_id] = customer
+    place = (row["source_id"], row["inquiry_id"])
+    return Neighbours(found, {place: await _documents(connection, row, until, access)})
+
+
+async def _customer(
+    connection: AsyncConnection, customer_id: UUID, until: datetime, access: Access
+) -> dict[str, Any] | None:
+    """Return a customer as it was, who is the same person as now also where that was found out later."""
+    present = await of_customers.find_row(connection, customer_id, access)
+    if present is None:
+        return None
+    account = await _account(connection, "customer", present["id"], until, access)
+    if account is None:
+        return None
+    counted = select(func.count()).where(
+        inquiries.c.customer_record_id == present["id"], inquiries.c.first_received_at < until
+    )
+    count = (await connection.execute(walled(counted, inquiries, access))).scalar_one()
+    row = {**present, **_as_row("customer", account), "inquiry_count": count}
+    return of_customers.shape(row, access)  # type: ignore[arg-type]  # a mapping like any row
+
+
+async def _documents(
+    connection: AsyncConnection, row: Mapping[str, Any], until: datetime, access: Access
+) -> list[dict[str, Any]]:
+    """Return the documents that had been announced until then, as they were called."""
+    own = documents.c
+    statement = of_documents.columns(access).where(
+        own.source_id == row["source_id"], own.inquiry_id == row["inquiry_id"], own.first_received_at < until
+    )
+    found = await connection.execute(walled(statement, documents, access).order_by(own.id))
+    shown = []
+    for document in found.mappings():
+        said = row["documents"].get(document["hash"])
+        if said is not None:
+            archived_at = _not_after(document["archived_at"], until)
+            state = "archived" if archived_at else "announced"
+            named = {name: said.get(name) for name in ("name", "full_name", "purpose")}
+            then = {**document, **named, "archived_at": archived_at, "state": state}
+            shown.append(of_documents.within_inquiry(then, access))  # type: ignore[arg-type]  # as above
+    return shown

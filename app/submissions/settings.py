@@ -1,0 +1,42 @@
+"""Reads what a source's settings say about its calls.
+
+They were checked when they were set; what was set before there was a check is refused here, when it is needed.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from app.accounts.model import Source
+from app.accounts.settings import parse_period, parse_switch
+from app.submissions.problems import SourceNotReady
+
+Value = TypeVar("Value")
+
+
+def overdue_after(source: Source) -> timedelta | None:
+    """Return after which time without a callback a call is overdue; None if the source does not say.
+
+    Raises:
+        SourceNotReady: the setting is no period.
+    """
+    return _read(source, "overdue_after", parse_period)
+
+
+def has_own_tokens(source: Source) -> bool:
+    """Tell whether each call registers a callback URL of its own.
+
+    Raises:
+        SourceNotReady: the setting is neither `on` nor `off`.
+    """
+    return bool(_read(source, "own_tokens", parse_switch))
+
+
+def _read(source: Source, name: str, parse: Callable[[str], Value]) -> Value | None:
+    text = source.settings.get(name)
+    if not text:
+        return None
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SourceNotReady(f"The setting {name} of {source.name} {error}.") from None

@@ -1,0 +1,280 @@
+"""Statistics: counted by hand, in the zone asked for, with empty buckets, within walls and scopes."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select
+
+from app.accounts.model import Scope
+from app.query.buckets import Buckets, TooManyError
+from app.query.counted import STATISTICS
+from app.query.schemas.statistics import FunnelStatistic
+from app.storage.models import audit
+from tests.query.conftest import START, Caller, Rows, World
+
+DAY = 24 * 60
+
+
+def _statistic(caller: Caller, key: str, path: str) -> Any:
+    response = caller.get(key, f"/v1/stats/{path}")
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("query", ["", "?bucket=day", "?bucket=week&tz=UTC&group_by=source"])
+def test_they_have_the_shape_of_their_schemas(asking: Caller, world: World, name: str, query: str) -> None:
+    found = _statistic(asking, world.keys["plain"], name + query)
+    statistic = STATISTICS[name].schema.model_validate(found)
+    assert statistic.model_dump(by_alias=True, exclude_unset=True) == found
+    assert found["data"]
+
+
+def test_deliveries_are_counted_by_hand(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, other, key = rows.source("s"), rows.source("w", "wegroup"), rows.key(Scope.READ)
+    for minutes, status, seconds in ((0, "accepted", 1), (1, "accepted", 3), (2, "quarantined", 10)):
+        delivery = rows.delivery(
+            source, minutes, status=None, verdict="invalid" if status == "quarantined" else "verified"
+        )
+        rows.connection.exec_driver_sql("DELETE FROM inbox")
+        rows.process(
+            delivery,
+            source,
+            status=status,
+            verdict="invalid" if status == "quarantined" else "verified",
+            reason="invalid-signature" if status == "quarantined" else None,
+            processed_at=START + timedelta(minutes=minutes, seconds=seconds),
+        )
+    rows.delivery(other, 3 * DAY, status=None)
+    caller = open_caller()
+    (total,) = _statistic(caller, key, "deliveries")["data"]
+    spread = {"median": 3.0, "p90": 8.6, "count": 3}
+    assert total == {"bucket": None, "from": None, "count": 4, "seconds_to_process": spread}
+    grouped = _statistic(caller, key, "deliveries?group_by=status,reason&group_by=provider,via,verdict,source")["data"]
+    assert [
+        (row["status"], row["reason"], row["provider"], row["via"], row["verdict"], row["source"], row["count"])
+        for row in grouped
+    ] == [
+        ("accepted", None, "thinksurance", "push", "verified", "s", 2),
+        ("pending", None, "wegroup", "push", "verified", "w", 1),
+        ("quarantined", "invalid-signature", "thinksurance", "push", "invalid", "s", 1),
+    ]
+    days = _statistic(caller, key, "deliveries?bucket=day")
+    assert days["tz"] == "Europe/Berlin"
+    assert [(row["bucket"], row["from"], row["count"]) for row in days["data"]] == [
+        ("2026-03-09", "2026-03-08T23:00:00.000Z", 3),
+        ("2026-03-10", "2026-03-09T23:00:00.000Z", 0),
+        ("2026-03-11", "2026-03-10T23:00:00.000Z", 0),
+        ("2026-03-12", "2026-03-11T23:00:00.000Z", 1),
+    ]
+    assert days["data"][1]["seconds_to_process"] == {"median": None, "p90": None, "count": 0}
+    only = _statistic(
+        caller, key, "deliveries?bucket=day&source=w&received_at[gte]=2026-03-11&received_at[lt]=2026-03-14"
+    )
+    assert [(row["bucket"], row["count"]) for row in only["data"]] == [
+        ("2026-03-11", 0),
+        ("2026-03-12", 1),
+        ("2026-03-13", 0),
+    ]
+    nothing = _statistic(
+        caller, key, "deliveries?bucket=day&answered=500&received_at[gte]=2026-03-11&received_at[lte]=2026-03-12"
+    )
+    assert [row["count"] for row in nothing["data"]] == [0, 0]
+    until_now = _statistic(caller, key, "deliveries?bucket=hour&answered=500&received_at[gte]=-3h")
+    assert [row["count"] for row in until_now["data"]] == [0, 0, 0, 0]
+
+
+def test_premiums_are_summed_where_the_status_has_one(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    for number, (status, cents) in enumerate(
+        ((4, 999_00), (6, 100_00), (6, 300_00), (15, 400_01), (6, None), (2, None))
+    ):
+        product = {"product_id": 81, "product_name": "Haftpflicht"} if number < 3 else {"product_name": "Rechtsschutz"}
+        rows.inquiry(source, number, number, status=status, premium_yearly_cents=cents, **product)
+    caller = open_caller()
+    (total,) = _statistic(caller, key, "inquiries")["data"]
+    assert total["count"] == 6
+    assert total["premium_yearly_cents"] == {"sum": 800_01, "median": 300_00, "count": 3}
+    by_product = _statistic(caller, key, "inquiries?group_by=product&status=6,15")["data"]
+    assert [(row["product"], row["product_id"], row["count"], row["premium_yearly_cents"]) for row in by_product] == [
+        ("Haftpflicht", 81, 2, {"sum": 400_00, "median": 200_00, "count": 2}),
+        ("Rechtsschutz", None, 2, {"sum": 400_01, "median": 400_01, "count": 1}),
+    ]
+    by_status = _statistic(caller, key, "inquiries?group_by=status")["data"]
+    assert [(row["status"], row["status_name"], row["count"]) for row in by_status] == [
+        (6, "ordered", 3),
+        (15, "proposal_created", 1),
+        (2, "tendering_lead", 1),
+        (4, "calculated", 1),
+    ]
+    assert by_status[3]["premium_yearly_cents"] == {"sum": 0, "median": None, "count": 0}
+
+
+def test_every_group_has_every_bucket(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("w", "wegroup"), rows.key(Scope.READ)
+    for minutes, origin in ((0, "distribution"), (1, "distribution"), (2 * DAY, None)):
+        rows.lead(source, minutes, origin=origin, status="created", kind="company")
+    rows.lead(source, 0, origin="distribution", merged_into=rows.id_at(0))
+    found = _statistic(open_caller(), key, "leads?bucket=day&group_by=origin,kind,status")["data"]
+    assert [(row["bucket"], row["origin"], row["kind"], row["status"], row["count"]) for row in found] == [
+        ("2026-03-09", "distribution", "company", "created", 2),
+        ("2026-03-09", None, "company", "created", 0),
+        ("2026-03-10", "distribution", "company", "created", 0),
+        ("2026-03-10", None, "company", "created", 0),
+        ("2026-03-11", "distribution", "company", "created", 0),
+        ("2026-03-11", None, "company", "created", 1),
+    ]
+
+
+def test_dates_are_days_of_any_zone(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    for number, day in enumerate((date(2026, 3, 31), date(2026, 4, 1), None)):
+        rows.inquiry(source, number, updated_on=day)
+    caller = open_caller()
+    for tz, begin in (("America/New_York", "2026-03-01T05:00:00.000Z"), ("UTC", "2026-03-01T00:00:00.000Z")):
+        found = _statistic(caller, key, f"inquiries?bucket=month&by=updated_on&tz={tz}")["data"]
+        assert [(row["bucket"], row["count"]) for row in found] == [("2026-03", 1), ("2026-04", 1)]
+        assert found[0]["from"] == begin
+    since = _statistic(
+        caller, key, "inquiries?bucket=day&by=updated_on&updated_on[gte]=2026-03-30&updated_on[lt]=2026-04-02"
+    )
+    assert [(row["bucket"], row["count"]) for row in since["data"]] == [
+        ("2026-03-30", 0),
+        ("2026-03-31", 1),
+        ("2026-04-01", 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "day", "number", "labels"),
+    [
+        ("hour", "2026-03-29", 23, ["2026-03-29T00:00+01:00", "2026-03-29T23:00+02:00"]),
+        ("hour", "2026-10-25", 25, ["2026-10-25T00:00+02:00", "2026-10-25T23:00+01:00"]),
+        ("day", "2026-10-25", 1, ["2026-10-25", "2026-10-25"]),
+        ("week", "2027-01-01", 1, ["2026-W53", "2026-W53"]),
+    ],
+)
+def test_buckets_know_summer_time(word: str, day: str, number: int, labels: list[str]) -> None:
+    buckets = Buckets(word, ZoneInfo("Europe/Berlin"))
+    first = datetime.fromisoformat(f"{day}T00:00:00").replace(tzinfo=ZoneInfo("Europe/Berlin"))
+    found = list(buckets.between(first, first + timedelta(days=1) - timedelta(seconds=1)))
+    assert len(found) == number
+    assert [buckets.label(found[0]), buckets.label(found[-1])] == labels
+
+
+def test_buckets_are_the_databases(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    """Each bucket found must be one of those expected, or it would stand there twice."""
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    night = datetime(2026, 10, 25, 0, tzinfo=UTC)
+    for number in range(12):
+        at = night + timedelta(minutes=20 * number)
+        rows.delivery(source, 0, received_at=at)
+    caller = open_caller()
+    for word, counts in (("hour", [3, 3, 3, 3]), ("day", [12]), ("week", [12]), ("month", [12])):
+        found = _statistic(caller, key, f"deliveries?bucket={word}")["data"]
+        assert [row["count"] for row in found] == counts, word
+
+
+def test_there_are_not_too_many_buckets(asking: Caller, world: World) -> None:
+    response = asking.get(world.keys["plain"], "/v1/stats/leads?bucket=hour&first_received_at[gte]=2000-01-01")
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "too-many-buckets")
+    with pytest.raises(TooManyError):
+        list(Buckets("hour", ZoneInfo("UTC")).between(START, START + timedelta(days=999)))
+
+
+def test_the_funnel_is_counted_by_hand(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    stories: list[list[tuple[str, int]]] = [
+        [("calculated", 1), ("ordered", 3)],
+        [("calculated", 1), ("calculated", 5), ("ordered", 11)],
+        [("ordered", 1), ("calculated", 2)],
+        [("ordered", 1), ("calculated", 2), ("ordered", 2)],
+        [("calculated", 4)],
+        [("ordered", 4)],
+    ]
+    for number, story in enumerate(stories):
+        inquiry = rows.inquiry(source, number, broker_external_id=f"B-{number % 2}")
+        for at, (name, day) in enumerate(story):
+            delivery = rows.delivery(source, 30 * DAY + at)  # they came late; the platform's days count
+            rows.event(
+                source,
+                delivery,
+                type=f"thinksurance.inquiry.{name}",
+                record_kind="inquiry",
+                record_id=inquiry,
+                broker=f"B-{number % 2}",
+                occurred_on=date(2026, 3, day),
+            )
+    caller = open_caller()
+    found = _statistic(caller, key, "funnel?from=4&to=ordered")
+    FunnelStatistic.model_validate(found)
+    assert found["data"] == [
+        {
+            "from": 4,
+            "to": 6,
+            "entered": 5,
+            "reached": 3,
+            "share": 0.6,
+            "days_between": {"median": 2.0, "p90": 8.4, "count": 3},
+        }
+    ]
+    by_broker = _statistic(caller, key, "funnel?from=4&to=6&group_by=broker")["data"]
+    assert [(row["broker"], row["entered"], row["reached"]) for row in by_broker] == [("B-0", 3, 1), ("B-1", 2, 2)]
+    walled = rows.key(Scope.READ, brokers=["B-1"])
+    (row,) = _statistic(caller, walled, "funnel?from=4&to=6")["data"]
+    assert (row["entered"], row["reached"]) == (2, 2)
+    (row,) = _statistic(caller, key, "funnel?from=4&to=6&inquiry_id=4")["data"]
+    assert (row["entered"], row["reached"], row["share"]) == (1, 0, 0.0)
+    (row,) = _statistic(caller, key, "funnel?from=4&to=6&inquiry_id=99")["data"]
+    assert (row["entered"], row["share"], row["days_between"]["median"]) == (0, None, None)
+
+
+def test_walls_and_scopes_hold(asking: Caller, world: World) -> None:
+    for name in STATISTICS:
+        (whole,) = _statistic(asking, world.keys["plain"], name)["data"]
+        (part,) = _statistic(asking, world.keys["by-source"], name)["data"]
+        assert whole["count"] == 2 * part["count"] > 0, name
+    (leads,) = _statistic(asking, world.keys["by-broker"], "leads")["data"]
+    assert leads["count"] == 0
+    hidden = asking.get(world.keys["plain"], "/v1/stats/leads?last_name=Voorbeeld")
+    assert (hidden.status_code, hidden.json()["code"]) == (403, "field-hidden")
+
+
+def test_who_counts_by_personal_fields_is_noted(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("w", "wegroup"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    rows.lead(source, 0, last_name="Voorbeeld")
+    caller = open_caller()
+    assert _statistic(caller, key, "leads?last_name=Voorbeeld")["data"][0]["count"] == 1
+    _statistic(caller, key, "leads")
+    details = rows.connection.execute(select(audit.c.detail)).scalars().all()
+    assert details == [{"resource": "stats/leads", "count": 0, "ids": []}]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("deliveries?group_by=insurer", "group_by"),
+        ("deliveries?bucket=year", "bucket"),
+        ("deliveries?by=created_on", "by"),
+        ("deliveries?tz=Mars/Base", "tz"),
+        ("deliveries?tz=../etc/passwd", "tz"),
+        ("deliveries?tz=UTC&tz=UTC", "tz"),
+        ("deliveries?limit=4", "limit"),
+        ("deliveries?nonsense=4", "nonsense"),
+        ("deliveries?received_at[gte]=yesterday", "received_at[gte]"),
+        ("inquiries?bucket=hour&by=updated_on", "bucket"),
+        ("inquiries?bucket=day&by=updated_on&updated_on[gte]=x", "updated_on[gte]"),
+        ("funnel?from=4", "to"),
+        ("funnel?from=x&to=4", "from"),
+        ("funnel?from=4&to=99999999999999999999", "to"),
+        ("funnel?from=4&to=6&group_by=status", "group_by"),
+    ],
+)
+def test_what_they_do_not_take(asking: Caller, world: World, path: str, name: str) -> None:
+    response = asking.get(world.keys["full"], f"/v1/stats/{path}")
+    assert response.status_code == 422, response.text
+    assert name in {error["name"] for error in response.json()["errors"]}
+    assert asking.get(None, f"/v1/stats/{path}").status_code == 401
