@@ -11,7 +11,7 @@ from app.processing.identity import bounded_key
 
 BY_CUSTOMER = "customer:"
 """How the keys begin that lead to a customer only, who has many inquiries."""
-BY_TOKEN = "token:"
+BY_TOKEN = "token:"  # noqa: S105 - how a key begins
 """How the keys begin that no body needs to name: the URL that was called is enough."""
 
 

@@ -52,7 +52,14 @@ def match_events(database: Database, rows: Sequence[EventRow]) -> None:
     """Tie the events of a batch, new ones and those read otherwise than before, to what they answer."""
     concerned = _sources_with_keys(database, {row.source_id for row in rows})
     said = [
-        Said(row.id, row.source_id, row.received_at, subject, keys_of(subject, row.parts, row.token_id), row.known is not None)
+        Said(
+            row.id,
+            row.source_id,
+            row.received_at,
+            subject,
+            keys_of(subject, row.parts, row.token_id),
+            row.known is not None,
+        )
         for row in rows
         if row.source_id in concerned and (subject := row.statement.subject)
     ]

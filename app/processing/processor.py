@@ -125,9 +125,14 @@ class Processor:
         return (0, ids) if ids else None
 
     def _count(self, ids: Sequence[UUID], by: int) -> None:
-        """Count the attempt in a transaction of its own: it must outlive a processor that the batch ends."""
+        """Count the attempt in a transaction of its own: it must outlive a processor that the batch ends.
+
+        It need not outlive the server, so nobody waits for the disk.
+        """
         self._database.execute(
-            "UPDATE inbox SET attempts = greatest(0, attempts + %s) WHERE delivery_id = ANY(%s)", (by, list(ids))
+            "UPDATE inbox SET attempts = greatest(0, attempts + %s) WHERE delivery_id = ANY(%s)"
+            " AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'",
+            (by, list(ids)),
         )
 
     def _process(self, ids: Sequence[UUID]) -> list[Outcome]:

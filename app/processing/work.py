@@ -28,8 +28,12 @@ from app.storage.database import connect
 POLL_S = 0.05
 STANDBY_S = 1.0
 ACTIVE_LOCK = 0x70726F6365  # "proce": held by the active processor on the connection it writes with
+# All it asks for is found by key. A plan made while a table was small must not go on reading all of it later:
+# on a new database at 200 a second that took the time until an event is readable from 70 ms to 350 ms (median).
+_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 _OPTIONS = (
-    "-c timezone=UTC -c synchronous_commit=on -c jit=off -c lock_timeout=30s -c statement_timeout=300s"
+    _BY_KEY + " -c timezone=UTC"
+    " -c synchronous_commit=on -c jit=off -c lock_timeout=30s -c statement_timeout=300s"
     " -c idle_in_transaction_session_timeout=300s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2"
     " -c tcp_keepalives_count=2"
 )
