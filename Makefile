@@ -11,7 +11,7 @@ BROKEN := $(shell test -x $(VENV) || echo broken)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test drills lint format env clean broken
+.PHONY: help run test drills demo lint format env clean broken
 
 help: ## list what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -26,6 +26,9 @@ test: .venv/.dev ## run all tests (make test ARGS='-k words': some)
 
 drills: .venv/.dev ## kill processes and databases under load, many times, and count what was acknowledged and stored
 	DRILL_ROUNDS=$${DRILL_ROUNDS:-20} $(VENV) -m pytest tests/drills -s $(ARGS)
+
+demo: .venv/.embedded ## show the circle in a minute: call a platform, be called back, see it answered
+	@exec $(VENV) -m tests.doubles.demo
 
 lint: .venv/.dev ## check style, types and which room imports which
 	$(VENV) -m ruff check

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from app.accounts import audit
 from app.accounts.model import Mode
-from app.accounts.parts import AddedToken, add_secret_row, add_token_row, live_secrets
+from app.accounts.parts import OWN_LABEL, AddedToken, add_secret_row, add_token_row, live_secrets
 from app.accounts.writing import NAME, AccountError, Connection, Platform, change, check_value
 from app.config import Settings
 from app.crypto import Vault
@@ -182,7 +182,7 @@ def list_sources(connection: Connection) -> list[dict[str, Any]]:
 
 
 def show_source(connection: Connection, name: str) -> dict[str, Any]:
-    """Return all that may be shown of a source; credentials only by name and number.
+    """Return all that may be shown of a source; credentials only by name and number, submissions' tokens by number.
 
     Raises:
         AccountError: there is no such source.
@@ -190,17 +190,22 @@ def show_source(connection: Connection, name: str) -> dict[str, Any]:
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         source = get_source_row(connection, name)
         for part, question in _PARTS.items():
-            source[part] = cursor.execute(question, (source["id"],)).fetchall()
+            source[part] = cursor.execute(question, {"id": source["id"], "own": OWN_LABEL}).fetchall()
+        counted = cursor.execute(_OWN_TOKENS, (source["id"], OWN_LABEL)).fetchone()
+        source["submission_tokens"] = counted["count"] if counted else 0
     return source
 
 
 _PARTS = {
     "tokens": "SELECT id, label, created_at, revoked_at, last_used_at FROM source_tokens"
-    " WHERE source_id = %s ORDER BY id",
-    "secrets": "SELECT id, label, created_at, revoked_at FROM source_secrets WHERE source_id = %s ORDER BY id",
+    " WHERE source_id = %(id)s AND NOT starts_with(label, %(own)s) ORDER BY id",
+    "secrets": "SELECT id, label, created_at, revoked_at FROM source_secrets WHERE source_id = %(id)s ORDER BY id",
     "credentials": "SELECT name, count(*) AS values, max(created_at) AS changed_at FROM source_credentials"
-    " WHERE source_id = %s GROUP BY name ORDER BY name",
+    " WHERE source_id = %(id)s GROUP BY name ORDER BY name",
 }
+_OWN_TOKENS = (
+    "SELECT count(*) FROM source_tokens WHERE source_id = %s AND revoked_at IS NULL AND starts_with(label, %s)"
+)
 
 
 def _check_signing(platform: Platform, mode: Mode | None, *, secrets: int, recipe: Mapping[str, Any] | None) -> None:

@@ -18,8 +18,8 @@ from app.accounts.model import Access, Source
 from app.crypto import Vault
 from app.ids import IdSource
 from app.ingest.contract import Warned
-from app.processing.call_keys import token_key
 from app.problems import NotFound
+from app.processing.call_keys import token_key
 from app.providers.calling import ANSWER_SECONDS, CallError
 from app.providers.checking import FieldProblem, InvalidRequestError
 from app.query.access import Forbidden

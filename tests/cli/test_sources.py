@@ -63,6 +63,11 @@ def test_secrets_come_from_elsewhere(run: "Run", connection: Connection, vault: 
         (("thinksurance", "a", "--credential", "hash"), "credential number 1: must be KEY=VALUE"),
         (("thinksurance", "a", "--credential", "geheim=1"), "credential: thinksurance has no 'geheim'"),
         (("wegroup", "a", "--secret", "s"), "secret: wegroup signs nothing"),
+        (("wegroup", "a", "--setting", "own_tokens=yes"), "setting: own_tokens is neither `on` nor `off`"),
+        (("wegroup", "a", "--setting", "overdue_after=48"), "setting: overdue_after is no period such as 30m, 48h or"),
+        (("thinksurance", "a", "--setting", "overdue_after=0h"), "setting: overdue_after is no period"),
+        (("thinksurance", "a", "--setting", "own_tokens=on"), "setting: thinksurance has no 'own_tokens'"),
+        (("allianz", "a", "--setting", "overdue_after=48h"), "setting: allianz has no 'overdue_after'"),
     ],
 )
 def test_what_is_wrong_is_named(run: "Run", words: tuple[str, ...], reason: str) -> None:
@@ -148,6 +153,28 @@ def test_a_source_is_changed_and_switched(run: "Run") -> None:
     assert "404" in run("sources", "url", "a").out
     assert run("sources", "enable", "a", "--json").json["disabled_at"] is None
     assert run("sources", "set", "b", "--mode", "off", "--json").error == "name: there is no source 'b'"
+
+
+def test_settings_are_checked_when_they_are_set(run: "Run") -> None:
+    run("sources", "add", "wegroup", "a", "--setting", "own_tokens=on", "--setting", "overdue_after=30m")
+    assert run("sources", "set", "a", "--setting", "own_tokens=On", "--json").error.startswith("setting: own_tokens is")
+    assert "48h" in run("sources", "set", "a", "--setting", "overdue_after=two days", "--json").error
+    changed = run("sources", "set", "a", "--setting", "own_tokens=off", "--setting", "overdue_after=", "--json").json
+    assert changed["settings"] == {"own_tokens": "off"}
+
+
+def test_a_platform_that_calls_nobody_has_no_url(run: "Run", connection: Connection) -> None:
+    added = run("sources", "add", "allianz", "az", "--setting", "base_url=https://az.example.test", "--json")
+    assert (added.code, added.json["callback_url"]) == (0, None)
+    assert {"id", "name", "provider", "callback_url"} <= set(added.json)
+    shown = run("sources", "url", "az", "--json").json
+    assert (shown["callback_url"], shown["urls"]) == (None, [])
+    assert "calls nobody" in run("sources", "token", "add", "az", "--json").error
+    run("sources", "disable", "az")
+    for ran in (run("sources", "add", "allianz", "az-2"), run("sources", "url", "az"), run("sources", "url", "az-2")):
+        assert "Allianz calls nobody" in ran.out
+        assert "/callbacks/" not in ran.out
+    assert connection.execute("SELECT 1 FROM audit WHERE action = 'source.url'").fetchall() == []
 
 
 def test_a_key_is_added_as_the_contract_says(run: "Run", connection: Connection, vault: Vault) -> None:

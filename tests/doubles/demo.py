@@ -43,9 +43,10 @@ def show(service: Service, urls: Mapping[str, str]) -> None:
 
 def _add_sources(service: Service, urls: Mapping[str, str]) -> None:
     thinksurance = {"hash": USER_HASH, "secret": USER_SECRET, "b_token": BROKER_TOKEN, "a_token": ACCOUNT_TOKEN}
+    pushes = {"distribution_id": wegroup.DISTRIBUTION_ID, "own_tokens": "on"}
     for provider, name, credentials, settings in (
         ("thinksurance", "demo-thinksurance", thinksurance, {"overdue_after": "48h"}),
-        ("wegroup", "demo-wegroup", {"api_token": wegroup.API_TOKEN}, {"distribution_id": wegroup.DISTRIBUTION_ID}),
+        ("wegroup", "demo-wegroup", {"api_token": wegroup.API_TOKEN}, pushes),
         ("allianz", "demo-allianz", {}, {"agent_id": "0051245"}),
     ):
         words = [word for pair in credentials.items() for word in ("--credential", "=".join(pair))]
@@ -107,7 +108,8 @@ def _is_ordered(found: list[Json]) -> bool:
 
 
 def _push(service: Service) -> None:
-    say("   Look at: `external_reference`, by which the callback is known even before WeGroup's own id is.")
+    say("   Look at: `external_reference`, by which the callback is known even before WeGroup's own id is, and the")
+    say("   `token` of the delivery: by its own URL a callback is known whatever it says (setting `own_tokens`).")
     answer = service.post(
         "/v1/submissions/wegroup/customer-lead",
         {
@@ -126,6 +128,9 @@ def _push(service: Service) -> None:
     known = service.until_answered(made, ANSWERED_WITHIN_S)
     (lead,) = service.get(known["links"]["record"])["data"]
     check(f"the lead of {lead['name'] or lead['first_name']} is there", is_true=lead["last_name"] == "Voorbeeld")
+    event = service.get(f"/v1/events/{known['first_event_id']}")
+    token = service.get(f"/v1/deliveries/{event['delivery_id']}")["token"]
+    check(f"it came by `{token}`, the URL of this call alone", is_true=token.startswith("submission-"))
 
 
 def _pass_on(service: Service) -> None:

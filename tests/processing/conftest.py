@@ -47,7 +47,12 @@ class Desk:
         return source_id
 
     def lay(
-        self, body: Any, source_id: UUID | None = None, delivery_id: UUID | None = None, judged: bytes = b""
+        self,
+        body: Any,
+        source_id: UUID | None = None,
+        delivery_id: UUID | None = None,
+        judged: bytes = b"",
+        token_id: UUID | None = None,
     ) -> UUID:
         """Lay a delivery into the inbox; a body that is not bytes is sent as JSON."""
         delivery_id = delivery_id or self.ids.next()
@@ -55,8 +60,8 @@ class Desk:
         source_id = source_id or self.thinksurance
         self.database.execute(
             "INSERT INTO deliveries (id, source_id, received_at, via, method, answered, verdict, size, judged,"
-            " body_sha256, remote_addr, query, headers, body)"
-            " VALUES (%s, %s, %s, 0, 0, 200, 3, %s, %s, %s, '', '', %s, %s) ON CONFLICT DO NOTHING",
+            " body_sha256, remote_addr, query, headers, body, token_id)"
+            " VALUES (%s, %s, %s, 0, 0, 200, 3, %s, %s, %s, '', '', %s, %s, %s) ON CONFLICT DO NOTHING",
             (
                 delivery_id,
                 source_id,
@@ -66,6 +71,7 @@ class Desk:
                 hashlib.sha256(raw).digest(),
                 b'[["content-type", "application/json"]]',
                 raw,
+                token_id,
             ),
         )
         self.ask_again(delivery_id, source_id)

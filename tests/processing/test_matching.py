@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from app.ids import first_id_at, time_of
-from app.processing.call_keys import customer_key, inquiry_key, keys_of, lead_key, reference_key
+from app.processing.call_keys import customer_key, inquiry_key, keys_of, lead_key, reference_key, token_key
 from app.processing.matching import LOST_AFTER
 from tests.processing.conftest import Desk
 
@@ -260,6 +260,82 @@ def test_what_was_sending_when_its_process_ended_becomes_unknown(desk: Desk, cal
     assert desk.row("SELECT problem ->> 'code' FROM submissions WHERE id = %s", lost) == ("interrupted",)
 
 
+# --- a token of its own
+
+NAMELESS = {"prospect": {"first_name": "Lotte"}}
+
+
+def test_what_comes_by_its_own_token_answers_a_call_whatever_it_says(desk: Desk, calls: Calls) -> None:
+    token_id, other = desk.ids.next(), desk.ids.next()
+    ours = calls.add(token_key(token_id), source_id=desk.wegroup, matched=True)
+    desk.lay(NAMELESS, desk.wegroup, token_id=other)
+    desk.lay(NAMELESS, desk.wegroup)
+    desk.process()
+    assert (ties(desk), calls.state(ours)) == ([None, None], "accepted")
+    desk.lay(NAMELESS, desk.wegroup, token_id=token_id)
+    desk.process()
+    assert (ties(desk), calls.state(ours)) == ([None, None, ours], "answered")
+    assert desk.row("SELECT platform_ids FROM submissions") == ({},)
+
+
+def test_the_platforms_id_is_learned_by_the_token(desk: Desk, calls: Calls) -> None:
+    token_id = desk.ids.next()
+    ours = calls.add(token_key(token_id), source_id=desk.wegroup, state="unknown", matched=True)
+    desk.lay({"lead_id": LEAD, "event_type": "created"}, desk.wegroup, token_id=token_id)
+    desk.process()
+    desk.lay({"lead_id": LEAD, "event_type": "updated"}, desk.wegroup)
+    desk.process()
+    assert desk.row("SELECT state, platform_ids FROM submissions") == ("answered", {"lead_id": LEAD.lower()})
+    assert ties(desk) == [ours, ours]
+
+
+def test_a_token_of_another_source_answers_nothing(desk: Desk, calls: Calls) -> None:
+    token_id = desk.ids.next()
+    ours = calls.add(token_key(token_id), source_id=desk.thinksurance)
+    calls.add(lead_key("x"), source_id=desk.wegroup)  # so that its events are looked at
+    desk.lay(NAMELESS, desk.wegroup, token_id=token_id)
+    desk.process()
+    desk.processor.match()
+    assert (ties(desk), calls.state(ours)) == ([None], "accepted")
+
+
+def test_a_token_that_is_learned_afterwards_is_looked_back_for(desk: Desk, calls: Calls) -> None:
+    token_id = desk.ids.next()
+    desk.lay(NAMELESS, desk.wegroup, token_id=token_id)
+    desk.lay({"hello": "world"}, desk.wegroup, token_id=token_id)  # no event
+    desk.lay(NAMELESS, desk.wegroup)
+    desk.process()
+    ours = calls.add(token_key(token_id), source_id=desk.wegroup, ago=timedelta(seconds=5))
+    later = calls.add(token_key(token_id), source_id=desk.wegroup, ago=timedelta(seconds=-60))
+    desk.processor.match()
+    assert ties(desk) == [ours, None]
+    assert [calls.state(ours), calls.state(later)] == ["answered", "accepted"]
+    assert desk.rows("SELECT 1 FROM submission_keys WHERE matched_at IS NULL") == []
+
+
+def test_a_replay_keeps_what_is_tied_by_a_token(desk: Desk, calls: Calls) -> None:
+    token_id = desk.ids.next()
+    ours = calls.add(token_key(token_id), source_id=desk.wegroup, matched=True)
+    delivery_id = desk.lay(NAMELESS, desk.wegroup, token_id=token_id)
+    desk.process()
+    desk.ask_again(delivery_id, desk.wegroup)
+    desk.process()
+    assert ties(desk) == [ours]
+    desk.database.execute("UPDATE events SET type = 'wegroup.lead.other', submission_id = NULL")  # so that it is news
+    desk.ask_again(delivery_id, desk.wegroup)
+    desk.process()
+    assert ties(desk) == [ours]
+    # Nor does a key by which it is found again make it leave: all of its keys are looked at.
+    ((subject,),) = desk.rows("SELECT subject FROM events")
+    earlier = calls.add(lead_key("L-9"), source_id=desk.wegroup, ago=timedelta(seconds=30))
+    desk.database.execute(
+        "UPDATE events SET parts = jsonb_set(parts, '{0,keys}', '[\"id:l-9\"]') WHERE subject = %s", (subject,)
+    )
+    desk.database.execute("UPDATE leads SET identity = 'id:l-9'")
+    desk.processor.match()
+    assert (ties(desk), calls.state(earlier)) == ([ours], "answered")
+
+
 def test_keys_are_read_from_what_an_event_says() -> None:
     reference = {"crm\x1fn": {"origin": "crm", "key": "n", "value": "1"}, "x": {"origin": "crm", "key": "m"}}
     parts = [
@@ -269,4 +345,6 @@ def test_keys_are_read_from_what_an_event_says() -> None:
     assert keys_of("lead/x", parts) == {lead_key(LEAD), reference_key("crm", "n", "1"), customer_key("42", "K-1")}
     assert keys_of("inquiry/7", []) == {inquiry_key(7)}
     assert keys_of("offer/7", []) == frozenset()
+    token_id = UUID("019a9c3e-1f00-7abc-8def-0123456789ab")
+    assert keys_of("offer/7", [], token_id) == {"token:019a9c3e-1f00-7abc-8def-0123456789ab"}
     assert len(reference_key("crm", "n", "v" * 5000)) < 500

@@ -70,7 +70,9 @@ _PLATFORMS = {
         name,
         single=frozenset({"hash", "secret", "api_token"}),
         several=frozenset({"b_token", "a_token"}),
-        settings=frozenset({"base_url", "overdue_after", "test_source", "distribution_id", "agent_id", "ramo"}),
+        settings=frozenset(
+            {"base_url", "overdue_after", "own_tokens", "test_source", "distribution_id", "agent_id", "ramo"}
+        ),
     )
     for name in ("thinksurance", "wegroup", "allianz")
 }

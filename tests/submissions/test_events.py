@@ -1,6 +1,7 @@
 """Events, inquiries and leads that were asked for, told from those that nobody asked for."""
 
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import orjson
@@ -13,15 +14,16 @@ from app.providers import PROVIDERS
 from tests.submissions.conftest import FORWARD, LEAD, ZONE, Office
 
 
-def call_back(office: Office, source: str, body: Any) -> None:
+def call_back(office: Office, source: str, body: Any, token_id: UUID | None = None) -> None:
     """Lay a callback into the inbox as the receiver does, and process it."""
     office.database.execute(
-        "WITH d AS (INSERT INTO deliveries (id, source_id, received_at, via, method, answered, verdict, size, judged,"
-        " body_sha256, remote_addr, query, headers, body) SELECT gen.id, s.id, clock_timestamp(), 0, 0, 200, 3, 0, '',"
+        "WITH d AS (INSERT INTO deliveries (id, source_id, token_id, received_at, via, method, answered, verdict, size,"
+        " judged, body_sha256, remote_addr, query, headers, body)"
+        " SELECT gen.id, s.id, %s::uuid, clock_timestamp(), 0, 0, 200, 3, 0, '',"
         " sha256(gen.id::text::bytea), '', '', '[[\"content-type\", \"application/json\"]]', %s"
         " FROM sources s, (SELECT %s::uuid AS id) gen WHERE s.name = %s RETURNING id, source_id)"
         " INSERT INTO inbox (delivery_id, source_id) SELECT id, source_id FROM d",
-        (orjson.dumps(body), office.ids.next(), source),
+        (token_id, orjson.dumps(body), office.ids.next(), source),
     )
     sources = read_accounts(office.database, office.vault).sources
     processor = Processor(office.database, lambda: Circumstances(PROVIDERS, sources, office.vault, ZONE))
