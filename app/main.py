@@ -154,6 +154,7 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
     from app import health, problems, query, submissions  # noqa: PLC0415
     from app.request_id import RequestIdMiddleware  # noqa: PLC0415
     from app.web import pages  # noqa: PLC0415
+    from app.web.headers import SecurityHeadersMiddleware  # noqa: PLC0415
 
     api = FastAPI(
         title="Callbox",
@@ -163,15 +164,23 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
         redoc_url=None,
     )
     problems.install(api)
+    api.add_middleware(query.StrangersMiddleware, trusted=parse_networks(settings.trusted_proxies))
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     if origins:
         api.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-Id"],
-            expose_headers=["Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Request-Id"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "X-Request-Id"),
+            ],
+            expose_headers=[
+                *("ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
+                "X-Request-Id",
+            ],
         )
+    api.add_middleware(query.RateHeadersMiddleware)
+    api.add_middleware(SecurityHeadersMiddleware)
     api.add_middleware(RequestIdMiddleware)
     for router in (query.router, submissions.router, health.router, pages.router):
         api.include_router(router)

@@ -16,9 +16,9 @@ from app.config import ConfigError, Settings
 from app.crypto import Vault, WrongKeyError, new_encryption_key
 from app.storage import database
 
-_CHECK_ROW = "encryption-check"
-_CHECK_TEXT = "callbox"
-_KEY_FILE = "encryption.key"
+CHECK_ROW = "encryption-check"
+CHECK_TEXT = "callbox"
+KEY_FILE = "encryption.key"
 
 Say = Callable[[str], None]
 
@@ -73,7 +73,7 @@ def vault_of(settings: Settings) -> Vault:
     """
     if settings.encryption_key is not None:
         return Vault(settings.encryption_key.get_secret_value())
-    path = settings.data_dir / _KEY_FILE
+    path = settings.data_dir / KEY_FILE
     try:
         key = _read_or_make_key(path)
     except OSError as error:
@@ -108,6 +108,36 @@ def _read_or_make_key(path: Path) -> str:
     return path.read_text().strip()
 
 
+@contextmanager
+def replaced_key(settings: Settings, key: str) -> Iterator[None]:
+    """Put `key` in the place of the one in `DATA_DIR` if what is done inside succeeds; a key from elsewhere is left.
+
+    The new key is on the disk, as `encryption.key.new`, before anything is encrypted with it.
+
+    Raises:
+        ConfigError: the key cannot be written.
+    """
+    if settings.encryption_key is not None:
+        yield
+        return
+    path = settings.data_dir / KEY_FILE
+    coming = path.with_name(f"{KEY_FILE}.new")
+    try:
+        with os.fdopen(os.open(coming, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigError(f"CALLBOX_DATA_DIR: {coming}: {error.strerror}") from error
+    try:
+        yield
+    except BaseException:
+        coming.unlink()
+        raise
+    coming.replace(path)
+    _make_durable(path.parent)
+
+
 def _make_durable(folder: Path) -> None:
     """Have a folder's new entry survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
@@ -127,7 +157,7 @@ def verify_vault(connection: Connection, vault: Vault) -> None:
     if row is None:
         connection.execute(
             "INSERT INTO installation (key, value) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            (_CHECK_ROW, vault.encrypt(_CHECK_TEXT, _CHECK_ROW)),
+            (CHECK_ROW, vault.encrypt(CHECK_TEXT, CHECK_ROW)),
         )
         row = find_vault_check(connection)
     if row is None or not _fits(vault, row):
@@ -139,12 +169,12 @@ def verify_vault(connection: Connection, vault: Vault) -> None:
 
 def find_vault_check(connection: psycopg.Connection[tuple[object, ...]]) -> bytes | None:
     """Return the value that only the right key decrypts, None where no key was ever used."""
-    row = connection.execute("SELECT value FROM installation WHERE key = %s", (_CHECK_ROW,)).fetchone()
+    row = connection.execute("SELECT value FROM installation WHERE key = %s", (CHECK_ROW,)).fetchone()
     return None if row is None else bytes(row[0])  # type: ignore[call-overload]
 
 
 def _fits(vault: Vault, value: bytes) -> bool:
     try:
-        return vault.decrypt(value, _CHECK_ROW) == _CHECK_TEXT
+        return vault.decrypt(value, CHECK_ROW) == CHECK_TEXT
     except WrongKeyError:
         return False

@@ -20,6 +20,7 @@ from app.cli import (
     replay,
     reverify,
     running,
+    secrets,
     simulate,
     source_secrets,
     source_tokens,
@@ -78,6 +79,7 @@ app.add_typer(sources.app, name="sources")
 sources.app.add_typer(source_tokens.app, name="token")
 sources.app.add_typer(source_secrets.app, name="secret")
 app.add_typer(keys.app, name="keys")
+app.add_typer(secrets.app, name="secrets")
 replay.register(app)
 reverify.register(app)
 calibrate.register(app)

@@ -54,6 +54,9 @@ METHODS = ("POST", "PUT", "PATCH")
 VIAS = ("push", "pull", "import")
 """How a delivery came; stored in deliveries by position."""
 
+MOST_ITEMS = 10_000
+"""How many items a delivery may hold. A body of more, each then smaller than any platform's, is `unknown-shape`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:

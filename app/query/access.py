@@ -12,6 +12,7 @@ from app.accounts.model import Access, Scope
 from app.accounts.snapshot import AccountsUnavailableError
 from app.crypto import API_KEY, sha256
 from app.problems import Problem
+from app.query.rate import check_rate
 from app.query.reading import Book, DatabaseAway, moment_of, reading_of
 from app.times import now
 
@@ -79,6 +80,7 @@ async def identified(
 
     Raises:
         Unauthorized: there is no key, or it is unknown, revoked or expired.
+        TooManyRequests: it has asked too often.
     """
     moment_of(request)
     if credentials is None:
@@ -86,6 +88,7 @@ async def identified(
     access = await find_access(reading_of(request).book, credentials.credentials)
     if access is None:
         raise Unauthorized("This API key is unknown, revoked or expired.", headers=_REFUSED)
+    check_rate(request, reading_of(request).limiter, access.key_id)
     return access
 
 

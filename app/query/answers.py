@@ -1,5 +1,6 @@
 """Writes answers: JSON by orjson, times in UTC with milliseconds and `Z`, links to the next page."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -7,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
+from starlette.requests import Request
 from starlette.responses import Response
 
 from app.times import to_text
@@ -37,6 +39,17 @@ def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None =
         headers={"Cache-Control": "private, no-store", **(headers or {})},
         media_type="application/json",
     )
+
+
+def tagged_answer(request: Request, value: Any) -> Response:
+    """Return a value with its `ETag`, or 304 where the caller has it; the tag depends on what the key may see."""
+    body = to_json(value)
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"Cache-Control": "private, no-cache", "ETag": tag, "Vary": "Authorization"}
+    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or "*" in known:
+        return Response(status_code=304, headers=headers)
+    return Response(body, headers=headers, media_type="application/json")
 
 
 def next_link(base: str, path: str, parameters: Sequence[tuple[str, str]], cursor: str) -> str:

@@ -1,10 +1,10 @@
-"""Answers which brokers there are: how many inquiries they have, when they were last heard of, what is in quarantine."""
+"""Answers which brokers there are, how many inquiries they have, and what of theirs is in quarantine."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import APIRouter
-from sqlalchemy import column, func, literal, select
+from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -43,7 +43,9 @@ async def answer_brokers(request: Request, access: Access) -> Response:
     async with reading.asking() as connection:
         rows = (await connection.execute(_statement(question, access))).all()
         has_more, rows = len(rows) > question.limit, rows[: question.limit]
-        quarantined = {(row.source_id, row.broker): row.count for row in await connection.execute(_quarantined(access))}
+        quarantined = {
+            (row.source_id, row.broker): row.number for row in await connection.execute(_quarantined(access))
+        }
     shown = [_shape(row, quarantined.get((row.source_id, row.broker_external_id), 0)) for row in rows]
     cursor = None
     if has_more:
@@ -76,14 +78,11 @@ def _statement(question: Question, access: Access) -> Statement:
 
 def _quarantined(access: Access) -> Statement:
     """Return how many deliveries of the last day have something in quarantine, by each broker that they name."""
-    named = func.unnest(outcomes.c.brokers).table_valued(column("broker"), name="named")
-    statement: Statement = select(outcomes.c.source_id, named.c.broker, func.count().label("count")).select_from(
-        outcomes.join(named.lateral(), literal(value=True))
-    )
-    statement = statement.where(
-        outcomes.c.status.in_(IN_QUARANTINE), outcomes.c.delivery_id >= first_id_at(now() - RECENT)
-    )
-    return walled(statement, outcomes, access).group_by(outcomes.c.source_id, named.c.broker)
+    own = outcomes.c
+    statement: Statement = select(own.source_id, func.unnest(own.brokers).label("broker"))
+    statement = statement.where(own.status.in_(IN_QUARANTINE), own.delivery_id >= first_id_at(now() - RECENT))
+    named = walled(statement, outcomes, access).subquery("named")
+    return select(named.c.source_id, named.c.broker, func.count().label("number")).group_by(*named.c)
 
 
 def _shape(row: Any, quarantined: int) -> dict[str, Any]:

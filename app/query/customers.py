@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
+from app.query.contained import reference_field
 from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
@@ -131,6 +132,7 @@ _KINDS = {
 
 FIELDS: Mapping[str, Field] = {
     **source_fields(customers),
+    "ref": reference_field(customers),
     **{name: _field(name, kind) for kind, names in _KINDS.items() for name in names},
     "salutation": _field("salutation", Kind.WORD, words={"mr": "mr", "ms": "ms"}),
 }

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from app.accounts.model import Access
 from app.problems import NotFound
-from app.query.answers import answer
+from app.query.answers import tagged_answer
 from app.query.filters import Slips
 from app.query.reading import reading_of
 from app.query.resource import Resource, Row
@@ -36,7 +36,7 @@ async def answer_detail(request: Request, resource: Resource, text: str, access:
         neighbours = await resource.neighbours(connection, [row], access)
     if resource.audited:
         await note_reading(reading, access, resource.name, [row["id"]])
-    return answer(resource.shape(row, access, neighbours))
+    return tagged_answer(request, resource.shape(row, access, neighbours))
 
 
 def check_parameters(request: Request, known: Sequence[str] = ()) -> None:

@@ -11,10 +11,12 @@ from app.query.access import FieldHidden, Forbidden, Unauthorized
 from app.query.cursor import CursorInvalid
 from app.query.fields import Field, Kind, Op
 from app.query.filters import LIMIT_DEFAULT, LIMIT_MOST, ORDERS
+from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow
 from app.query.resource import Resource
+from app.query.shaping import COUNTS
 
-_ALWAYS = (Unauthorized, Forbidden, Invalid, TooSlow, DatabaseAway)
+_ALWAYS = (Unauthorized, Forbidden, Invalid, TooManyRequests, TooSlow, DatabaseAway)
 
 _SCHEMAS: Mapping[Kind, dict[str, Any]] = {
     Kind.TEXT: {"type": "string"},
@@ -70,7 +72,12 @@ def history_problems() -> dict[int | str, dict[str, Any]]:
 
 def list_parameters(resource: Resource) -> list[dict[str, Any]]:
     """Return every parameter of a list, each `field[op]` by itself."""
-    return [*page_parameters(is_feed=resource.seq is not None), *filter_parameters(resource)]
+    fields = ", ".join(resource.schema.model_fields)
+    looks = [
+        own_parameter("fields", f"Only these fields and `id`, separated by commas: {fields}.", "id"),
+        own_parameter("count", "Count the rows of all pages; an estimate is quick.", COUNTS[0], COUNTS),
+    ]
+    return [*page_parameters(is_feed=resource.seq is not None), *looks, *filter_parameters(resource)]
 
 
 def filter_parameters(resource: Resource) -> list[dict[str, Any]]:

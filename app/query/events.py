@@ -8,6 +8,7 @@ from sqlalchemy import Text, and_, cast, select
 
 from app.accounts.model import Access
 from app.ingest.contract import VERDICTS
+from app.query.contained import CHANGE_FIELDS
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide, hide_changes
 from app.query.resource import Resource, Row
@@ -87,6 +88,7 @@ def _in_some_source(condition: Condition, context: Context) -> Condition:
 
 FIELDS: Mapping[str, Field] = {
     **source_fields(events),
+    **CHANGE_FIELDS,
     "id": of_column(events, "id", Kind.ID),
     "seq": of_column(events, "seq", Kind.INTEGER),
     "delivery_id": of_column(events, "delivery_id", Kind.ID),

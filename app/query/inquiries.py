@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.accounts.model import Access
 from app.query import customers as of_customers
 from app.query import documents as of_documents
+from app.query.contained import reference_field
 from app.query.fields import Condition, Field, Kind, of_column, source_fields, submission_field
 from app.query.personal import hide
 from app.query.resource import Resource, Row
@@ -206,6 +207,7 @@ _KINDS = {
 
 FIELDS: Mapping[str, Field] = {
     **source_fields(inquiries),
+    "ref": reference_field(inquiries),
     "submission_id": submission_field(inquiries),
     **{name: of_column(inquiries, name, kind) for kind, names in _KINDS.items() for name in names},
     "status_name": Field(column=inquiries.c.status, kind=Kind.WORD, parse=parse_status_name),

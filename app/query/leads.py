@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from app.accounts.model import Access
+from app.query.contained import reference_field
 from app.query.fields import Field, Kind, of_column, source_fields, submission_field
 from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
@@ -91,6 +92,7 @@ _KINDS = {
 
 FIELDS: Mapping[str, Field] = {
     **source_fields(leads),
+    "ref": reference_field(leads),
     "submission_id": submission_field(leads),
     **{name: _field(name, kind) for kind, names in _KINDS.items() for name in names},
     "kind": Field(

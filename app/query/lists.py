@@ -15,9 +15,10 @@ from app.accounts.model import Access
 from app.ids import time_of
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
-from app.query.filters import Question, read_question
+from app.query.filters import Parameters, Question, read_question
 from app.query.reading import Reading, moment_of, reading_of
 from app.query.resource import Resource, Row
+from app.query.shaping import count_rows, read_shaping
 from app.query.trail import note_reading
 from app.query.values import Context
 from app.query.walls import Statement, walled
@@ -25,32 +26,52 @@ from app.storage.models import inbox, outcomes
 from app.times import now
 
 
-async def answer_list(request: Request, resource: Resource, access: Access) -> Response:
-    """Return a page of a list.
+async def answer_list(
+    request: Request, resource: Resource, access: Access, posted: Parameters | None = None
+) -> Response:
+    """Return a page of a list, by the parameters in the URL or by those that were `posted`.
 
     Raises:
         Problem: a parameter cannot be used, or the database has trouble.
     """
     reading = reading_of(request)
-    parameters = request.query_params.multi_items()
+    given = request.query_params.multi_items() if posted is None else posted
+    shaping, parameters = read_shaping(resource, given)
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     question = read_question(resource.name, resource.fields, parameters, context, reading.cursor_key)
     is_feed = resource.seq is not None and question.order == "asc"
     async with reading.asking() as connection:
         lag = await _lag_seconds(connection, access) if is_feed else 0.0
+        counted = None
+        if shaping.count is not None:
+            counted = await count_rows(connection, _chosen(resource, question, access), shaping.count)
         answered = await connection.execute(_statement(resource, question, access))
         rows = answered.mappings().all()
         has_more, rows = len(rows) > question.limit, rows[: question.limit]
         neighbours = await resource.neighbours(connection, rows, access) if rows else None
     if resource.audited:
         await note_reading(reading, access, resource.name, [row["id"] for row in rows])
-    shown = [resource.shape(row, access, neighbours) for row in rows]
+    shown = [shaping.cut(resource.shape(row, access, neighbours)) for row in rows]
     end = _end(reading, question, rows[-1] if rows else None, is_feed=is_feed)
     page: dict[str, Any] = {"data": shown, "next_cursor": end if has_more else None}
     if is_feed:
         page |= {"follow_cursor": end, "caught_up": not has_more, "lag_seconds": lag}
-    link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, end)} if has_more else None
+    if counted is not None:
+        page["count"] = counted
+    link = None
+    if has_more and posted is None:
+        link = {"Link": next_link(reading.public_url or "", request.url.path, given, end)}
     return answer(page, headers=link)
+
+
+def _chosen(resource: Resource, question: Question, access: Access) -> Statement:
+    """Return all rows of the question, whichever page is asked for."""
+    statement = walled(resource.columns(access), resource.table, access)
+    statement = statement.with_only_columns(resource.table.c.id, maintain_column_froms=True)
+    statement = statement.where(*resource.in_lists, *question.conditions)
+    if question.order == "asc" and resource.seq is not None:
+        statement = statement.where(resource.seq.is_not(None))
+    return statement
 
 
 def _statement(resource: Resource, question: Question, access: Access) -> Statement:

@@ -5,7 +5,7 @@ Who opens and closes the engines is settled where the rooms meet, in `app.main`.
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Protocol
 
@@ -17,8 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.accounts.model import Accounts
 from app.problems import Problem
+from app.query.rate import Limiter
 
 _RETRY_AFTER = {"Retry-After": "2"}
+_PLANNED = "callbox planned"
+_PLAN_ANEW = "SET plan_cache_mode = force_custom_plan"
+"""A prepared statement is else planned once for all values, and reads a whole table where one of them is rare."""
 
 
 class TooSlow(Problem):
@@ -62,6 +66,7 @@ class Reading:
     cursor_key: bytes
     zone: tzinfo = UTC
     public_url: str | None = None
+    limiter: Limiter = field(default_factory=Limiter)
 
     @asynccontextmanager
     async def asking(self) -> AsyncGenerator[AsyncConnection]:
@@ -74,6 +79,9 @@ class Reading:
         with translated_errors():
             async with self.engine.connect() as connection:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
+                if _PLANNED not in connection.info:  # once for each connection to the database
+                    await connection.exec_driver_sql(_PLAN_ANEW)
+                    connection.info[_PLANNED] = True
                 yield connection
 
     @asynccontextmanager

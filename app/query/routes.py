@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from app.query.access import Reader, Writer
+from app.query.attention import router as attention_router
 from app.query.bodies import answer_body
 from app.query.brokers import router as brokers_router
 from app.query.bulk_replays import answer_replays
@@ -28,6 +29,7 @@ from app.query.history import answer_history
 from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
 from app.query.lists import answer_list
+from app.query.posted import posted_body, posted_parameters
 from app.query.replays import answer_replay
 from app.query.resource import Resource
 from app.query.schemas.parts import History, Queued, QueuedPage
@@ -107,6 +109,27 @@ def _add_list(resource: Resource) -> None:
     )
 
 
+def _add_posted(resource: Resource) -> None:
+    async def endpoint(request: Request, access: Reader) -> Response:
+        return await answer_list(request, resource, access, await posted_parameters(request))
+
+    model: Any = resource.page if resource.feed is None else resource.page | resource.feed
+    router.add_api_route(
+        f"/{resource.name}/query",
+        endpoint,
+        methods=["POST"],
+        name=f"query_{resource.name}",
+        operation_id=f"query_{resource.name}",
+        summary=f"List {resource.name} by parameters in the body",
+        description="The same as the list, for names in URLs end in the logs of proxies. A list of values is a "
+        "repeated parameter.",
+        response_model=None,
+        responses={200: {"model": model, "description": "A page."}, **list_problems()},
+        tags=[resource.name],
+        openapi_extra={"requestBody": posted_body({"limit": 20, "order": "asc"})},
+    )
+
+
 def _add_detail(resource: Resource) -> None:
     model = resource.detail_schema or resource.schema
     about, more = "", {}
@@ -136,6 +159,7 @@ def _add_history(resource: Resource) -> None:
     )
 
 
+router.include_router(attention_router)
 router.include_router(brokers_router)
 router.include_router(export_router)
 router.include_router(search_router)
@@ -143,6 +167,7 @@ router.include_router(statistics_router)
 router.include_router(stream_router)  # before the details, whose paths would take its last word for an id
 for _resource in RESOURCES:
     _add_list(_resource)
+    _add_posted(_resource)
     if _resource is not SOURCES:
         _add_detail(_resource)
     if _resource in _WITH_HISTORY:

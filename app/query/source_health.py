@@ -6,10 +6,11 @@ How it is shown is told in `sources`, what needs somebody in `attention`.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Uuid, case, cast, exists, func, literal, select
+from sqlalchemy import ARRAY, Integer, Uuid, case, cast, column, exists, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -51,7 +52,7 @@ async def health_of(connection: AsyncConnection, source_ids: Iterable[UUID], acc
     wanted = sorted(set(source_ids))
     moment = now()
     last = {row.id: row.at for row in await connection.execute(_last(wanted, access))}
-    counted = {row.source_id: row for row in await connection.execute(_recent(wanted, access, moment))}
+    counted = {row[0]: (row[1], row[2], row[3]) for row in await connection.execute(_recent(wanted, access, moment))}
     labels: dict[UUID, list[str]] = {}
     for row in await connection.execute(_labels(wanted)):
         labels.setdefault(row.source_id, []).append(row.label)
@@ -59,9 +60,9 @@ async def health_of(connection: AsyncConnection, source_ids: Iterable[UUID], acc
     return {
         one: Health(
             last.get(one),
-            *(counted[one][1:] if one in counted else (0, 0, 0)),
-            quiet_since(last.get(one), hours.get(one, ()), moment),
-            tuple(labels.get(one, ())),
+            *counted.get(one, (0, 0, 0)),
+            quiet_since=quiet_since(last.get(one), hours.get(one, ()), moment),
+            tokens=tuple(labels.get(one, ())),
         )
         for one in wanted
     }
@@ -76,7 +77,7 @@ def quiet_since(last: datetime | None, hours: Sequence[int], moment: datetime) -
     if last is None or len(hours) < _FEWEST_HOURS:
         return None
     ordered = sorted(hours)
-    longest = max(later - earlier for earlier, later in zip(ordered, ordered[1:], strict=False))
+    longest = max(later - earlier for earlier, later in pairwise(ordered))
     return last if moment - last > _HOUR * (longest + 1) else None
 
 
@@ -113,14 +114,15 @@ async def _active_hours(
         cast(literal(list(range(len(ids) - 1))), ARRAY(Integer)),
         cast(literal(ids[1:], ARRAY(Uuid())), ARRAY(Uuid())),
         cast(literal(ids[:-1], ARRAY(Uuid())), ARRAY(Uuid())),
-    ).table_valued("number", "first", "last", name="hour")
+    ).table_valued(column("number", Integer), column("first", Uuid), column("last", Uuid), name="hour")
+    hour = hour.render_derived()
     something = select(literal(1)).where(
         deliveries.c.source_id == sources.c.id,
-        deliveries.c.id >= cast(hour.c.first, Uuid()),
-        deliveries.c.id < cast(hour.c.last, Uuid()),
+        deliveries.c.id >= hour.c.first,
+        deliveries.c.id < hour.c.last,
         *wall(deliveries, access),
     )
-    statement: Any = select(sources.c.id, hour.c.number).select_from(sources.join(hour, literal(value=True)))
+    statement: Any = select(sources.c.id, hour.c.number).select_from(sources.join(hour, true()))
     found: dict[UUID, list[int]] = {}
     for source_id, number in await connection.execute(statement.where(sources.c.id.in_(wanted), exists(something))):
         found.setdefault(source_id, []).append(number)

@@ -1,4 +1,4 @@
-"""Shows sources: which accounts at the providers there are, and how they fare. Their secrets are never asked for here."""
+"""Shows sources: which accounts at the providers there are, and how they fare. Their secrets are never asked for."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.accounts.model import Access, Mode
+from app.accounts.writing import NAME
 from app.problems import NotFound
-from app.query.answers import answer
+from app.query.answers import tagged_answer
 from app.query.details import check_parameters
 from app.query.fields import Field, Kind, of_column
 from app.query.personal import hide
@@ -89,10 +90,12 @@ async def answer_source(request: Request, name: str, access: Access) -> Response
         NotFound: there is none of this name that the key may see.
     """
     check_parameters(request)
+    if not NAME.fullmatch(name):  # no text that the database would refuse either
+        raise NotFound("There is no such source.")
     statement = walled(_columns(access).where(sources.c.name == name), sources, access)
     async with reading_of(request).asking() as connection:
         row = (await connection.execute(statement)).mappings().one_or_none()
         if row is None:
             raise NotFound("There is no such source.")
         neighbours = await _neighbours(connection, [row], access)
-    return answer(_shape(row, access, neighbours))
+    return tagged_answer(request, _shape(row, access, neighbours))

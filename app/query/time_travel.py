@@ -19,7 +19,7 @@ from app.processing.record_rows import StoredEvent
 from app.processing.records import FIELDS, Account, Mark, fold_events, to_columns
 from app.query import customers as of_customers
 from app.query import documents as of_documents
-from app.query.answers import answer
+from app.query.answers import tagged_answer
 from app.query.details import check_parameters, get_row, no_such, parse_id
 from app.query.filters import Slips
 from app.query.inquiries import INQUIRIES, Neighbours
@@ -60,7 +60,7 @@ async def answer_as_of(request: Request, resource: Resource, text: str, access: 
             row["confirmed_at"] = _not_after(present["confirmed_at"], until)
             neighbours = await _neighbours(connection, row, until, access)
     await note_reading(reading, access, resource.name, [row["id"]], as_of=to_text(until))
-    return answer(resource.shape(row, access, neighbours))  # type: ignore[arg-type]  # a mapping like any row
+    return tagged_answer(request, resource.shape(row, access, neighbours))  # type: ignore[arg-type]  # a mapping like any row
 
 
 def _until(request: Request, context: Context) -> datetime:

@@ -47,10 +47,8 @@ def _broker_wall(table: Table, known: list[str]) -> ColumnElement[bool]:
         return table.c.broker.in_(known)
     if table in (inquiries, documents):
         return table.c.broker_external_id.in_(known)
-    if table is outcomes:
-        return _all_known(outcomes.c.brokers, known)
-    if table is customers:
-        return _all_known(customers.c.brokers, known)
+    if table in (customers, outcomes):
+        return _all_known(table.c.brokers, known)
     if table is deliveries:
         of_delivery = outcomes.alias("walled_outcomes")
         return exists(

@@ -49,7 +49,7 @@ def _address(column: str) -> list[str]:
 
 
 _OPEN: Final[Mapping[str, tuple[str, ...]]] = {
-    "inquiries": ("inquiry_id::text", "product_name", "insurer_name", "broker_external_id", _REFERENCES),
+    "inquiries": ("inquiry_id::text", _REFERENCES, "product_name", "insurer_name", "broker_external_id"),
     "customers": ("customer_id::text", "external_id", _REFERENCES),
     "documents": ("inquiry_id::text",),
     "leads": ("lead_id", "party_id", _REFERENCES),

@@ -381,7 +381,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         "inquiries",
         [
             sa.literal_column(
-                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left((((((((COALESCE(inquiry_id::text, '') || ' ') || COALESCE(product_name, '')) || ' ') || COALESCE(insurer_name, '')) || ' ') || COALESCE(broker_external_id, '')) || ' ') || COALESCE(jsonb_path_query_array(external_references, '$.*.value')::text, ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
+                "array_to_tsvector(array_remove(string_to_array(regexp_replace(regexp_replace(replace(regexp_replace(replace(replace(replace(replace(translate(regexp_replace(lower(normalize(lower(left((((((((COALESCE(inquiry_id::text, '') || ' ') || COALESCE(jsonb_path_query_array(external_references, '$.*.value')::text, '')) || ' ') || COALESCE(product_name, '')) || ' ') || COALESCE(insurer_name, '')) || ' ') || COALESCE(broker_external_id, ''), 10000)), NFKD)), '[\\u0300-\\u036f]', '', 'g'), 'øłđðħ', 'olddh'), 'ß', 'ss'), 'æ', 'ae'), 'œ', 'oe'), 'þ', 'th'), '([aou])e', '\\1', 'g'), 'ij', 'y'), '[\\x01-/:-@\\[-`{-\\x7f]+', ' ', 'g'), '([^ ]{100})[^ ]+', '\\1', 'g'), ' '), ''))"
             )
         ],
         unique=False,

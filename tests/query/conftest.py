@@ -407,6 +407,7 @@ def make_app(url: str, vault: Vault) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan)
     problems.install(app)
+    app.add_middleware(query.RateHeadersMiddleware)
     app.add_middleware(RequestIdMiddleware)
     app.include_router(query.router)
     return app

@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from app.accounts.model import Scope
 from app.processing.folding import fold
 from app.query.schemas.search import FoundPage
-from app.query.search import words_in
+from app.query.words import words_in
 from app.storage.models import audit
 from app.storage.searched import OPEN, WHOLE, words_of
 from tests.query.conftest import Caller, Rows, World

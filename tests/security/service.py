@@ -70,7 +70,7 @@ class Service:
             return self._file("stderr").read_bytes()[before:]
 
         until(lambda: b"ready at" in said() or self.process.poll() is not None, "ready")
-        assert b"ready at" in said(), said()
+        assert b"ready at" in said(), (self.process.poll(), said())
         until(lambda: self.ask("GET", "/livez").status == 200, "the API")
         return self
 

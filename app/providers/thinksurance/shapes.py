@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from app.ingest.contract import Reason
+from app.ingest.contract import MOST_ITEMS, Reason
 
 
 class Kind(Enum):
@@ -51,7 +51,7 @@ def recognise(value: Any) -> list[Found] | Reason:
         return Reason.NOTHING_IN_IT
     if isinstance(value, dict | list):
         children = value.values() if isinstance(value, dict) else value
-        if any(kind_of(child) is not Kind.UNKNOWN for child in children):
+        if len(children) <= MOST_ITEMS and any(kind_of(child) is not Kind.UNKNOWN for child in children):
             return list(_members(value))
     if isinstance(value, dict) and "error" in value:
         # All errors of V1 and V1.1 look so, for long with status 200; seen in answers, possible in a push.

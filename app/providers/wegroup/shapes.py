@@ -4,9 +4,11 @@ The letters are ours: A a lead with its prospect, B an envelope around one, C a 
 with an id only, E a list, F anything else. What a lead says is `reading`'s.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from app.ingest.contract import MOST_ITEMS
 from app.providers.values import is_unknown
 
 ENVELOPE_NAMES = ("data", "payload", "lead", "party", "object", "resource", "body")
@@ -42,24 +44,42 @@ class Found(NamedTuple):
     path: tuple[str, ...] = ()
 
 
+class _TooManyError(Exception):
+    """There are more values to look at than a delivery may have items."""
+
+
 def find_leads(value: Any) -> list[Found]:
     """Return the members of a body or item; the first form that fits counts, in the order A, B, C, D."""
-    return _classify(value, (), (), _MAX_UNWRAPS, _MAX_UNWRAPS)
+    try:
+        return _classify(value, (), (), _MAX_UNWRAPS, _MAX_UNWRAPS, iter(range(MOST_ITEMS + _MAX_UNWRAPS)))
+    except _TooManyError:
+        return [Found(value, None)]
 
 
 def _classify(
-    value: Any, path: tuple[str, ...], envelopes: tuple[dict[str, Any], ...], unwraps: int, lists: int
+    value: Any,
+    path: tuple[str, ...],
+    envelopes: tuple[dict[str, Any], ...],
+    unwraps: int,
+    lists: int,
+    looks: Iterator[int],
 ) -> list[Found]:
-    """Return the members of `value`; `path` leads to it from the item, `unwraps` and `lists` bound the way down."""
+    """Return the members of `value`; `path` leads to it from the item, `unwraps` and `lists` bound the way down.
+
+    Raises:
+        _TooManyError: no `looks` are left.
+    """
+    if next(looks, None) is None:
+        raise _TooManyError
     if isinstance(value, list) and lists:
-        return _classify_members(value, path, envelopes, unwraps, lists - 1)
+        return _classify_members(value, path, envelopes, unwraps, lists - 1, looks)
     if not isinstance(value, dict):
         return [Found(value, None)]
     if isinstance(value.get("prospect"), dict):
         return [Found(value, Lead("A", value, value["prospect"], "prospect", path, envelopes))]
     name = next((name for name in ENVELOPE_NAMES if type(value.get(name)) in _CONTAINERS), None)
     if name is not None and unwraps:
-        inside = _unwrap(value, name, (path, envelopes), unwraps - 1, lists)
+        inside = _unwrap(value, name, (path, envelopes), unwraps - 1, lists, looks)
         if any(found.lead is not None for found in inside):
             return inside
     is_envelope = name is not None
@@ -67,7 +87,12 @@ def _classify(
 
 
 def _classify_members(
-    value: list[Any], path: tuple[str, ...], envelopes: tuple[dict[str, Any], ...], unwraps: int, lists: int
+    value: list[Any],
+    path: tuple[str, ...],
+    envelopes: tuple[dict[str, Any], ...],
+    unwraps: int,
+    lists: int,
+    looks: Iterator[int],
 ) -> list[Found]:
     """Return the members of a list (form E), or the list itself if nothing in it can be a lead."""
     if not any(type(child) in _CONTAINERS for child in value):
@@ -75,7 +100,7 @@ def _classify_members(
     return [
         Found(found.value, found.lead, (str(index), *found.path))
         for index, child in enumerate(value)
-        for found in _classify(child, path, envelopes, unwraps, lists)
+        for found in _classify(child, path, envelopes, unwraps, lists, looks)
     ]
 
 
@@ -85,11 +110,12 @@ def _unwrap(
     way: tuple[tuple[str, ...], tuple[dict[str, Any], ...]],
     unwraps: int,
     lists: int,
+    looks: Iterator[int],
 ) -> list[Found]:
     """Return what is inside an envelope (form B), each member with what the envelope says of it."""
     inner = envelope[name]
     path, envelopes = way
-    members = _classify(inner, (*path, name), (*envelopes, envelope), unwraps, lists)
+    members = _classify(inner, (*path, name), (*envelopes, envelope), unwraps, lists, looks)
     if len(members) == 1 and members[0].value is inner:
         return [Found(envelope, members[0].lead)]
     slim = _slim(envelope)

@@ -1,0 +1,118 @@
+"""Describes the filters that look into lists: the external references of records, the changes of events."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import Table, and_, cast, literal, literal_column, or_
+from sqlalchemy.dialects.postgresql import JSONB, TSQUERY, TSVECTOR
+
+from app.query.access import FieldHidden
+from app.query.fields import Condition, Field, Kind
+from app.query.personal import changes_personal, may_see
+from app.query.values import Context, Fault
+from app.query.words import words_in
+from app.storage.models import events, leads
+from app.storage.searched import OPEN, words_of
+
+_SUBJECTS: Final = ("inquiry", "lead", "customer")
+_BETWEEN: Final = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    origin: str
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ChangedTo:
+    field: str
+    value: str
+
+
+def reference_field(table: Table) -> Field:
+    """Return `ref` of a record: an external reference, as `origin:key:value`."""
+    return Field(
+        column=table.c.external_references,
+        kind=Kind.TEXT,
+        nullable=False,
+        parse=_parse_reference,
+        build=_build(lambda reference: _has_reference(table, reference)),
+        about="An external reference, written `origin:key:value`, such as `crm:AccountNumber:A-10023`.",
+    )
+
+
+def _build(one: Callable[[Any], Condition]) -> Callable[[Sequence[Any]], Condition]:
+    return lambda values: or_(*(one(value) for value in values))
+
+
+def _parse_reference(text: str, _: Context) -> _Reference:
+    parts = text.split(":", 2)
+    if len(parts) != 3 or not parts[2]:  # noqa: PLR2004 - origin, key and value
+        raise Fault("not-a-reference", "is no reference such as crm:AccountNumber:A-10023")
+    return _Reference(*parts)
+
+
+def _has_reference(table: Table, reference: _Reference) -> Condition:
+    # At WeGroup a company may have several: there the value is part of what tells them apart.
+    second = reference.value if table is leads else reference.key
+    entry = {"key": reference.key, "value": reference.value}
+    held = table.c.external_references.contains({f"{reference.origin}{_BETWEEN}{second}": entry})
+    words = words_in(reference.value)
+    if not words:
+        return held
+    # The search's index leads to the few that hold the words of it.
+    asked = cast(literal(" & ".join(f"'{word}'" for word in words)), TSQUERY)
+    return and_(literal_column(words_of(OPEN[table.name]), TSVECTOR).bool_op("@@")(asked), held)
+
+
+def _parse_changed(text: str, _: Context) -> str:
+    if not text:
+        raise Fault("empty", "is empty; name a field such as status")
+    return text
+
+
+def _parse_changed_to(text: str, context: Context) -> _ChangedTo:
+    field, mark, value = text.partition(":")
+    if not field or not mark:
+        raise Fault("not-a-change", "is no change such as status:6")
+    if not may_see(context.access) and any(changes_personal(kind, field) for kind in _SUBJECTS):
+        error = {"in": "query", "name": "changed_to", "code": "field-hidden", "detail": "is personal in some records"}
+        raise FieldHidden(errors=[error])
+    return _ChangedTo(field, value)
+
+
+def _has_changed(changes: Mapping[str, Any]) -> Condition:
+    return cast(events.c.changes, JSONB).contains([changes])
+
+
+def _has_changed_to(change: _ChangedTo) -> Condition:
+    """Return the condition for a new value, as text or as what it is in JSON."""
+    values: list[Any] = [change.value]
+    with contextlib.suppress(orjson.JSONDecodeError):
+        values.append(orjson.loads(change.value))
+    return or_(*(_has_changed({"field": change.field, "new": value}) for value in values))
+
+
+CHANGE_FIELDS: Final[Mapping[str, Field]] = {
+    "changed": Field(
+        column=events.c.changes,
+        kind=Kind.TEXT,
+        nullable=False,
+        parse=_parse_changed,
+        build=_build(lambda field: _has_changed({"field": field})),
+        about="A field that the event changed, such as `status`. There is no index for it: name a time, too.",
+    ),
+    "changed_to": Field(
+        column=events.c.changes,
+        kind=Kind.TEXT,
+        nullable=False,
+        parse=_parse_changed_to,
+        build=_build(_has_changed_to),
+        about="A field and the value it was changed to, written `status:6`. There is no index for it.",
+    ),
+}

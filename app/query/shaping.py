@@ -1,0 +1,79 @@
+"""Reads how an answer of a list shall look: which fields, and whether the rows are counted; and counts them.
+
+Which rows there are is told in `filters`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.expression import ClauseElement, Executable
+
+from app.query.filters import Parameters, Slips
+from app.query.resource import Resource
+from app.query.walls import Statement
+
+PARAMETERS: Final = ("fields", "count")
+COUNTS: Final = ("exact", "estimate")
+
+
+@dataclass(frozen=True, slots=True)
+class Shaping:
+    """How an answer shall look; None: all fields, no count."""
+
+    fields: frozenset[str] | None = None
+    count: str | None = None
+
+    def cut(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an object with the fields that were asked for, and `id`."""
+        return {name: value for name, value in shown.items() if self.fields is None or name in self.fields}
+
+
+def read_shaping(resource: Resource, parameters: Parameters) -> tuple[Shaping, Parameters]:
+    """Return how the answer shall look, and the parameters that remain.
+
+    Raises:
+        Invalid: a field or a way to count is unknown.
+    """
+    slips = Slips()
+    given: dict[str, list[str]] = {name: [text for found, text in parameters if found == name] for name in PARAMETERS}
+    names = [name for text in given["fields"] for name in text.split(",")]
+    if not set(names) <= set(resource.schema.model_fields):
+        slips.add("fields", "unknown-value", f"names no field of this list; there are: {', '.join(_known(resource))}")
+    if len(given["count"]) > 1 or not set(given["count"]) <= set(COUNTS):
+        slips.add("count", "unknown-value", f"is none of these: {', '.join(COUNTS)}")
+    slips.check()
+    fields = frozenset({"id", *names}) if names else None
+    count = given["count"][0] if given["count"] else None
+    return Shaping(fields, count), [(name, text) for name, text in parameters if name not in PARAMETERS]
+
+
+def _known(resource: Resource) -> Sequence[str]:
+    return [*resource.schema.model_fields]
+
+
+class _Explained(Executable, ClauseElement):
+    """A statement that is not run: the database tells what it expects of it."""
+
+    inherit_cache = False
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+
+@compiles(_Explained)
+def _explain(element: _Explained, compiler: SQLCompiler, **more: Any) -> str:
+    return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **more)}"
+
+
+async def count_rows(connection: AsyncConnection, statement: Statement, how: str) -> int:
+    """Return how many rows a statement has, or about how many the database expects."""
+    plain = statement.order_by(None)
+    if how == "exact":
+        return int((await connection.execute(select(func.count()).select_from(plain.subquery()))).scalar_one())
+    ((plan,),) = (await connection.execute(_Explained(plain))).all()
+    return int(plan[0]["Plan"]["Plan Rows"])

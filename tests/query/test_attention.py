@@ -1,0 +1,200 @@
+"""What needs somebody, which brokers there are, how sources fare: each told once, and only to who may know."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.accounts.model import Scope
+from app.ids import derived_id, first_id_at
+from app.query.attention import QUESTIONS
+from app.query.schemas.brokers import BrokerPage, NoticePage
+from app.query.schemas.receipts import Source
+from app.query.source_health import quiet_since
+from app.storage.models import submissions
+from tests.query.conftest import START, Caller, Rows, World
+
+NOW = datetime.now(UTC)
+
+
+def _delivery(rows: Rows, source: Any, hours_ago: float, **more: Any) -> Any:
+    at = NOW - timedelta(hours=hours_ago)
+    rows.made += 1
+    return rows.delivery(source, delivery_id=derived_id(first_id_at(at), rows.made), received_at=at, **more)
+
+
+def _kinds(caller: Caller, key: str) -> dict[str, Any]:
+    response = caller.get(key, "/v1/attention")
+    assert response.status_code == 200, response.text
+    page = NoticePage.model_validate(response.json())
+    return {notice.kind: notice for notice in page.data if notice.kind != "partitions-missing"}
+
+
+@pytest.fixture
+def troubled(rows: Rows) -> Any:
+    """A source of which everything is wrong, of broker B-1."""
+    rows.source("well", recipe_proven_at=START)
+    source = rows.source("ts")
+    for reason in ("signature-unproven", "signature-unproven", "not-json"):
+        _delivery(rows, source, 2, status="quarantined", reason=reason, brokers=["B-1"])
+    _delivery(rows, source, 24 * 40, status="quarantined", reason="not-json", brokers=["B-1"])
+    _delivery(rows, source, 1, status=None)
+    for hours in range(30, 60):
+        _delivery(rows, source, hours, brokers=["B-1"])
+    inquiry: dict[str, Any] = {"broker_external_id": "B-1", "status": 6}
+    rows.inquiry(source, 1, digital_order_success=False, **inquiry)
+    rows.inquiry(source, 2, digital_order_success=True, **inquiry)
+    document: dict[str, Any] = {"broker_external_id": "B-1", "token_expires_at": NOW + timedelta(hours=5)}
+    rows.document(source, 1, hash="a", **document)
+    rows.document(source, 1, hash="b", archived_at=NOW, **document)
+    rows.document(source, 1, hash="c", **document | {"token_expires_at": NOW + timedelta(days=5)})
+    for state, due_at in (
+        ("accepted", NOW - timedelta(days=1)),
+        ("accepted", NOW + timedelta(days=1)),
+        ("closed", None),
+    ):
+        rows.insert(
+            submissions,
+            id=rows.id_at(0),
+            source_id=source,
+            kind="forward",
+            state=state,
+            request={},
+            request_sha256=b"",
+            broker="B-1",
+            due_at=due_at,
+        )
+    return source
+
+
+def test_what_needs_somebody(rows: Rows, open_caller: Callable[[], Caller], troubled: Any) -> None:
+    caller, key = open_caller(), rows.key(Scope.READ)
+    found = _kinds(caller, key)
+    assert set(found) == {
+        "quarantine",
+        "recipe-unproven",
+        "processing-behind",
+        "submissions-overdue",
+        "documents-expiring",
+        "order-failed",
+    }
+    assert troubled
+    assert {notice.count for kind, notice in found.items() if kind != "quarantine"} == {1}
+    page = caller.found(key, "/v1/attention")
+    quarantine = {notice["sentence"]: notice for notice in page if notice["kind"] == "quarantine"}
+    assert set(quarantine) == {
+        "2 deliveries of ts in quarantine: signature-unproven.",
+        "1 delivery of ts in quarantine: not-json.",
+    }
+    assert page[0]["severity"] == "error"
+    for notice in page:
+        if notice["link"] and not notice["link"].startswith("/v1/submissions"):
+            answer = caller.get(key, notice["link"])
+            assert answer.status_code == 200, notice["link"]
+            if "data" in answer.json() and notice["kind"] == "order-failed":
+                assert len(answer.json()["data"]) == notice["count"]
+
+
+def test_walls_hold(rows: Rows, open_caller: Callable[[], Caller], troubled: Any) -> None:
+    caller = open_caller()
+    inside = _kinds(caller, rows.key(Scope.READ, source_ids=[troubled], brokers=["B-1"]))
+    assert {"quarantine", "submissions-overdue", "documents-expiring", "order-failed"} <= set(inside)
+    other = _kinds(caller, rows.key(Scope.READ, brokers=["B-2"]))
+    assert not {"quarantine", "submissions-overdue", "documents-expiring", "order-failed"} & set(other)
+    assert _kinds(caller, rows.key(Scope.READ, source_ids=[])) == {}
+
+
+def test_where_all_is_well(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s", recipe_proven_at=START)
+    _delivery(rows, source, 0.1)
+    assert _kinds(open_caller(), rows.key(Scope.READ)) == {}
+    assert len(QUESTIONS) == 8
+
+
+@pytest.mark.parametrize(
+    ("hours", "silent_for", "is_quiet"),
+    [
+        (range(50, 100), 49.5, True),
+        (range(1, 100), 0.5, False),
+        ([*range(20, 30), *range(60, 70)], 20.5, False),  # 31 hours were usual
+        ([*range(40, 50), *range(60, 70)], 40.5, True),
+        (range(50, 55), 49.5, False),  # too few to know
+        ([], 400, False),
+    ],
+)
+def test_when_a_source_is_quiet(hours: Any, silent_for: float, is_quiet: bool) -> None:
+    last = NOW - timedelta(hours=silent_for)
+    assert quiet_since(last, list(hours), NOW) == (last if is_quiet else None)
+    assert quiet_since(None, list(hours), NOW) is None
+
+
+def test_a_source_that_has_gone_quiet(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s", recipe_proven_at=START), rows.key(Scope.READ)
+    for hours in range(40):
+        last = _delivery(rows, source, 60.5 + hours)
+    assert last
+    caller = open_caller()
+    assert _kinds(caller, key)["source-quiet"].source == "s"
+    assert caller.get(key, "/v1/sources/s").json()["quiet_since"] is not None
+    _delivery(rows, source, 0.1)
+    assert _kinds(caller, key) == {}
+
+
+def test_how_sources_fare(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    rows.source("new")
+    rows.token(source, "one")
+    rows.token(source, "two")
+    _delivery(rows, source, 30, status="quarantined")
+    _delivery(rows, source, 3, status="quarantined", reason="not-json", brokers=["B-1"])
+    rows.connection.exec_driver_sql("UPDATE outcomes SET verdict = 'invalid'")
+    rows.connection.commit()
+    _delivery(rows, source, 2, status="partial", brokers=["B-2"])
+    _delivery(rows, source, 1, brokers=["B-2"])
+    caller = open_caller()
+    shown = caller.get(key, "/v1/sources/s").json()
+    Source.model_validate(shown)
+    assert shown == next(row for row in caller.found(key, "/v1/sources") if row["name"] == "s")
+    fares = ("received_24h", "quarantined_24h", "verified_share_24h", "tokens", "quiet_since")
+    assert [shown[name] for name in fares] == [3, 2, 0.6667, ["one", "two"], None]
+    assert shown["last_received_at"] is not None
+    walled = caller.get(rows.key(Scope.READ, brokers=["B-1"]), "/v1/sources/s").json()
+    assert [walled[name] for name in fares] == [1, 1, 0.0, ["one", "two"], None]
+    new = caller.get(key, "/v1/sources/new").json()
+    assert [new[name] for name in ("last_received_at", *fares)] == [None, 0, 0, None, [], None]
+
+
+def test_brokers_are_counted_by_source(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    one, two, key = rows.source("one"), rows.source("two"), rows.key(Scope.READ)
+    stories = ((one, "B-1"), (one, "B-1"), (one, "B-2"), (two, "B-1"), (two, None))
+    for number, (source, broker) in enumerate(stories):
+        rows.inquiry(source, number, number, broker_external_id=broker)
+    _delivery(rows, one, 1, status="quarantined", brokers=["B-1", "B-2"])
+    _delivery(rows, one, 30, status="quarantined", brokers=["B-1"])
+    caller = open_caller()
+
+    def found(key: str, query: str = "") -> list[tuple[str, str, int, int]]:
+        rows = caller.found(key, f"/v1/brokers{query}")
+        return [(row["broker_external_id"], row["source"], row["inquiries"], row["quarantined_24h"]) for row in rows]
+
+    expected = [("B-1", "one", 2, 1), ("B-1", "two", 1, 0), ("B-2", "one", 1, 1)]
+    assert found(key, "?order=asc") == expected
+    assert found(key) == expected[::-1]
+    assert found(key, "?source=two") == expected[1:2]
+    assert found(key, "?broker_external_id=B-2") == expected[2:]
+    assert found(rows.key(Scope.READ, brokers=["B-2"])) == [("B-2", "one", 1, 0)]  # the delivery names B-1 too
+    assert found(rows.key(Scope.READ, source_ids=[two])) == expected[1:2]
+    page = caller.get(key, "/v1/brokers?order=asc&limit=2")
+    BrokerPage.model_validate(page.json())
+    rest = caller.get(key, page.headers["link"].partition(">")[0][1:])
+    assert [row["source"] for row in page.json()["data"] + rest.json()["data"]] == ["one", "two", "one"]
+    assert rest.json()["next_cursor"] is None
+    assert page.json()["data"][0]["last_received_at"] == "2026-03-09T10:01:00.000Z"
+
+
+def test_what_they_do_not_take(asking: Caller, world: World) -> None:
+    assert asking.get(world.keys["full"], "/v1/attention?source=x").status_code == 422
+    assert asking.get(world.keys["full"], "/v1/brokers?name=x").status_code == 422
+    for name in ("attention", "brokers"):
+        assert asking.get(None, f"/v1/{name}").status_code == 401
