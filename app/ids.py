@@ -5,12 +5,12 @@ Which id belongs to which row is the business of the rooms that write rows.
 
 import hashlib
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app.times import from_epoch_ms
+from app.times import from_epoch_ms, to_epoch_ms
 
 _RANDOM_BITS = 62
 _VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
@@ -68,5 +68,4 @@ def time_of(some_id: UUID) -> datetime:
 
 def first_id_at(moment: datetime) -> UUID:
     """Return the lowest id that could be made at `moment`; the bound for filters and partitions by time."""
-    millis = int(moment.astimezone(UTC).timestamp() * 1000)
-    return UUID(int=max(0, min(millis, (1 << 48) - 1)) << 80)
+    return UUID(int=max(0, min(to_epoch_ms(moment), (1 << 48) - 1)) << 80)

@@ -18,6 +18,11 @@ def from_epoch_ms(millis: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=millis)
 
 
+def to_epoch_ms(moment: datetime) -> int:
+    """Return the whole milliseconds between 1970 and `moment`; exact, without floats."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
 def to_text(moment: datetime) -> str:
     """Return RFC 3339 in UTC with milliseconds, such as `2025-03-09T10:01:02.345Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

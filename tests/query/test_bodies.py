@@ -71,7 +71,8 @@ def test_compressed_bodies_are_masked_inside(encode: Callable[[bytes], bytes], n
 
 def test_what_is_not_compressed_as_it_says_is_masked_as_it_is() -> None:
     assert masked_body(TOKEN.encode(), "gzip") == STARS.encode()
-    assert masked_body(gzip.compress(b"harmless")[:-4], "gzip") == gzip.compress(b"harmless")[:-4]
+    torn = gzip.compress(b"harmless")[:-4]
+    assert masked_body(torn, "gzip") == torn
     assert TOKEN.encode() not in gzip.decompress(masked_body(gzip.compress(TOKEN.encode())[:-4], "gzip"))
 
 

@@ -96,7 +96,7 @@ class Service:
         self, method: str, target: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Send one request on a connection of its own."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
             connection.request(method, target, body, dict(headers or {}))
             got = connection.getresponse()
             return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
@@ -138,7 +138,8 @@ class Service:
 
     def descendants(self) -> list[int]:
         """Return the ids of the processes that it started, the embedded database's too."""
-        found, waiting = [], [self.process.pid]
+        found: list[int] = []
+        waiting = [self.process.pid]
         while waiting:
             children = Path(f"/proc/{waiting[-1]}/task/{waiting.pop()}/children").read_text().split()
             found += map(int, children)

@@ -1,4 +1,4 @@
-"""A whole run with everything that can go wrong in it: nothing secret and nobody's name is in what the service wrote."""
+"""A whole run with all that can go wrong in it: nothing secret and nobody's name is in what the service wrote."""
 
 import gzip
 import hashlib
@@ -43,7 +43,9 @@ def signed(number: int, secret: str = SECRET, **data: Any) -> bytes:
         },
         "docs": {
             "docToken": {"token": DOCUMENT_TOKEN, "expired": "2026-03-16 12:00:00"},
-            "files": [{"name": "Police", "fullName": "Quastenflosser.pdf", "hash": "ab12", "fullFilePath": DOCUMENT_LINK}],
+            "files": [
+                {"name": "Police", "fullName": "Quastenflosser.pdf", "hash": "ab12", "fullFilePath": DOCUMENT_LINK}
+            ],
         },
     }
     return json.dumps(body).encode()
@@ -137,7 +139,9 @@ class Run:
     def break_things(self) -> None:
         """Have the database refuse a row with a person in it, and a question about one; then kill it."""
         with self.service.database() as connection:
-            connection.execute("ALTER TABLE customers ADD CONSTRAINT odd CHECK (last_name <> 'Quastenflosser') NOT VALID")
+            connection.execute(
+                "ALTER TABLE customers ADD CONSTRAINT odd CHECK (last_name <> 'Quastenflosser') NOT VALID"
+            )
             connection.execute("ALTER TABLE leads RENAME TO leads_gone")
         for target in ("/v1/leads?last_name=Wolkenkratz", "/v1/leads?last_name[prefix]=Wolken&limit=3"):
             answer = self.service.get(target, self.reader)
@@ -178,8 +182,8 @@ def test_nothing_secret_and_no_person_is_written_anywhere() -> None:
         run.inquire()
         run.break_things()
         written = [("metrics", service.ask("GET", "/metrics").body)]
-        for pid in [service.process.pid, *service.descendants()]:
-            written.append((f"command line of {pid}", Path(f"/proc/{pid}/cmdline").read_bytes()))
+        pids = [service.process.pid, *service.descendants()]
+        written += [(f"command line of {pid}", Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in pids]
         written += run.written()
         service.restart()
         run.send()
@@ -189,6 +193,8 @@ def test_nothing_secret_and_no_person_is_written_anywhere() -> None:
 
     names = {name for name, _ in written}
     assert {"stdout", "stderr", "postgres.log", "spool/accounts.snapshot"} <= names
+    kept = next(answer for answer in run.refusals if "callbox-delivery" in answer.headers)
+    assert kept.headers["callbox-delivery"].encode() in dict(written)["stderr"], "what is written is found"
     log = service_log(dict(written)["stderr"])
     assert {"delivery.accepted", "delivery.quarantined", "request.failed"} <= log, "the run was worth reading"
     for name, content in written:

@@ -1,0 +1,147 @@
+"""`callbox secrets`: a fresh key, everything encrypted anew with it, and the way out when the key is lost."""
+
+from pathlib import Path
+
+import pytest
+
+from app.accounts.opening import replaced_key, verify_vault
+from app.accounts.rekeying import PLACES
+from app.accounts.snapshot import read_accounts
+from app.accounts.writing import Connection
+from app.config import load_settings
+from app.crypto import Vault, WrongKeyError, new_encryption_key
+from app.processing.work import ACTIVE_LOCK
+from app.storage.models import metadata
+from tests.cli.conftest import Run, connection, run  # noqa: F401 - fixtures
+
+NEW = new_encryption_key()
+
+
+@pytest.fixture
+def filled(run: Run, connection: Connection, encryption_key: str) -> Connection:  # noqa: F811 - the fixtures
+    """A database with a value in every place that holds encrypted ones."""
+    added = run(
+        "sources", "add", "thinksurance", "broker", "--secret", "geheim-1", "--credential", "hash=h-1", "--json"
+    )
+    source_id = added.json["id"]
+    vault = Vault(encryption_key)
+    connection.execute(
+        "INSERT INTO documents (id, source_id, identity, head_key, head_receipt, field_keys, folded, first_received_at,"
+        " last_received_at, event_count, link_encrypted, token_encrypted)"
+        " VALUES (gen_random_uuid(), %s, '1/ab', '', '', '{}', '{}', now(), now(), 1, %s, %s)",
+        (source_id, vault.encrypt("https://x.example.test/a.pdf", "document"), vault.encrypt("t-1", "document")),
+    )
+    return connection
+
+
+def plain(connection: Connection, vault: Vault) -> dict[str, list[str]]:  # noqa: F811
+    """Return every encrypted value as text, by its place."""
+    return {
+        f"{place.table}.{place.column}": [
+            vault.decrypt(value, place.purpose)
+            for (value,) in connection.execute(f"SELECT {place.column} FROM {place.table}").fetchall()  # noqa: S608
+            if value
+        ]
+        for place in PLACES
+    }
+
+
+def test_every_encrypted_column_is_known() -> None:
+    columns = {
+        (table.name, column.name)
+        for table in metadata.tables.values()
+        for column in table.columns
+        if column.name.endswith("_encrypted")
+    }
+    assert {(place.table, place.column) for place in PLACES} == columns
+
+
+def test_a_new_key_is_fresh_and_usable(run: Run) -> None:  # noqa: F811
+    keys = {run("secrets", "new-key", "--json").json["key"] for _ in range(3)}
+    assert len(keys) == 3
+    assert [Vault(key) for key in keys]
+    assert run("secrets", "new-key").out.strip() not in keys
+
+
+def test_everything_is_encrypted_anew(run: Run, filled: Connection, encryption_key: str) -> None:  # noqa: F811
+    before = plain(filled, Vault(encryption_key))
+    assert all(before.values()), "each place holds something"
+    ran = run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW + "\n")
+    assert ran.code == 0, ran.err
+    assert ran.json["values"] == dict.fromkeys(before, 1)
+    assert "CALLBOX_ENCRYPTION_KEY" in ran.json["then"]
+    assert NEW not in ran.out
+    assert plain(filled, Vault(NEW)) == before
+    verify_vault(filled, Vault(NEW))
+    with pytest.raises(WrongKeyError):
+        verify_vault(filled, Vault(encryption_key))
+    assert [source.secrets[0].value for source in read_accounts(filled, Vault(NEW)).sources.values()] == ["geheim-1"]
+    assert filled.execute("SELECT actor FROM audit WHERE action = 'secrets.rotate-key'").fetchall() == [("cli",)]
+
+
+def test_a_value_of_another_key_stops_all_of_it(run: Run, filled: Connection, encryption_key: str) -> None:  # noqa: F811
+    before = plain(filled, Vault(encryption_key))
+    other = Vault(new_encryption_key()).encrypt("x", "document")
+    filled.execute("UPDATE documents SET token_encrypted = %s", (other,))
+    assert "documents.token_encrypted" in run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW).error
+    verify_vault(filled, Vault(encryption_key))
+    filled.execute("UPDATE documents SET token_encrypted = NULL")
+    assert plain(filled, Vault(encryption_key)) == before | {"documents.token_encrypted": []}
+
+
+def test_not_while_the_service_runs(run: Run, filled: Connection, encryption_key: str) -> None:  # noqa: F811
+    filled.execute("SELECT pg_advisory_lock(%s)", (ACTIVE_LOCK,))
+    assert "stop" in run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW).error
+    verify_vault(filled, Vault(encryption_key))
+
+
+@pytest.mark.parametrize("given", ["", "short", "A" * 44 + "!!"])
+def test_what_is_no_key_is_refused(run: Run, filled: Connection, given: str) -> None:  # noqa: F811, ARG001
+    assert run("secrets", "rotate-key", "--new-key", "-", "--json", given=given).error.startswith("new-key")
+
+
+def test_a_key_does_not_stand_on_the_command_line(run: Run) -> None:  # noqa: F811
+    ran = run("secrets", "rotate-key", "--new-key", NEW, "--json")
+    assert "not on the command line" in ran.error
+    assert NEW not in ran.err
+
+
+def test_a_lost_key_is_given_up(
+    run: Run,  # noqa: F811
+    filled: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CALLBOX_ENCRYPTION_KEY", NEW)
+    assert "put the earlier key back" in run("sources", "list", "--json").error
+    assert "--yes" in run("secrets", "reset", "--json").error
+    assert run("secrets", "reset", given="n\n").code != 0
+    with pytest.raises(WrongKeyError):
+        verify_vault(filled, Vault(NEW))
+
+    given_up = run("secrets", "reset", "--yes", "--json").json["given_up"]
+    assert given_up == {f"{place.table}.{place.column}": 1 for place in PLACES} | {"installation": 1}
+    (source,) = read_accounts(filled, Vault(NEW)).sources.values()
+    assert (source.mode.value, source.secrets) == ("enforce", ())
+    assert len(read_accounts(filled, Vault(NEW)).tokens) == 1, "its URL goes on receiving"
+    assert run("sources", "url", "broker", "--json").json["urls"] == []
+    assert run("sources", "secret", "add", "broker", "-", "--json", given="geheim-2").code == 0
+    assert run("sources", "token", "add", "broker", "--json").code == 0
+    assert len(run("sources", "url", "broker", "--json").json["urls"]) == 1
+    assert run("secrets", "reset", "--json").json["given_up"] == {}
+    noted = filled.execute("SELECT detail FROM audit WHERE action = 'secrets.reset'").fetchall()
+    assert noted == [({"given_up": given_up},)]
+
+
+def test_the_key_in_the_folder_is_replaced(tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    path = tmp_path / "encryption.key"
+    path.write_text("old\n")
+    with pytest.raises(RuntimeError), replaced_key(settings, NEW):  # noqa: PT012 - both happen inside
+        assert path.with_name("encryption.key.new").read_text().strip() == NEW
+        raise RuntimeError
+    assert path.read_text() == "old\n"
+    with replaced_key(settings, NEW):
+        assert path.read_text() == "old\n"
+    assert path.read_text().strip() == NEW
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["encryption.key"]
