@@ -88,7 +88,8 @@ def live_tokens(connection: Connection, vault: Vault, source_id: UUID) -> list[A
     """
     rows = connection.execute(
         "SELECT id, label, token_encrypted FROM source_tokens"
-        " WHERE source_id = %s AND revoked_at IS NULL AND NOT starts_with(label, %s) ORDER BY id",
+        " WHERE source_id = %s AND revoked_at IS NULL AND NOT starts_with(label, %s)"
+        " AND token_encrypted <> '' ORDER BY id",  # what `rekeying` gave up is not shown any more
         (source_id, OWN_LABEL),
     )
     return [AddedToken(token_id, label, vault.decrypt(sealed, "token")) for token_id, label, sealed in rows]

@@ -4,7 +4,7 @@ What holds secrets is listed here, each with the purpose it is bound to; the val
 that have them.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, LiteralString, NamedTuple
 
@@ -53,7 +53,7 @@ def rotate_key(
     counts = {}
     with change(connection), _nobody_works(connection, active_lock):
         for place in PLACES:
-            counts[_name(place)] = _rewrite(connection, place, lambda text, purpose: new.encrypt(text, purpose), vault)
+            counts[_name(place)] = _rewrite(connection, place, vault, new)
         sealed = _find_first_start(connection)
         if sealed is not None:
             _set_installation(connection, _FIRST_START, new.encrypt(vault.decrypt(sealed, _FIRST_START), _FIRST_START))
@@ -87,7 +87,9 @@ def reset(connection: Connection, vault: Vault, active_lock: int, *, actor: str 
     with change(connection), _nobody_works(connection, active_lock):
         counts = count_unreadable(connection, vault)
         for place in PLACES:
-            lost = [row_id for row_id, value in _values(connection, place) if not _is_readable(vault, value, place.purpose)]
+            lost = [
+                row_id for row_id, value in _values(connection, place) if not _is_readable(vault, value, place.purpose)
+            ]
             if lost:
                 connection.execute(sql.SQL(place.give_up) + sql.SQL(" WHERE id = ANY(%s)"), (lost,))
         sealed = _find_first_start(connection)
@@ -118,7 +120,7 @@ def _values(connection: Connection, place: _Place) -> list[tuple[Any, bytes]]:
     return [(row_id, bytes(value)) for row_id, value in connection.execute(question.format(**names))]
 
 
-def _rewrite(connection: Connection, place: _Place, encrypt: Callable[[str, str], bytes], vault: Vault) -> int:
+def _rewrite(connection: Connection, place: _Place, vault: Vault, new: Vault) -> int:
     """Write all values of a place anew and return how many there were."""
     rows = _values(connection, place)
     statement = sql.SQL("UPDATE {table} SET {column} = %s WHERE id = %s").format(
@@ -128,7 +130,7 @@ def _rewrite(connection: Connection, place: _Place, encrypt: Callable[[str, str]
         for begin in range(0, len(rows), _BATCH):
             try:
                 written = [
-                    (encrypt(vault.decrypt(value, place.purpose), place.purpose), row_id)
+                    (new.encrypt(vault.decrypt(value, place.purpose), place.purpose), row_id)
                     for row_id, value in rows[begin : begin + _BATCH]
                 ]
             except WrongKeyError:

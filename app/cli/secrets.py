@@ -41,9 +41,8 @@ def rotate_key(
     from app.processing.work import ACTIVE_LOCK  # noqa: PLC0415
 
     key = _given_key(new_key)
-    with opened() as room:
-        with replaced_key(room.settings, key):
-            counts = rotate(room.connection, room.vault, Vault(key), ACTIVE_LOCK)
+    with opened() as room, replaced_key(room.settings, key):
+        counts = rotate(room.connection, room.vault, Vault(key), ACTIVE_LOCK)
     then = _then(room.settings)
     text = f"{sum(counts.values())} values are encrypted with the new key. {then}"
     show({"values": counts, "then": then}, text, as_json=as_json)
@@ -75,7 +74,9 @@ def reset(
                 if as_json:
                     raise ValueGivenError("--yes: is needed with --json")
                 lost = ", ".join(f"{count} in {place}" for place, count in counts.items())
-                typer.confirm(f"The key does not fit these values: {lost}. Give them up for good?", abort=True, err=True)
+                typer.confirm(
+                    f"The key does not fit these values: {lost}. Give them up for good?", abort=True, err=True
+                )
             if counts:
                 counts = give_up(connection, vault, ACTIVE_LOCK)
     then = "Add tokens, secrets and credentials anew: `callbox sources token add`, `secret add`, `set --credential`."

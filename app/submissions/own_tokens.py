@@ -47,6 +47,7 @@ async def find_own_token(
         .join(submission_keys, known.submission_id == token.id)
         .where(known.source_id == source_id, known.key.in_(keys))
         .where(token.source_id == source_id, token.revoked_at.is_(None))
+        .where(token.token_encrypted != b"")  # given up with a lost key, see `app.accounts.rekeying`
         .order_by(token.id.desc())
         .limit(1)
     )
