@@ -102,8 +102,7 @@ def _log_to_standard_error() -> None:
     """Keep what is logged while calling, such as retries, off standard output."""
     import structlog  # noqa: PLC0415 - heavy
 
-    if not structlog.is_configured():
-        structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())))
+    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())))
 
 
 async def _send(room: Opened, order: Mapping[str, Any], sources: "Mapping[Any, Source]") -> dict[str, Any]:
