@@ -31,6 +31,8 @@ HOME = Path(__file__).parents[2]
 class Platformless(ThreadingHTTPServer):
     """A service that takes everything and answers as it was told."""
 
+    request_queue_size = 128  # many senders at once, on a machine that is busy
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Taking)
         self.status = 200
