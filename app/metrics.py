@@ -48,7 +48,7 @@ def shown(further: Iterable[Collector] = ()) -> bytes:
     """Return all measures as Prometheus reads them, those of `further` collectors too."""
     if os.environ.get(FOLDER_VARIABLE):
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
         shown_by = generate_latest(registry)
     else:
         shown_by = generate_latest(REGISTRY)

@@ -170,7 +170,7 @@ def verify_vault(connection: Connection, vault: Vault) -> None:
 def find_vault_check(connection: psycopg.Connection[tuple[object, ...]]) -> bytes | None:
     """Return the value that only the right key decrypts, None where no key was ever used."""
     row = connection.execute("SELECT value FROM installation WHERE key = %s", (CHECK_ROW,)).fetchone()
-    return None if row is None else bytes(row[0])  # type: ignore[call-overload]
+    return None if row is None else bytes(row[0])  # type: ignore[call-overload]  # the column is bytea
 
 
 def _fits(vault: Vault, value: bytes) -> bool:
