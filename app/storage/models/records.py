@@ -1,0 +1,182 @@
+"""The tables of what is known. What may stand in a record's columns is told in `app.processing.records`."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Index,
+    Integer,
+    LargeBinary,
+    Numeric,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from app.storage import searched
+from app.storage.models.columns import at_, metadata
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("source_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("target", Text, nullable=False, comment="the stronger key of the same record"),
+    Column("order_key", Text(collation="C"), nullable=False, comment="of the item that said so; the lowest decides"),
+    PrimaryKeyConstraint("source_id", "kind", "key"),
+)
+
+
+def _record(name: str, *columns: Column[object] | Index) -> Table:
+    """Return the table of a kind of record: its own columns and those that every record has."""
+    return Table(
+        name,
+        metadata,
+        Column("id", Uuid, nullable=False),
+        Column("source_id", Uuid, nullable=False),
+        Column("identity", Text, nullable=False, comment="the platform's id, unique within source and kind"),
+        *columns,
+        Column("head_key", Text(collation="C"), nullable=False, comment="the highest order key of its events"),
+        Column("head_receipt", Text(collation="C"), nullable=False, comment="the highest receipt of its events"),
+        Column("last_change_id", Uuid, comment="the event that changed it last"),
+        Column("field_keys", JSONB, nullable=False, comment="by path, where it is not head_key"),
+        Column("folded", JSONB, nullable=False, comment="text without case and accents, by field"),
+        at_("first_received_at", nullable=False),
+        at_("last_received_at", nullable=False),
+        at_("changed_at"),
+        Column("event_count", Integer, nullable=False),
+        PrimaryKeyConstraint("id", "source_id"),
+        UniqueConstraint("source_id", "identity"),
+        Index(None, "last_received_at", "id"),
+        postgresql_with={"fillfactor": "85"},
+    )
+
+
+def _map(name: str) -> Column[object]:
+    return Column(name, JSONB, nullable=False, server_default=text("'{}'::jsonb"))
+
+
+inquiries = _record(
+    "inquiries",
+    Column("inquiry_id", BigInteger),
+    Column("status", Integer),
+    Column("product_id", BigInteger),
+    Column("product_name", Text),
+    Column("industry_id", BigInteger),
+    Column("industry_name", Text),
+    Column("profession_id", BigInteger),
+    Column("profession_name", Text),
+    Column("broker_external_id", Text),
+    Column("broker_founded_on", Date),
+    Column("customer_key", Text),
+    Column("customer_record_id", Uuid),
+    Column("insurer_id", BigInteger),
+    Column("insurer_name", Text),
+    Column("insurer_external_id", Text),
+    Column("agency_number_external_id", Text),
+    Column("premium_yearly_cents", BigInteger),
+    Column("coverage_cents", BigInteger),
+    Column("coverage_text", Text),
+    Column("deductible_cents", BigInteger),
+    Column("revenue_cents", BigInteger),
+    Column("tax_percent", Numeric),
+    Column("contract_start_on", Date),
+    Column("contract_payment_on", Date),
+    Column("contract_years", Integer),
+    Column("payment_interval_months", Integer),
+    Column("employees_full", Integer),
+    Column("employees_part", Integer),
+    Column("digital_order_available", Boolean),
+    Column("digital_order_success", Boolean),
+    Column("created_on", Date),
+    Column("updated_on", Date),
+    at_("confirmed_at"),
+    _map("external_references"),
+    _map("documents"),
+    _map("customer_said"),
+    Index(None, "inquiry_id"),
+    Index(None, "status", "id"),
+    Index(None, "broker_external_id", "id"),
+    Index(None, "customer_record_id"),
+)
+
+customers = _record(
+    "customers",
+    Column("customer_id", BigInteger),
+    Column("external_id", Text),
+    Column("salutation", Text),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("birth_date", Date),
+    Column("email", Text),
+    Column("phone", Text),
+    Column("website", Text),
+    Column("company", Text),
+    Column("private_is_company_address", Boolean),
+    _map("address"),
+    _map("company_address"),
+    _map("external_references"),
+    Column("brokers", ARRAY(Text), nullable=False, comment="all that named it; the wall must know them all"),
+    Column("merged_into", Uuid, comment="the record that it turned out to be"),
+    Index(None, "customer_id"),
+    Index(None, "external_id"),
+)
+
+documents = _record(
+    "documents",
+    Column("inquiry_id", BigInteger),
+    Column("hash", Text),
+    Column("name", Text),
+    Column("full_name", Text),
+    Column("purpose", Text),
+    Column("broker_external_id", Text),
+    at_("token_expires_at"),
+    Column("link_encrypted", LargeBinary),
+    Column("token_encrypted", LargeBinary),
+    Column("state", Text, nullable=False, server_default="announced"),
+    at_("archived_at"),
+    Column("size", BigInteger),
+    Column("sha256", Text),
+    Column("content_type", Text),
+    Index(None, "inquiry_id"),
+)
+
+leads = _record(
+    "leads",
+    Column("lead_id", Text),
+    Column("party_id", Text),
+    Column("kind", Text),
+    Column("first_name", Text),
+    Column("last_name", Text),
+    Column("name", Text),
+    Column("email", Text),
+    Column("phone", Text),
+    Column("language", Text),
+    Column("birth_date", Date),
+    _map("address"),
+    Column("origin", Text),
+    Column("backref", Text),
+    Column("lead_source", Text),
+    Column("status", Text),
+    Column("distribution_id", Text),
+    _map("external_references"),
+    Column("risk_objects", JSONB),
+    Column("policy_packages", JSONB),
+    Column("insurance_policies", JSONB),
+    Column("merged_into", Uuid, comment="the record that it turned out to be"),
+    Index(None, "lead_id"),
+    Index(None, "party_id"),
+)
+
+for _table in (inquiries, customers, documents, leads):
+    for _name, _texts in (("search_open", searched.OPEN), ("search_whole", searched.WHOLE)):
+        if _table.name in _texts:
+            _words = text(searched.words_of(_texts[_table.name]))
+            Index(f"ix_{_table.name}_{_name}", _words, postgresql_using="gin", _table=_table)
