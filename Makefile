@@ -11,21 +11,45 @@ BROKEN := $(shell test -x $(VENV) || echo broken)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test drills demo lint format env clean broken
+.PHONY: help run test drills fetching bench bench-compare bench-query fuzz advisories bytes week demo lint format env clean broken
 
 help: ## list what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
-		printf 'make %-8s %s\n' "$$name" "$$what"; \
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
+		printf 'make %-13s %s\n' "$$name" "$$what"; \
 	done
 
 run: .venv/.$(NEEDED) ## start Callbox at http://127.0.0.1:8000 (CALLBOX_PORT=8001 make run: elsewhere)
 	@exec $(VENV) -P -m app serve $(ARGS)
 
 test: .venv/.dev ## run all tests (make test ARGS='-k words': some)
-	$(VENV) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	$(VENV) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 drills: .venv/.dev ## kill processes and databases under load, many times, and count what was acknowledged and stored
 	DRILL_ROUNDS=$${DRILL_ROUNDS:-20} $(VENV) -m pytest tests/drills -s $(ARGS)
+
+fuzz: .venv/.tools ## look for input that breaks a promise (FUZZ_SECONDS=3600 make fuzz: an hour; ARGS='posted times': these)
+	@$(VENV) -m tests.fuzz $(ARGS)
+
+advisories: .venv/.tools ## ask what is known against the locked dependencies
+	@$(VENV) -m tests.security.advisories $(ARGS)
+
+bench: .venv/.dev ## measure receiving beside an endpoint that does nothing (ARGS='--sizes 1000 10000 --workers 1 2': more)
+	$(VENV) -m tests.bench.receiving $(ARGS)
+
+bench-query: .venv/.dev ## measure asking at a million deliveries, kept in var/bench (ARGS='--deliveries 5000000': more)
+	$(VENV) -m tests.bench.query $(ARGS)
+
+bench-compare: .venv/.dev ## print the last run of `make bench` against the one before it
+	$(VENV) -m tests.bench.comparing $(ARGS)
+
+bytes: .venv/.dev ## measure what a stored callback costs on the disk (ARGS='--callbacks 100000': more of them)
+	@$(VENV) -m tests.measures.bytes_per_callback $(ARGS)
+
+week: .venv/.dev ## live through a week in which callbacks get lost, come twice or late, and see that nothing is missing
+	WEEK_INQUIRIES=$${WEEK_INQUIRIES:-5000} WEEK_STEP_HOURS=$${WEEK_STEP_HOURS:-4} $(VENV) -m pytest tests/jobs/test_week.py -s $(ARGS)
+
+fetching: .venv/.dev ## fetch 1,000 documents with the real work process (ARGS='--kills 3': and kill it meanwhile)
+	@$(VENV) -m tests.documents.drill $(ARGS)
 
 demo: .venv/.embedded ## show the circle in a minute: call a platform, be called back, see it answered
 	@exec $(VENV) -m tests.doubles.demo
@@ -51,7 +75,7 @@ env: ## write .env for Docker Compose, once: fresh keys, for this user only
 	} > .env.unfinished && mv .env.unfinished .env && echo 'Wrote .env with fresh keys.'
 
 clean: ## remove .venv and caches; the data in ./var stays
-	@rm -rf .venv .venv-old-* .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-old-* .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .fuzz
 	@find app tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.runtime: requirements.txt $(BROKEN)

@@ -3,44 +3,56 @@
 The server is the embedded one, or the one that CALLBOX_DATABASE_URL names when the tests start.
 """
 
+import logging
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
+import structlog
+from hypothesis import HealthCheck, settings
 
 from app.crypto import Vault, new_encryption_key
 from app.storage import embedded
-from app.storage.database import migrate
+from tests.databases import Databases
 
 _GIVEN_SERVER = os.environ.get("CALLBOX_DATABASE_URL")
-# Copying files is the quicker way where nothing waits for the disk, as on the embedded server of the tests.
-_CLONE = "CREATE DATABASE {} TEMPLATE {}" + ("" if _GIVEN_SERVER else " STRATEGY FILE_COPY")
 for _name in [name for name in os.environ if name.startswith("CALLBOX_")]:
     del os.environ[_name]
 
+# Who starts the tests in the background may have them ignore Ctrl-C; what they start would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
-def _url(server: str, database: str) -> str:
-    """Return the URL of another database on the same server."""
-    parts = psycopg.conninfo.conninfo_to_dict(server) | {"dbname": database}
-    user, password = parts.pop("user", ""), parts.pop("password", "")
-    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    host, port, name = parts.pop("host", ""), parts.pop("port", ""), parts.pop("dbname")
-    if str(host).startswith("/"):
-        query = "&".join(f"{key}={value}" for key, value in {"host": host, "port": port, **parts}.items() if value)
-        return f"postgresql://{login}/{name}?{query}"
-    query = "&".join(f"{key}={value}" for key, value in parts.items())
-    return f"postgresql://{login}{host}{f':{port}' if port else ''}/{name}{f'?{query}' if query else ''}"
+# The suite tries the same examples each time, however busy the machine is. HYPOTHESIS_PROFILE=long looks for others.
+_SLOW = [HealthCheck.too_slow]
+settings.register_profile("steady", deadline=None, derandomize=True, database=None, suppress_health_check=_SLOW)
+settings.register_profile("long", deadline=None, max_examples=5000, suppress_health_check=_SLOW)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
-def _execute(server: str, statement: str, *names: str) -> None:
-    with psycopg.connect(make_conninfo(server), autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(*(sql.Identifier(name) for name in names)))
+def pytest_xdist_auto_num_workers() -> int:
+    """Take a worker more than there are cores: the tests of processes wait more than they compute."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that start processes: they take longest, and no worker shall be alone with them at last."""
+    slow = {item.path for item in items if item.get_closest_marker("process")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Let no test leave its logging, and so what it takes for standard error, to the next."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
@@ -59,34 +71,39 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(server_url: str) -> Iterator[str]:
-    """A migrated, empty database to clone."""
-    name = f"callbox_template_{uuid4().hex[:12]}"
-    _execute(server_url, "CREATE DATABASE {}", name)
-    migrate(_url(server_url, name))
-    yield name
-    _execute(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+def databases(server_url: str) -> Iterator[Databases]:
+    """Lend migrated, empty databases; to be taken back."""
+    databases = Databases(server_url, copies_files=_GIVEN_SERVER is None)
+    yield databases
+    databases.drop_all()
 
 
 @pytest.fixture
-def new_database(server_url: str, template: str) -> Iterator[Callable[[], str]]:
-    """Make migrated databases of this test's own; they are dropped after it."""
-    names = []
+def new_database(databases: Databases) -> Iterator[Callable[[], str]]:
+    """Give migrated databases for this test alone, empty at first."""
+    urls = []
 
     def make() -> str:
-        names.append(f"callbox_test_{uuid4().hex[:12]}")
-        _execute(server_url, _CLONE, names[-1], template)
-        return _url(server_url, names[-1])
+        urls.append(databases.lend())
+        return urls[-1]
 
     yield make
-    for name in names:
-        _execute(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+    for url in urls:
+        databases.take_back(url)
 
 
 @pytest.fixture
 def database_url(new_database: Callable[[], str]) -> str:
-    """A migrated, empty database of this test's own."""
+    """A migrated, empty database for this test alone."""
     return new_database()
+
+
+@pytest.fixture(scope="module")
+def shared_database_url(databases: Databases) -> Iterator[str]:
+    """A migrated database for all tests of a module; each of them leaves it as it was."""
+    url = databases.lend()
+    yield url
+    databases.take_back(url)
 
 
 @pytest.fixture(scope="session")

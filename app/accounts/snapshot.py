@@ -260,4 +260,6 @@ class AccountBook:
             await asyncio.wait({task}, timeout=_HANG_UP_S)
         task.cancel()
         await asyncio.wait({task}, timeout=_HANG_UP_S)
+        if connection is not None:
+            await connection.close()  # where the question was not at the database just then, it knows nothing of this
         self._forget(task)

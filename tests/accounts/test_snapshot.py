@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -50,13 +52,13 @@ def test_changes_take_effect_by_themselves(database_url: str, connection: Connec
         async with _book(database_url, vault) as book:
             added = await asyncio.to_thread(store.add_source, connection, vault, WEGROUP, "a")
             token = sha256(added.token.token)
-            await _within(2, lambda: token in book.present.tokens)
+            await _within(30, lambda: token in book.present.tokens)
             key = await asyncio.to_thread(keys.add_key, connection, "k", [Scope.READ])
-            await _within(2, lambda: sha256(key.key) in book.present.keys)
+            await _within(30, lambda: sha256(key.key) in book.present.keys)
             await asyncio.to_thread(keys.revoke_key, connection, "k")
-            await _within(2, lambda: not book.present.keys)
+            await _within(30, lambda: not book.present.keys)
             await asyncio.to_thread(store.disable_source, connection, "a")
-            await _within(2, lambda: token not in book.present.tokens)
+            await _within(30, lambda: token not in book.present.tokens)
             assert added.id in book.present.sources
 
     asyncio.run(story())
@@ -80,10 +82,13 @@ def test_a_refresh_has_what_was_committed_before_it(database_url: str, connectio
 
 def test_who_asks_at_once_shares_one_question(database_url: str, vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = under_way = most = 0
+    counted: psycopg.AsyncConnection[Any] | None = None
     execute = psycopg.AsyncConnection.execute
 
     async def counting(self: psycopg.AsyncConnection[Any], *given: Any, **named: Any) -> Any:
         nonlocal asked, under_way, most
+        if self is not counted:  # an application that other tests share asks beside us
+            return await execute(self, *given, **named)
         asked, under_way = asked + 1, under_way + 1
         most = max(most, under_way)
         try:
@@ -93,8 +98,10 @@ def test_who_asks_at_once_shares_one_question(database_url: str, vault: Vault, m
             under_way -= 1
 
     async def story() -> None:
+        nonlocal counted
         monkeypatch.setattr(snapshot, "INTERVAL_S", 60)
         async with _book(database_url, vault) as book:
+            counted = book._connection
             monkeypatch.setattr(psycopg.AsyncConnection, "execute", counting)
             await asyncio.gather(*(book.refresh() for _ in range(100)))
             assert asked == 1
@@ -144,7 +151,7 @@ def test_use_of_tokens_is_written_together_and_rarely(
             await asyncio.sleep(0.3)
             assert used() == 0
             monkeypatch.setattr(snapshot, "NOTE_INTERVAL_S", 0)
-            await _within(2, lambda: used() == 1)
+            await _within(30, lambda: used() == 1)
             monkeypatch.setattr(snapshot, "NOTE_INTERVAL_S", 60)
             book.note_use(second)
         assert used() == 2
@@ -223,7 +230,7 @@ def test_a_silent_database_is_bounded_and_comes_back(database_url: str, vault: V
             assert book.present is before
             wire.silent = False
             age = book.age or 0
-            await _within(8, lambda: (book.age or 0) < age)
+            await _within(30, lambda: (book.age or 0) < age)
         await wire.close()
 
     asyncio.run(story())
@@ -257,6 +264,32 @@ def test_a_lost_connection_is_opened_again(database_url: str, connection: Connec
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             added = store.add_source(connection, vault, WEGROUP, "a")
-            await _within(4, lambda: sha256(added.token.token) in book.present.tokens)
+            await _within(30, lambda: sha256(added.token.token) in book.present.tokens)
+
+    asyncio.run(story())
+
+
+def test_a_stop_in_the_middle_of_keeping_leaves_no_connection_open(
+    database_url: str, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeping, over = threading.Event(), threading.Event()
+
+    def keep(*_: object) -> None:
+        keeping.set()
+        over.wait(30)
+
+    monkeypatch.setattr(snapshot, "keep_answers", keep)
+
+    async def story() -> None:
+        book = AccountBook(database_url, vault, tmp_path)
+        starting = asyncio.create_task(book.start())
+        await _within(30, keeping.is_set)
+        connection = book._connection
+        assert connection is not None
+        starting.cancel()
+        await asyncio.wait({starting})
+        over.set()
+        await book.stop()
+        assert connection.closed
 
     asyncio.run(story())

@@ -226,19 +226,19 @@ def test_what_waits_is_answered_at_the_end(database_url: str, encryption_key: st
         running.await_ready()
         assert not running.children("work")
         blocker.execute("LOCK TABLE deliveries")
-        answers: list[int] = []
-        waiting = [
-            threading.Thread(target=lambda: answers.append(running.request("POST", path, LEAD)[0])) for _ in range(5)
-        ]
+        waiting = [http.client.HTTPConnection("127.0.0.1", running.port, timeout=60) for _ in range(5)]
         for one in waiting:
-            one.start()
+            one.request("POST", path, LEAD)
         held = "SELECT 1 FROM pg_locks WHERE relation = 'deliveries'::regclass AND NOT granted"
         until(lambda: blocker.execute(held).fetchone(), "a statement that waits")
+        assert running.request("GET", "/livez")[0] == 200  # accepted after all five, which are in the receiver then
         running.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         blocker.rollback()
+        answers = []
         for one in waiting:
-            one.join(20)
+            answers.append(one.getresponse().status)
+            one.close()
         assert running.status() == 0
     assert len(answers) == 5
     assert set(answers) <= {200, 202}

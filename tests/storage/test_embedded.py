@@ -235,6 +235,20 @@ def test_log_tells_no_values(shared: Path) -> None:
     assert "erika" not in log.lower()
 
 
+def test_one_that_recovers_is_ended_at_once(shared: Path) -> None:
+    """PostgreSQL 18 that is asked with grace while it recovers may hang, so that each stop took its whole patience."""
+    for _ in range(4):
+        server = start(shared, say=quiet, durable=False)
+        with psycopg.connect(server.url) as doomed:
+            os.kill(doomed.info.backend_pid, signal.SIGKILL)
+            while server.is_up() and find_running(shared) is not None:
+                time.sleep(0.002)
+        began = time.monotonic()
+        server.stop()
+        assert time.monotonic() - began < 20
+        assert not server.is_up()
+
+
 @pytest.mark.parametrize(("code", "up"), [("57P03", False), ("53300", True)])
 def test_server_that_recovers_is_not_up_and_a_full_one_is(empty: Path, code: str, up: bool) -> None:
     """Its pid file says `ready` in both cases; the answers are those of protocol 3.0 to a new connection."""

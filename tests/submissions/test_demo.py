@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from tests.doubles import demo, wegroup
-from tests.doubles.showing import NotTrueError, check
+from tests.doubles import demo
+from tests.doubles.showing import NotTrueError, Service, check
 
 HOME = Path(__file__).parents[2]
 
@@ -31,16 +33,18 @@ def test_all_of_it_comes_true() -> None:
     assert done.stdout.count("the submission turned `answered`") == 2
 
 
-@pytest.mark.process
-def test_it_fails_where_nobody_calls_back(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    silent = wegroup.WeGroup()
-    silent.settings.calls_back = "never"
-    monkeypatch.setattr(wegroup, "WeGroup", lambda: silent)
-    monkeypatch.setenv("TMPDIR", "/tmp")  # noqa: S108 - see above
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(demo, "ANSWERED_WITHIN_S", 3.0)
+def test_it_fails_where_nobody_calls_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A service that starts no process and knows one submission, which nobody ever answers."""
+    silent = httpx2.Response(200, json={"state": "accepted", "time_to_answer_seconds": None})
+    monkeypatch.setattr(Service, "running", lambda _: nullcontext())
+    monkeypatch.setattr(Service, "ask", lambda *_: silent)
+    monkeypatch.setattr(demo, "show", lambda service, _: service.until_answered({"id": "one"}, 0.3))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert demo.main() == 1
     assert "✗ the submission turned `accepted`" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_does_not_come_true_ends_it(capsys: pytest.CaptureFixture[str]) -> None:

