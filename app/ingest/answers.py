@@ -9,6 +9,7 @@ import orjson
 
 from app.ingest.contract import Findings, Mode, Reason, Source, Verdict
 from app.ingest.judged import pack, worst_verdict
+from app.ingest.sender_checks import Check
 
 ACCEPTED = 200
 QUARANTINED = 202
@@ -28,6 +29,7 @@ class Answer:
     reason: Reason | None = None
     accepted: int = 0
     quarantined: int = 0
+    failed: Check | None = None
 
     def body(self, delivery_id: str) -> bytes:
         """Return the JSON body of an answer 200 or 202; 204 has none, and 401 is a problem."""
@@ -52,6 +54,22 @@ def answer_for(findings: Findings, source: Source) -> Answer:
         accepted=accepted,
         quarantined=len(items) - accepted,
     )
+
+
+def refusal_for(failed: Check, source: Source) -> Answer:
+    """Return the answer to a sender whom `source` refuses: what came is kept, and its items are not looked for."""
+    return Answer(
+        status=UNAUTHENTIC,
+        verdict=worst_verdict(Findings(), source.mode),
+        judged=b"",
+        reason=Reason.SENDER_REFUSED,
+        failed=failed,
+    )
+
+
+def was_sender_refused(answered: int, judged: bytes) -> bool:
+    """Tell whether a stored delivery was refused for its sender: the other 401 has items that are judged."""
+    return answered == UNAUTHENTIC and not judged
 
 
 def _judgement(findings: Findings, source: Source, accepted: int) -> tuple[int, Reason | None]:

@@ -43,6 +43,7 @@ class Reason(StrEnum):
     INVALID_SIGNATURE = "invalid-signature"
     SIGNATURE_UNPROVEN = "signature-unproven"
     SIGNATURE_MISSING = "signature-missing"
+    SENDER_REFUSED = "sender-refused"
     UNUSABLE_ID = "unusable-id"
     PROCESSING_FAILED = "processing-failed"
     PLATFORM_ERROR = "platform-error"
@@ -120,7 +121,8 @@ class Statement:
 
     The first part of kind `inquiry` or `lead` is the subject's; `effective_at` is the first half of its order key.
     `data` is the item as sent with signature, tokens and callback URLs masked.
-    `repeat_key` marks an item that may be seen only once (V2 notifications).
+    `repeat_key` marks an item that may be seen only once (V2 notifications). `signature_digest` is the SHA-256 of its
+    signature, by which a pushed item is compared with the same one pulled.
     """
 
     type: str
@@ -130,6 +132,7 @@ class Statement:
     parts: tuple[Part, ...] = ()
     broker: str | None = None
     broker_token_digest: bytes | None = None
+    signature_digest: bytes | None = None
     occurred_at: datetime | None = None
     occurred_on: date | None = None
     repeat_key: str | None = None

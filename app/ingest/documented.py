@@ -12,6 +12,7 @@ from app.ingest.refusals import (
     BodyTooLarge,
     InvalidSignature,
     Overloaded,
+    SenderRefused,
     StorageAway,
     UnknownCallback,
     WrongMethod,
@@ -82,7 +83,7 @@ def _operation(method: str) -> dict[str, Any]:
             "content": {
                 "application/json": {"schema": {}},
                 "application/x-www-form-urlencoded": {"schema": {"type": "object"}},
-                "*/*": {"schema": {"type": "string", "format": "binary"}},
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             },
         },
         "responses": _responses(),
@@ -93,7 +94,8 @@ def _responses() -> dict[str, Any]:
     accepted = {"id": _ID, "status": "accepted", "items": {"accepted": 1, "quarantined": 0}}
     quarantined = {"id": _ID, "status": "quarantined", "reason": Reason.NOT_JSON.value}
     problems = described(
-        InvalidSignature, UnknownCallback, WrongMethod, BodyTooLarge, Overloaded, StorageAway, AccountsAway
+        *(InvalidSignature, SenderRefused, UnknownCallback, WrongMethod, BodyTooLarge),
+        *(Overloaded, StorageAway, AccountsAway),
     )
     answers = {str(status): answer for status, answer in problems.items()}
     answers["401"]["headers"] = _KEPT_HEADER

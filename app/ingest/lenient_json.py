@@ -17,6 +17,7 @@ __all__ = ["MAX_DEPTH", "Mended", "NotJsonError", "Parsed", "dotted", "notes_by_
 _MAX_PATH = 200
 _NUL_ESCAPE = b"\\u0000"
 _LONG_NUMBER = b"0" * 19
+_NAME_END = b'":'
 _AS_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 
 
@@ -50,6 +51,8 @@ def parse(body: bytes) -> Parsed:
 
 def notes_under(notes: Sequence[Mended], path: tuple[str, ...] = ()) -> tuple[Warned, ...]:
     """Return the notes on the value at `path` and on the body as a whole, with dotted paths below `path`."""
+    if not notes:
+        return ()
     depth = len(path)
     return tuple(
         Warned(dotted(note.path[depth:]), note.reason)
@@ -81,33 +84,29 @@ def _needs_mending(body: bytes, value: Any) -> bool:
     """Say whether orjson accepted something that must not go on as it is.
 
     orjson hands on U+0000, makes floats of integers beyond 64 bits, keeps silent about doubled names and goes down
-    1,024 levels. Four scans at memory speed tell the bodies in which that may be so; a false alarm only costs time.
+    1,024 levels. Scans at memory speed tell the bodies in which that may be so; a false alarm only costs time.
     """
     if _NUL_ESCAPE in body or _LONG_NUMBER in body.translate(_AS_ZERO):
         return True
-    names = _count_names(value)
-    # One `":` a name. A text may hold the same two bytes, and then the slower reader looks again; a body that mixes
-    # `":` with `" :` can hide a doubled name here, at the price of a missing warning.
-    return names is None or body.count(b'":') > names
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _nests_too_deep(value):
+        return True
+    # One `":` a name, and the same in texts. A body that writes `" :` can hide a doubled name here, at the price of a
+    # missing warning.
+    return body.count(_NAME_END) > orjson.dumps(value).count(_NAME_END)
 
 
 _CONTAINERS = frozenset({dict, list})
 
 
-def _count_names(value: Any) -> int | None:
-    """Return how many members all objects in `value` have together; None if it nests too deep."""
-    count = depth = 0
+def _nests_too_deep(value: Any) -> bool:
+    """Say whether containers nest more than `MAX_DEPTH` deep."""
+    depth = 0
     level = [value] if type(value) in _CONTAINERS else []
-    while level:
+    while level and depth <= MAX_DEPTH:
         depth += 1
-        if depth > MAX_DEPTH:
-            return None
         below: list[Any] = []
         for container in level:
-            members = container
-            if type(container) is dict:
-                count += len(container)
-                members = container.values()
+            members = container.values() if type(container) is dict else container
             below += [member for member in members if member.__class__ in _CONTAINERS]
         level = below
-    return count
+    return depth > MAX_DEPTH

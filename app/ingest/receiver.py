@@ -22,20 +22,22 @@ from app.accounts.model import Accounts, Token
 from app.accounts.snapshot import AccountsUnavailableError
 from app.crypto import sha256
 from app.ids import IdSource, time_of
-from app.ingest.answers import NOTIFIED, UNAUTHENTIC, Answer, answer_for
+from app.ingest.answers import NOTIFIED, UNAUTHENTIC, Answer, answer_for, refusal_for
 from app.ingest.bodies import BodyTooLargeError, decoded_body, header_value
-from app.ingest.contract import METHODS, VIAS, Findings, Provider, Reason
+from app.ingest.contract import METHODS, VIAS, Findings, Provider, Reason, Source
 from app.ingest.refusals import (
     AccountsAway,
     BodyTooLarge,
     InvalidSignature,
     Overloaded,
+    SenderRefused,
     StorageAway,
     UnknownCallback,
     WrongMethod,
 )
 from app.ingest.room import FullError, Room, Share
 from app.ingest.rows import NotKeptError, Row, Sink
+from app.ingest.sender_checks import Sender, find_refusal, sealed_headers
 from app.ingest.senders import Network, sender_address
 from app.problems import InternalError, Problem, problem_response, report_failure
 from app.request_id import HEADER, request_id_of
@@ -53,8 +55,6 @@ _JSON = (b"content-type", b"application/json")
 
 _DELIVERY_ID = DELIVERY_HEADER.lower().encode()
 _REQUEST_ID = HEADER.lower().encode()
-
-Headers = list[tuple[str, str]]
 
 _log = structlog.get_logger(__name__)
 
@@ -179,8 +179,10 @@ class Receiver:
         received_at = time_of(delivery_id)
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         source = token.source
-        answer = await self._judge(token, body, headers, received_at)
         peer = scope["client"][0] if scope.get("client") else ""
+        address = sender_address(peer, scope["headers"], self._limits.trusted_proxies)
+        sender = Sender(address, sealed_headers(headers, source, delivery_id.bytes), delivery_id.bytes)
+        answer = await self._judge(source, body, sender, received_at)
         row = Row(
             id=delivery_id,
             source_id=source.id,
@@ -193,9 +195,9 @@ class Receiver:
             size=len(body),
             judged=answer.judged,
             body_sha256=hashlib.sha256(body).digest(),
-            remote_addr=sender_address(peer, scope["headers"], self._limits.trusted_proxies).encode(),
+            remote_addr=address.encode(),
             query=scope["query_string"],
-            headers=orjson.dumps(headers),
+            headers=orjson.dumps(sender.headers),
             body=body,
         )
         try:
@@ -205,26 +207,29 @@ class Receiver:
         self._book.note_use(token.id)
         metrics.ACKNOWLEDGEMENT_SECONDS.observe(time.perf_counter() - began)
         metrics.DELIVERIES.labels(source.provider, answer.verdict, str(answer.status)).inc()
-        await _send_answer(send, scope, row, answer)
+        if answer.reason is not None:
+            metrics.QUARANTINED.labels(source.provider, answer.reason).inc()
+        await _send_answer(send, scope, row, answer, source)
 
-    async def _judge(self, token: Token, body: bytes, headers: Headers, received_at: datetime) -> Answer:
+    async def _judge(self, source: Source, body: bytes, sender: Sender, received_at: datetime) -> Answer:
         """Return the answer to a body; off the loop where that may take long."""
-        encoding = header_value(headers, "content-encoding")
+        encoding = header_value(sender.headers, "content-encoding")
         if not encoding and len(body) <= _PARSED_AT_ONCE:
-            return self._judge_now(token, body, headers, encoding, received_at)
+            return self._judge_now(source, body, sender, encoding, received_at)
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._aside, self._judge_now, token, body, headers, encoding, received_at
+                self._aside, self._judge_now, source, body, sender, encoding, received_at
             )
         except BodyTooLargeError:
             raise BodyTooLarge(self._limits.max_body_bytes) from None
 
-    def _judge_now(self, token: Token, body: bytes, headers: Headers, encoding: str, received_at: datetime) -> Answer:
-        source = token.source
+    def _judge_now(self, source: Source, body: bytes, sender: Sender, encoding: str, received_at: datetime) -> Answer:
         content = decoded_body(body, encoding, self._limits.max_body_bytes) if encoding else body
+        if (failed := find_refusal(source, sender, body)) is not None:
+            return refusal_for(failed, source)
         if content is None:
             return answer_for(Findings(reason=Reason.NOT_JSON), source)
-        content_type = header_value(headers, "content-type")
+        content_type = header_value(sender.headers, "content-type")
         try:
             return answer_for(self._providers[source.provider].find(content, content_type, source, received_at), source)
         except Exception as error:  # noqa: BLE001 - whatever is in a body, it is kept
@@ -240,13 +245,12 @@ def _declared_length(scope: Scope) -> int:
     return 0
 
 
-async def _send_answer(send: Send, scope: Scope, row: Row, answer: Answer) -> None:
+async def _send_answer(send: Send, scope: Scope, row: Row, answer: Answer, source: Source) -> None:
     """Answer what was kept."""
     delivery_id = str(row.id)
     kept = (_DELIVERY_ID, delivery_id.encode())
     if answer.status == UNAUTHENTIC:
-        problem = InvalidSignature(headers={DELIVERY_HEADER: delivery_id}, id=delivery_id)
-        await problem_response(problem, scope)(scope, _nothing, send)
+        await problem_response(_unauthentic(answer, source, delivery_id), scope)(scope, _nothing, send)
     elif answer.status == NOTIFIED:
         await _send(send, scope, NOTIFIED, [kept])
     else:
@@ -254,7 +258,19 @@ async def _send_answer(send: Send, scope: Scope, row: Row, answer: Answer) -> No
     if answer.reason is None:
         _log.debug("delivery.accepted", delivery_id=delivery_id, status=answer.status)
     else:
-        _log.info("delivery.quarantined", delivery_id=delivery_id, status=answer.status, reason=answer.reason.value)
+        more = {} if answer.failed is None else {"check": answer.failed.value}
+        reason = answer.reason.value
+        _log.info("delivery.quarantined", delivery_id=delivery_id, status=answer.status, reason=reason, **more)
+
+
+def _unauthentic(answer: Answer, source: Source, delivery_id: str) -> Problem:
+    """Return the problem of a 401: it does not say at what a sender failed, for that may be a stranger."""
+    headers = {DELIVERY_HEADER: delivery_id}
+    if answer.failed is None:
+        return InvalidSignature(headers=headers, id=delivery_id)
+    if "sender_user" in source.settings:  # some clients log in only when they are asked to
+        headers["WWW-Authenticate"] = 'Basic realm="callbox", charset="UTF-8"'
+    return SenderRefused(headers=headers, id=delivery_id)
 
 
 async def _send(send: Send, scope: Scope, status: int, headers: list[tuple[bytes, bytes]], body: bytes = b"") -> None:

@@ -34,6 +34,14 @@ class InvalidSignature(Problem):
     title = "Invalid signature"
 
 
+class SenderRefused(Problem):
+    """The sender is not one whom this callback URL takes callbacks from. It was kept in quarantine under `id`."""
+
+    status = 401
+    code = "sender-refused"
+    title = "Sender refused"
+
+
 class BodyTooLarge(Problem):
     """The body is larger than allowed, as sent or after decompression. Nothing was kept."""
 

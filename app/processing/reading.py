@@ -12,9 +12,13 @@ from app.ids import derived_id
 from app.ingest.bodies import decoded_body
 from app.ingest.contract import Findings, Item, Provider, Reason, Receipt, Source, Statement, Verdict
 from app.ingest.judged import unpack
+from app.ingest.sender_checks import Sender, find_refusal
 from app.processing.identity import bounded_key
+from app.processing.pulls import PULL, PUSH, Kept
 
-ABOUT_WHO_SENT_IT = frozenset({Reason.INVALID_SIGNATURE, Reason.SIGNATURE_MISSING, Reason.SIGNATURE_UNPROVEN})
+ABOUT_WHO_SENT_IT = frozenset(
+    {Reason.INVALID_SIGNATURE, Reason.SIGNATURE_MISSING, Reason.SIGNATURE_UNPROVEN, Reason.SENDER_REFUSED}
+)
 TYPE_CHARACTERS = 200
 MOST_BYTES = 1 << 30
 """The bound when a stored body is decoded again; at receipt it was held to what CALLBOX_MAX_BODY_BYTES was then."""
@@ -22,7 +26,10 @@ MOST_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery as it lies in the database, with what is needed to read it."""
+    """A delivery as it lies in the database, with what is needed to read it.
+
+    `refused` is the sender of one that was refused for it at receipt; `kept` what a pulled one is that holds no item.
+    """
 
     id: UUID
     source_id: UUID
@@ -33,6 +40,9 @@ class Delivery:
     body: bytes
     body_sha256: bytes
     token_id: UUID | None = None
+    refused: Sender | None = None
+    via: int = PUSH
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +91,22 @@ def read_delivery(
     """Read a delivery by today's reader and today's secrets.
 
     What was accepted, at receipt or by an earlier processing (`accepted_before`, item numbers), stays accepted whatever
-    secrets were revoked since; a better verdict than before is taken over.
+    secrets were revoked since; a better verdict than before is taken over. A sender who was refused at receipt is
+    checked again, one who was not is not.
     """
+    if delivery.kept is not None:
+        return Read(delivery)
+    if delivery.refused is not None and not accepted_before and find_refusal(source, delivery.refused, delivery.body):
+        return Read(delivery, reason=Reason.SENDER_REFUSED)
     body = decoded_body(delivery.body, delivery.content_encoding, MOST_BYTES)
     if body is None:
         return Read(delivery, reason=Reason.NOT_JSON)
     findings = provider.find(body, delivery.content_type, source, delivery.received_at)
     if findings.reason is not None:
         return Read(delivery, reason=findings.reason)
+    fits_today = [item.verdict is Verdict.VERIFIED for item in findings.items]
+    if delivery.via == PULL:
+        findings = _from_the_platform(findings)
     receipt = Receipt(delivery.id, delivery.received_at, zone, delivery.body_sha256)
     items = _with_earlier_verdicts(findings, delivery.judged, accepted_before)
     return Read(
@@ -97,10 +115,10 @@ def read_delivery(
             ReadItem(
                 derived_id(delivery.id, item.index),
                 item,
-                _bounded(provider.read(item, source, receipt)) if item.reason is None else None,
-                found.verdict is Verdict.VERIFIED,
+                bounded(provider.read(item, source, receipt)) if item.reason is None else None,
+                fits,
             )
-            for item, found in zip(items, findings.items, strict=True)
+            for item, fits in zip(items, fits_today, strict=True)
         ),
     )
 
@@ -120,11 +138,24 @@ def _with_earlier_verdicts(findings: Findings, judged: bytes, accepted_before: f
     return items
 
 
+def _from_the_platform(findings: Findings) -> Findings:
+    """Return the items of a pull: the platform itself was asked, so no signature can speak against them."""
+    items = [
+        replace(
+            item,
+            verdict=min(item.verdict, Verdict.CONFIRMED, key=_rank),
+            reason=None if item.reason in ABOUT_WHO_SENT_IT else item.reason,
+        )
+        for item in findings.items
+    ]
+    return replace(findings, items=items)
+
+
 def _rank(verdict: Verdict) -> int:
     return verdict.rank
 
 
-def _bounded(statement: Statement) -> Statement:
+def bounded(statement: Statement) -> Statement:
     """Cut what stands in indexes, so that no platform's text can be refused there."""
     subject, type_ = statement.subject, statement.type
     if bounded_key(subject) != subject or len(type_) > TYPE_CHARACTERS:

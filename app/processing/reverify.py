@@ -1,6 +1,7 @@
-"""Has what is in quarantine for its signature judged again, after a secret or a recipe has changed.
+"""Has what is in quarantine for who sent it judged again, after a secret, a recipe or a check has changed.
 
-Judging is the platforms' business, releasing the processor's; how deliveries get to it stands in `second_looks`.
+Judging is the platforms' business and that of `sender_checks`, releasing the processor's; how deliveries get to it
+stands in `second_looks`.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from app.ids import IdSource
-from app.ingest.contract import Verdict
+from app.ingest.contract import Reason, Verdict
 from app.processing.reading import ABOUT_WHO_SENT_IT
 from app.processing.record_rows import Database
 from app.processing.second_looks import Feeder
@@ -24,7 +25,8 @@ _WAITING = """
 SELECT o.delivery_id, o.items FROM outcomes o
 WHERE o.source_id = %(source)s AND o.delivery_id > %(last)s AND o.delivery_id <= %(newest)s AND (
     o.status = ANY('{{quarantined,partial}}')
-    AND EXISTS (SELECT FROM jsonb_array_elements(o.items) i WHERE i->>'reason' = ANY(%(reasons)s))
+    AND (o.reason = %(refused)s
+        OR EXISTS (SELECT FROM jsonb_array_elements(o.items) i WHERE i->>'reason' = ANY(%(reasons)s)))
     {or_accepted}
 )
 ORDER BY o.delivery_id LIMIT %(most)s
@@ -34,16 +36,18 @@ _OR_ACCEPTED = """OR o.items @> '[{"verdict": "invalid", "status": "event"}]'"""
 
 @dataclass(slots=True)
 class Reverified:
-    """What judging again gave; `remaining` are items by reason."""
+    """What judging again gave; `remaining` are items by reason, of refused senders deliveries."""
 
     deliveries: int = 0
     released: int = 0
     raised: int = 0
     remaining: Counter[str] = field(default_factory=Counter)
 
-    def note(self, before: _Items, after: _Items) -> None:
-        """Count what became of the items of one delivery."""
+    def note(self, before: _Items, after: _Items, reason: str | None = None) -> None:
+        """Count what became of the items of one delivery, whose reason is its own now."""
         self.deliveries += 1
+        if reason == Reason.SENDER_REFUSED:
+            self.remaining[reason] += 1
         earlier = {item["index"]: item for item in before}
         for item in after:
             was = earlier.get(item["index"])
@@ -75,7 +79,7 @@ def count_waiting(database: Database, source_id: UUID, *, accepted: bool = False
 
 
 def reverify(database: Database, source_id: UUID, feeder: Feeder, *, accepted: bool = False) -> Reverified:
-    """Have the deliveries of a source judged again that are in quarantine for their signature.
+    """Have the deliveries of a source judged again that are in quarantine for their signature or their sender.
 
     With `accepted` also those that mode `observe` accepted although their signature fitted nothing. Their ids, and the
     ids of all that comes of them, stay what they are.
@@ -88,11 +92,11 @@ def reverify(database: Database, source_id: UUID, feeder: Feeder, *, accepted: b
     for page in _pages(database, source_id, accepted=accepted):
         feeder.feed(list(page))
         rows = database.execute(
-            "SELECT delivery_id, items FROM outcomes WHERE delivery_id = ANY(%s) AND source_id = %s",
+            "SELECT delivery_id, items, reason FROM outcomes WHERE delivery_id = ANY(%s) AND source_id = %s",
             (list(page), source_id),
         )
-        for delivery_id, items in rows.fetchall():
-            result.note(page[delivery_id], items)
+        for delivery_id, items, reason in rows.fetchall():
+            result.note(page[delivery_id], items, reason)
     return result
 
 
@@ -100,6 +104,7 @@ def _pages(database: Database, source_id: UUID, *, accepted: bool) -> Iterator[d
     """Yield the deliveries to judge again with their items, each once; those that come meanwhile are not among them."""
     statement = _WAITING.format(or_accepted=_OR_ACCEPTED if accepted else "")
     values = {"source": source_id, "newest": IdSource().next(), "reasons": sorted(ABOUT_WHO_SENT_IT), "most": PAGE}
+    values["refused"] = Reason.SENDER_REFUSED
     last = UUID(int=0)
     while rows := database.execute(statement, {**values, "last": last}).fetchall():
         yield dict(rows)

@@ -173,3 +173,13 @@ def test_a_spool_folder_that_cannot_be_used_does_not_stop_the_database_way(datab
 
     _run(database.url, tmp_path / "file" / "spool", act)
     assert database.stored() == [row.id]
+
+
+def test_a_spool_that_refused_is_well_again_by_itself(tmp_path: Path) -> None:
+    async def act(keeper: Keeper) -> None:
+        with pytest.raises(NotKeptError):
+            await keeper.write(make_row(bytes(2 << 20)))
+        assert keeper.spool_fails
+        await _until(lambda: not keeper.spool_fails)
+
+    _run("postgresql://callbox@127.0.0.1:1/nothing", tmp_path, act, max_bytes=1 << 20)

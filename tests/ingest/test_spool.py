@@ -128,3 +128,54 @@ while True:
     kept = [str(_id(row)) for row in _drained(spool)]
     assert kept[: len(acknowledged)] == acknowledged
     assert len(kept) - len(acknowledged) <= 1
+
+
+def test_what_cannot_be_deleted_is_given_on_once_and_its_file_goes_at_the_end(tmp_path: Path) -> None:
+    """As on a full disk, where a deletion finds no room for its log."""
+    spool = _open(tmp_path)
+    rows = [packed(make_row(bytes(1 << 20))) for _ in range(20)]
+    spool.put(rows)
+    spool.files[0].database.execute("PRAGMA query_only = on")
+    assert _drained(spool) == rows
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_find_room_where_others_were_taken_out(tmp_path: Path) -> None:
+    spool = _open(tmp_path, max_bytes=20 << 20)
+    row = packed(make_row(bytes(1 << 20)))
+    while True:
+        try:
+            spool.put([row])
+        except SpoolFullError:
+            break
+    count = spool.count
+    held = spool.oldest()
+    assert held is not None
+    spool.remove(held)
+    spool.put([row])
+    assert 0 < spool.count < count
+    spool.close()
+
+
+def test_an_unreadable_file_does_not_keep_the_others_from_being_taken_over(tmp_path: Path) -> None:
+    left = _open(tmp_path)
+    row = packed(make_row())
+    left.put([row])
+    left.close()
+    (tmp_path / "0-broken.sqlite").write_bytes(b"no database" * 1000)
+    spool = _open(tmp_path)
+    assert _drained(spool) == [row]
+    spool.adopt()
+    assert spool.unreadable == {"0-broken.sqlite"}
+    assert (tmp_path / "0-broken.sqlite").exists()
+
+
+def test_a_spool_that_refused_tells_when_it_has_room_again(tmp_path: Path) -> None:
+    spool = _open(tmp_path, max_bytes=1 << 20)
+    ballast = tmp_path / "ballast"
+    ballast.write_bytes(bytes(1 << 20))
+    with pytest.raises(SpoolFullError):
+        spool.check()
+    ballast.unlink()
+    spool.check()
+    assert list(tmp_path.iterdir()) == []
