@@ -108,7 +108,7 @@ class Importer:
         """Return the delivery: judged as the receiver would judge it now."""
         body, digest = brought.body, hashlib.sha256(brought.body).digest()
         self._number += 1
-        delivery_id = _id_at(brought.received_at, self._number) if brought.received_at else self._ids.next()
+        delivery_id = id_at(brought.received_at, self._number) if brought.received_at else self._ids.next()
         received_at = time_of(delivery_id)
         answer = answer_for(self._find(brought, received_at), self._source)
         return Row(
@@ -136,7 +136,7 @@ class Importer:
             return Findings(reason=Reason.UNKNOWN_SHAPE)
 
 
-def _id_at(moment: datetime, number: int) -> UUID:
+def id_at(moment: datetime, number: int) -> UUID:
     """Return a new UUIDv7 as if made at a moment; of the same moment the one with the higher number comes later."""
     low = number << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
     high12, low62 = low >> 62 & 0xFFF, low & ((1 << 62) - 1)

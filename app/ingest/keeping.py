@@ -16,9 +16,11 @@ import psycopg
 import structlog
 
 from app import metrics
-from app.ingest.rows import STATEMENT, NotKeptError, Packed, Row, arrays, packed
-from app.ingest.spool import Held, Spool, SpoolError
-from app.ingest.writer import DatabaseAwayError, Writer, open_connection, within
+from app.ingest.rows import NotKeptError, Packed, Row, packed
+from app.ingest.spool import Spool, SpoolError
+from app.ingest.spool_file import Held
+from app.ingest.spool_states import SpoolStates
+from app.ingest.writer import DatabaseAwayError, Writer, commit, open_connection, within
 
 DRAIN_S = 10.0
 """How long one piece of the spool may take on its way to the database."""
@@ -42,6 +44,7 @@ class Keeper:
         self._url = url
         self._writer = writer
         self._spool = spool
+        self._states = SpoolStates()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._waiting: deque[tuple[Packed, asyncio.Future[None]]] = deque()
         self._some = asyncio.Event()
@@ -110,10 +113,10 @@ class Keeper:
             if not self._waiting:
                 await self._some.wait()
             batch = list(self._waiting)
-            error = None
+            error: Exception | None = None
             try:
                 await self._on_disk(self._spool.put, [row for row, _ in batch])
-            except SpoolError as refused:
+            except Exception as refused:  # noqa: BLE001 - a task loop: whatever happened, rows wait to be answered
                 error = refused
             self._note_spool(error)
             for _, done in batch:
@@ -124,13 +127,19 @@ class Keeper:
                     else:
                         done.set_exception(NotKeptError())
 
-    def _note_spool(self, error: SpoolError | None) -> None:
+    def _note_spool(self, error: Exception | None) -> None:
         if error is not None and not self.spool_fails:
-            _log.error("spool.refused", reason=str(error))
+            _log.error("spool.refused", reason=str(error) if isinstance(error, SpoolError) else type(error).__name__)
         if error is None and self.spool_fails:
             _log.info("spool.recovered")
         self.spool_fails = error is not None
         self._show()
+
+    async def _check_spool(self) -> None:
+        """Find out whether a spool that could not take the last rows would take some now."""
+        with contextlib.suppress(SpoolError):
+            await self._on_disk(self._spool.check)
+            self._note_spool(None)
 
     # --- out of the spool --------------------------------------------------------------------------------------
 
@@ -148,6 +157,8 @@ class Keeper:
                 await asyncio.sleep(_BREATH_S)
                 continue
             await asyncio.sleep(_LOOK_S)
+            if self.spool_fails:
+                await self._check_spool()
             if time.monotonic() - adopted_at > _ADOPT_S:
                 adopted_at = time.monotonic()
                 with contextlib.suppress(OSError, sqlite3.Error):
@@ -173,7 +184,8 @@ class Keeper:
 
     async def _write(self, held: Held) -> None:
         connection = await self._connected()
-        await connection.execute(STATEMENT, arrays(held.rows), prepare=True)
+        await commit(connection, held.rows)
+        await self._states.note(connection, held)
 
     async def _ask(self) -> None:
         """Raise where the database would not take rows: it is away, a standby, or read-only."""

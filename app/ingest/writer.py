@@ -26,6 +26,10 @@ _EXPIRY_S = 0.1
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
 _CANCEL_S = 0.2
+_CONNECT_WITHIN_S = 10.0  # a URL may name several servers, which are tried one after the other
+
+# Changes nothing, but has a commit of its own in the server's log.
+_MARK = "SELECT pg_logical_emit_message(true, 'callbox', '')"
 
 _log = structlog.get_logger(__name__)
 
@@ -71,7 +75,9 @@ class Writer:
         self._some.set()
         if self._tasks:
             run, expire = self._tasks
-            await run
+            await asyncio.wait({run}, timeout=self._patience + CONNECT_TIMEOUT_S)
+            run.cancel()  # it connects, and nobody waits for that any more
+            await asyncio.wait({run})
             expire.cancel()
         await self._disconnect()
 
@@ -124,14 +130,13 @@ class Writer:
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Commit a batch and release who waits for it; connect first where there is no connection."""
         if self._connection is None:
-            await within(CONNECT_TIMEOUT_S, self._connect())
+            await within(_CONNECT_WITHIN_S, self._connect())
         connection = self._connection
         if connection is None or not batch:
             return
         began = time.perf_counter()
-        parameters = arrays(waiting.columns for waiting in batch)
         # Beyond the last row's patience nobody waits for the outcome.
-        await within(batch[-1].until - time.monotonic(), connection.execute(STATEMENT, parameters, prepare=True))
+        await within(batch[-1].until - time.monotonic(), commit(connection, [waiting.columns for waiting in batch]))
         metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
         metrics.BATCH_ROWS.observe(len(batch))
         for waiting in batch:
@@ -183,6 +188,18 @@ async def open_connection(url: str) -> psycopg.AsyncConnection[tuple[object, ...
         await connection.close()
         raise
     return connection
+
+
+async def commit(connection: psycopg.AsyncConnection[tuple[object, ...]], rows: Sequence[Packed]) -> None:
+    """Commit rows that may have been committed before, and return once all of them are as durable as new ones.
+
+    A row that is there already was committed on this server, but a synchronous standby may not have it: whoever waited
+    for that gave up or was cut off. Nothing is written for such a row, so that PostgreSQL would not wait for its
+    standby again; a mark in the log behind it is what it waits for then.
+    """
+    cursor = await connection.execute(STATEMENT, arrays(rows), prepare=True)
+    if cursor.rowcount < len(rows):
+        await connection.execute(_MARK)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, object]) -> None:

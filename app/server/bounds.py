@@ -190,6 +190,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Run the application so that an answer before the end of the body closes the connection gently."""
 
         async def closing_app(scope: Any, receive: Any, send: Any) -> None:
+            if not cycle.more_body:  # it came in one piece with its headers: no answer can be before its end
+                await app(scope, receive, send)
+                return
+
             async def closing_send(message: Any) -> None:
                 if message["type"] == "http.response.start" and cycle.more_body:
                     message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}

@@ -7,13 +7,10 @@ tell the receivers, start the work process once the first one answers. Order of 
 import json
 import os
 import select
-import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -21,6 +18,7 @@ from app.accounts.kept import FILE_NAME
 from app.config import ConfigError, Settings
 from app.crypto import WrongKeyError
 from app.server.holding import HeldError, hold
+from app.server.measuring import MeasuresFolder
 from app.server.ports import PortError, open_socket
 from app.server.processes import Child, end_in_time
 from app.server.speech import CANNOT_START, StartError, speaker
@@ -79,8 +77,9 @@ class Supervisor:
         self._line = b""
         self._holding: int | None = None
         self._listening: socket.socket | None = None
-        self._metrics_folder: Path | None = None
+        self._measures: MeasuresFolder | None = None
         self._work_waits = False
+        self._trouble: str | None = None
         self.is_stopping = False
         """Set by a signal, whose exception is lost where it meets a destructor or a library that catches all."""
 
@@ -138,22 +137,16 @@ class Supervisor:
             self._database.stop()
         if self._holding is not None:
             os.close(self._holding)
-        if self._metrics_folder is not None:
-            shutil.rmtree(self._metrics_folder, ignore_errors=True)
+        if self._measures is not None:
+            self._measures.remove()
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of the children: ours, and the folder where they share their measures."""
         try:
-            if self._settings.embedded:
-                folder = self._settings.data_dir.resolve() / "metrics"
-                shutil.rmtree(folder, ignore_errors=True)  # of a supervisor that was killed
-                folder.mkdir(mode=0o700)
-            else:
-                folder = Path(tempfile.mkdtemp(prefix="callbox-metrics-"))
+            self._measures = MeasuresFolder()
         except OSError as error:
             raise StartError(f"no folder for the measures can be made: {error.filename}: {error.strerror}") from error
-        self._metrics_folder = folder
-        os.environ[METRICS_VARIABLE] = str(folder)
+        os.environ[METRICS_VARIABLE] = str(self._measures.path)
         return dict(os.environ)
 
     def _prepare(self) -> bytes:
@@ -239,13 +232,17 @@ class Supervisor:
 
         from app.storage import embedded  # noqa: PLC0415
 
-        structlog.get_logger(__name__).warning("database.died")
+        if self._trouble is None:
+            structlog.get_logger(__name__).warning("database.died")
         before = self._database
         try:
             self._database = embedded.start(self._settings.data_dir, say=self._say)
         except EmbeddedError as error:
-            self._say(f"callbox: {error}")
+            if str(error) != self._trouble:  # once, for it is tried again every second
+                self._say(f"callbox: {error}")
+            self._trouble = str(error)
             return
+        self._trouble = None
         if self._database.url != before.url:
             self._line = json.dumps(json.loads(self._line) | {"database_url": self._database.url}).encode()
             for child in self._children:
