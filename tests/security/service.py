@@ -16,6 +16,7 @@ from typing import Any
 from app.accounts import keys, store
 from app.accounts.model import Mode, Scope
 from app.accounts.writing import Connection, Platform
+from app.administration.platforms import get_platform
 from app.crypto import Vault
 from app.storage.database import connect
 from app.storage.embedded import find_running
@@ -24,8 +25,14 @@ from tests.server.test_supervisor import ROOT, free_port, until
 SECRET = "geheim-Wacholderdrossel-77"
 PLATFORMS = {
     "thinksurance": Platform("thinksurance", check_recipe=lambda _: None),
-    "wegroup": Platform("wegroup"),
+    "wegroup": get_platform("wegroup"),
 }
+DEMANDED = {
+    "sender_header_value": "kopf-Wintergoldhähnchen-5",
+    "sender_password": "login-Zaunkönig-6",
+    "sender_hmac_key": "hmac-Sumpfmeise-7",
+}
+"""What a sender must know, where a test demands it."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,14 @@ class Service:
                 connection, vault, PLATFORMS[provider], name, secrets=[SECRET] if signed else [], mode=mode
             )
         return added.token.token
+
+    def demand(self, name: str, **settings: str) -> None:
+        """Have a source check its senders."""
+        vault = Vault((self.data_dir / "encryption.key").read_text().strip())
+        with self.database() as connection:
+            platform = get_platform("wegroup")
+            demanded = list(DEMANDED.items())
+            store.set_source(connection, vault, platform, name, credentials=demanded, settings=list(settings.items()))
 
     def add_key(self, name: str, *scopes: Scope) -> str:
         """Make an API key."""

@@ -27,9 +27,9 @@ def filled(run: Run, connection: Connection, encryption_key: str) -> Connection:
     vault = Vault(encryption_key)
     connection.execute(
         "INSERT INTO documents (id, source_id, identity, head_key, head_receipt, field_keys, folded, first_received_at,"
-        " last_received_at, event_count, link_encrypted, token_encrypted)"
-        " VALUES (gen_random_uuid(), %s, '1/ab', '', '', '{}', '{}', now(), now(), 1, %s, %s)",
-        (source_id, vault.encrypt("https://x.example.test/a.pdf", "document"), vault.encrypt("t-1", "document")),
+        " last_received_at, event_count, link_encrypted, token_encrypted, broker_token_encrypted)"
+        " VALUES (gen_random_uuid(), %s, '1/ab', '', '', '{}', '{}', now(), now(), 1, %s, %s, %s)",
+        (source_id, *(vault.encrypt(text, "document") for text in ("https://x.example.test/a.pdf", "t-1", "b-1"))),
     )
     return connection
 

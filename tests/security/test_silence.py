@@ -1,7 +1,9 @@
 """A whole run with all that can go wrong in it: nothing secret and nobody's name is in what the service wrote."""
 
+import base64
 import gzip
 import hashlib
+import hmac
 import json
 import os
 import signal
@@ -13,7 +15,7 @@ import pytest
 
 from app.accounts.model import Mode, Scope
 from app.crypto import new_api_key, new_callback_token
-from tests.security.service import SECRET, Answer, Service, running
+from tests.security.service import DEMANDED, SECRET, Answer, Service, running
 from tests.server.test_supervisor import find_postmaster, until
 
 pytestmark = pytest.mark.process
@@ -58,6 +60,18 @@ def lead(number: int, token: str) -> bytes:
     return json.dumps({"id": f"lead-{number}", "event": "lead.updated", "prospect": prospect}).encode()
 
 
+def demanded(body: bytes) -> dict[str, str]:
+    """Return what the source `guarded` demands of a sender, signed for a body."""
+    login = base64.b64encode(f"wegroup:{DEMANDED['sender_password']}".encode()).decode()
+    signature = hmac.new(DEMANDED["sender_hmac_key"].encode(), body, "sha256").hexdigest()
+    value = DEMANDED["sender_header_value"]
+    return {
+        "Authorization": f"Basic {login}",
+        "X-Callbox-Sender": value.encode().decode("latin-1"),
+        "X-Signed": signature,
+    }
+
+
 class Run:
     """One run: what was sent and asked, and all that must not be found in what was written."""
 
@@ -65,6 +79,10 @@ class Run:
         self.service = service
         self.thinksurance = service.add_source("thinksurance", "strict", Mode.ENFORCE)
         self.wegroup = service.add_source("wegroup", "leads")
+        self.guarded = service.add_source("wegroup", "guarded")
+        service.demand(
+            "guarded", sender_header="X-Callbox-Sender", sender_user="wegroup", sender_hmac_header="X-Signed"
+        )
         self.reader = service.add_key("reader", Scope.READ, Scope.READ_PERSONAL, Scope.WRITE)
         self.modest = service.add_key("modest", Scope.READ)
         self.unknown = (new_callback_token(), new_api_key())
@@ -73,7 +91,7 @@ class Run:
         demo += [source["callback_url"].rpartition("/")[2] for source in made["sources"]]
         key = (service.data_dir / "encryption.key").read_text().strip()
         self.secrets = (SECRET, BROKER_TOKEN, DOCUMENT_TOKEN, self.thinksurance, self.wegroup, self.reader)
-        self.secrets += (self.modest, key, *self.unknown, *demo)
+        self.secrets += (self.modest, key, *self.unknown, *demo, *DEMANDED.values(), self.guarded)
         self.refusals: list[Answer] = []
 
     def send(self) -> None:
@@ -91,6 +109,8 @@ class Run:
             (ours + "/?person=Quastenflosser&token=" + self.thinksurance, signed(6), json_type, 200),
             (leads, lead(1, self.wegroup), json_type, 200),
             (leads, lead(2, self.wegroup), {"X-Request-Id": self.wegroup, "Referer": leads}, 200),
+            (f"/callbacks/wegroup/{self.guarded}", lead(5, self.guarded), demanded(lead(5, self.guarded)), 200),
+            (f"/callbacks/wegroup/{self.guarded}", lead(6, self.guarded), demanded(b"another"), 401),
             (leads, b"x" * (6 << 20), {}, 413),
             (leads.replace("wegroup", "thinksurance"), lead(3, self.wegroup), {}, 404),
             (f"/callbacks/wegroup/{self.unknown[0]}", lead(4, self.unknown[0]), {}, 404),

@@ -1,0 +1,86 @@
+"""Puts the looks of `doctor` together, in the order in which one thing needs the other.
+
+Each is a function of one section's module; nothing is changed by any of them, and what is wrong is said in words that
+name the setting.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from app.accounts.opening import database_of
+from app.cli.doctor.attention import look_at_attention
+from app.cli.doctor.finding import Finding, Look, Subject
+from app.cli.doctor.received import look_at_inbox, look_at_quarantine, look_at_sources
+from app.cli.doctor.server import look_at_clock, look_at_durability, look_at_replica, look_at_role, look_at_version
+from app.cli.doctor.spool import look_at_snapshot, look_at_spool
+from app.cli.doctor.tables import look_at_encryption_key, look_at_partitions, look_at_revision
+from app.cli.output import explain
+from app.config import ConfigError, Settings, load_settings
+from app.storage.database import connect, described
+
+LOCAL: Final[Sequence[Callable[[Settings], Finding]]] = (look_at_spool, look_at_snapshot)
+"""What can be seen without the database."""
+
+OF_THE_SERVER: Final[Sequence[Look]] = (
+    look_at_version,
+    look_at_role,
+    look_at_durability,
+    look_at_replica,
+    look_at_clock,
+    look_at_revision,
+)
+"""What can be seen of any PostgreSQL."""
+
+OF_THE_TABLES: Final[Sequence[Look]] = (
+    look_at_encryption_key,
+    look_at_partitions,
+    look_at_sources,
+    look_at_quarantine,
+    look_at_inbox,
+    look_at_attention,
+)
+"""What needs the tables of this version. A further section is a function in a module of its own, and a word here."""
+
+
+def examine(say: Callable[[str], None]) -> list[Finding]:
+    """Return what was found; where one thing is missing, what needs it is left out."""
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        return [Finding("settings", well=False, detail=str(error))]
+    findings = [Finding("settings", well=True, detail="can be used")]
+    findings += [look(settings) for look in LOCAL]
+    try:
+        with database_of(settings, say) as url, connect(url) as connection:
+            findings.append(Finding("database", well=True, detail=f"{described(url)} answers"))
+            findings.extend(_examine_database(Subject(settings, url, connection)))
+    except Exception as error:
+        reason = explain(error)
+        if reason is None:
+            raise
+        findings.append(Finding("database", well=False, detail=reason))
+    return findings
+
+
+def _examine_database(subject: Subject) -> Iterator[Finding]:
+    fits = True
+    for look in OF_THE_SERVER:
+        for finding in _looked(look, subject):
+            fits = finding.well if finding.name == "revision" else fits
+            yield finding
+    if fits:
+        for look in OF_THE_TABLES:
+            yield from _looked(look, subject)
+
+
+def _looked(look: Look, subject: Subject) -> Iterator[Finding]:
+    """Yield what a section finds; one that the database refuses is a finding too, and the others go on."""
+    import psycopg  # noqa: PLC0415 - loaded by now
+
+    try:
+        yield from look(subject)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        name = look.__name__.removeprefix("look_at_")
+        yield Finding(name, well=False, detail=explain(error) or type(error).__name__)
