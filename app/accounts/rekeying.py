@@ -12,6 +12,7 @@ from psycopg import sql
 
 from app.accounts import audit
 from app.accounts.opening import CHECK_ROW, CHECK_TEXT, find_vault_check
+from app.accounts.sealing import KEY_ROW, Cause, find_key, new_key, wrapped
 from app.accounts.writing import AccountError, Connection, change
 from app.crypto import Vault, WrongKeyError
 
@@ -37,6 +38,7 @@ PLACES: Final = (
     _Place("source_credentials", "value_encrypted", "credential", "DELETE FROM source_credentials"),
     _Place("documents", "link_encrypted", "document", "UPDATE documents SET link_encrypted = NULL"),
     _Place("documents", "token_encrypted", "document", "UPDATE documents SET token_encrypted = NULL"),
+    _Place("documents", "broker_token_encrypted", "document", "UPDATE documents SET broker_token_encrypted = NULL"),
 )
 
 
@@ -57,6 +59,8 @@ def rotate_key(
         sealed = _find_first_start(connection)
         if sealed is not None:
             _set_installation(connection, _FIRST_START, new.encrypt(vault.decrypt(sealed, _FIRST_START), _FIRST_START))
+        if (audit_key := find_key(connection, vault)) is not None:  # the key itself stays, so that old seals still fit
+            _set_installation(connection, KEY_ROW, wrapped(audit_key, new))
         _set_installation(connection, CHECK_ROW, new.encrypt(CHECK_TEXT, CHECK_ROW))
         audit.record(connection, actor, "secrets.rotate-key", {"values": counts})
     return counts
@@ -95,6 +99,8 @@ def reset(connection: Connection, vault: Vault, active_lock: int, *, actor: str 
         sealed = _find_first_start(connection)
         if sealed is not None and not _is_readable(vault, sealed, _FIRST_START):
             _set_installation(connection, _FIRST_START, _SHOWN)
+        if not _has_audit_key(connection, vault):
+            _set_installation(connection, KEY_ROW, wrapped(new_key(connection, Cause.RESET), vault))
         _set_installation(connection, CHECK_ROW, vault.encrypt(CHECK_TEXT, CHECK_ROW))
         audit.record(connection, actor, "secrets.reset", {"given_up": counts})
     return counts
@@ -143,6 +149,15 @@ def _rewrite(connection: Connection, place: _Place, vault: Vault, new: Vault) ->
 def _is_readable(vault: Vault, value: bytes, purpose: str) -> bool:
     try:
         vault.decrypt(value, purpose)
+    except WrongKeyError:
+        return False
+    return True
+
+
+def _has_audit_key(connection: Connection, vault: Vault) -> bool:
+    """Tell whether the audit log can be sealed and checked; before the first seal there is no key."""
+    try:
+        find_key(connection, vault)
     except WrongKeyError:
         return False
     return True

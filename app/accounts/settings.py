@@ -8,6 +8,8 @@ from datetime import timedelta
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,4})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_APIS = ("v1.1", "v1")
+_MOST_DAYS = 365
 _SWITCH = {"on": True, "off": False}
 
 
@@ -32,3 +34,34 @@ def parse_switch(text: str) -> bool:
     if text not in _SWITCH:
         raise ValueError("is neither `on` nor `off`")
     return _SWITCH[text]
+
+
+def parse_every(text: str) -> timedelta | None:
+    """Return how often something is done, None for `off`.
+
+    Raises:
+        ValueError: it is neither a period nor `off`.
+    """
+    return None if text == "off" else parse_period(text)
+
+
+def parse_days(text: str) -> int:
+    """Return a number of days, up to a year.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_DAYS):
+        raise ValueError(f"is no number of days from 1 to {_MOST_DAYS}")
+    return int(text)
+
+
+def parse_api(text: str) -> str:
+    """Return which of its versions a platform is asked by.
+
+    Raises:
+        ValueError: there is no such version.
+    """
+    if text not in _APIS:
+        raise ValueError(f"is none of {', '.join(_APIS)}")
+    return text

@@ -78,6 +78,7 @@ def add_source(
                 add_secret_row(connection, vault, source_id, secret)
             _put_credentials(connection, vault, platform, source_id, credentials)
             _put_settings(connection, platform, source_id, settings)
+            _check_needs(connection, platform, source_id)
             detail = {"source": name, "provider": platform.name, "mode": mode.value, "token_id": str(token.id)}
             audit.record(connection, actor, "source.add", detail)
     except UniqueViolation:
@@ -117,6 +118,7 @@ def set_source(
             )
         _put_credentials(connection, vault, platform, source["id"], credentials)
         _put_settings(connection, platform, source["id"], settings)
+        _check_needs(connection, platform, source["id"])
         connection.execute("UPDATE sources SET updated_at = clock_timestamp() WHERE id = %s", (source["id"],))
         detail: dict[str, Any] = {"source": name, "credentials": sorted({key for key, _ in credentials})}
         detail |= {"mode": mode and mode.value, "recipe": recipe and dict(recipe), "settings": dict(settings)}
@@ -260,6 +262,20 @@ def _put_settings(
         if value:
             given = Jsonb({name: check_value("setting", value)})
             connection.execute("UPDATE sources SET settings = settings || %s WHERE id = %s", (given, source_id))
+
+
+def _check_needs(connection: Connection, platform: Platform, source_id: UUID) -> None:
+    """Raise AccountError where a setting or credential is there without the other that it needs."""
+    row = connection.execute(
+        "SELECT ARRAY(SELECT jsonb_object_keys(settings)) || ARRAY(SELECT c.name FROM source_credentials c"
+        " WHERE c.source_id = s.id) FROM sources s WHERE s.id = %s",
+        (source_id,),
+    ).fetchone()
+    present = set(row[0]) if row else set()
+    for name, other in platform.needs.items():
+        if name in present and other not in present:
+            kind = "setting" if other in platform.settings else "credential"
+            raise AccountError(name, f"is of no use without the {kind} {other}; give both or neither")
 
 
 def _check_known(field: str, name: str, known: Iterable[str], platform: Platform) -> None:

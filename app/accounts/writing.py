@@ -35,8 +35,8 @@ class Platform:
 
     `single` are credentials of one value, `several` those of any number. `check_recipe` raises ValueError with
     `<field>: <reason>`; it is None where the platform signs nothing, so that secrets and recipes have no use.
-    `checks` are those of single settings by name, which raise ValueError with the reason. A platform that does not
-    `call_back` is told no callback URL.
+    `checks` are those of single settings by name, which raise ValueError with the reason. `needs` says which setting or
+    credential is of no use without which other. A platform that does not `call_back` is told no callback URL.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Platform:
     settings: frozenset[str] = frozenset()
     check_recipe: Callable[[Mapping[str, Any]], object] | None = None
     checks: Mapping[str, Callable[[str], object]] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
     calls_back: bool = True
 
     @property

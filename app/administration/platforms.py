@@ -1,13 +1,14 @@
-"""Says what a source at each platform may have, in the words of the command line.
+"""Says what a source at each platform may have: its settings, its credentials, whether it signs and calls back.
 
 What it is used for stands in the platform's own folder.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from app.accounts.settings import parse_period, parse_switch
+from app.accounts.settings import parse_api, parse_days, parse_every, parse_period, parse_switch
 from app.accounts.writing import AccountError, Platform
+from app.ingest import sender_checks
 from app.providers import PROVIDERS
 from app.providers.allianz.settings import CREDENTIALS as ALLIANZ_CREDENTIALS
 from app.providers.allianz.settings import SETTINGS as ALLIANZ_SETTINGS
@@ -19,22 +20,40 @@ def _check_thinksurance_recipe(recipe: Mapping[str, Any]) -> object:
     return check_recipe(recipe)
 
 
-_CHECKS = {"overdue_after": parse_period, "own_tokens": parse_switch}
+def _check_hosts(text: str) -> object:
+    from app.providers.links import parse_origins  # noqa: PLC0415 - only where hosts are given
+
+    return parse_origins(text)
+
+
+_CHECKS = {"overdue_after": parse_period, "own_tokens": parse_switch, **sender_checks.SETTING_CHECKS}
+_PULLING: Mapping[str, Callable[[str], object]] = {
+    "api": parse_api,
+    "pull_every": parse_every,
+    "pull_days": parse_days,
+}
 
 _RULES = {
     "thinksurance": Platform(
         "thinksurance",
         single=frozenset({"hash", "secret"}),
-        several=frozenset({"b_token", "a_token"}),
-        settings=frozenset({"base_url", "overdue_after", "test_source"}),
+        several=frozenset({"b_token", "a_token"}) | sender_checks.CREDENTIALS,
+        settings=frozenset({"base_url", "document_hosts", "overdue_after", "test_source", "v1_base_url"})
+        | _PULLING.keys()
+        | {"v2_base_url"}
+        | sender_checks.SETTINGS,
         check_recipe=_check_thinksurance_recipe,
-        checks=_CHECKS,
+        checks={**_CHECKS, **_PULLING, "document_hosts": _check_hosts},
+        needs=sender_checks.NEEDS,
     ),
     "wegroup": Platform(
         "wegroup",
         single=frozenset({"api_token"}),
-        settings=frozenset({"base_url", "distribution_id", "external_ref_company", "overdue_after", "own_tokens"}),
+        several=sender_checks.CREDENTIALS,
+        settings=frozenset({"base_url", "distribution_id", "external_ref_company", "overdue_after", "own_tokens"})
+        | sender_checks.SETTINGS,
         checks=_CHECKS,
+        needs=sender_checks.NEEDS,
     ),
     "allianz": Platform("allianz", single=ALLIANZ_CREDENTIALS, settings=ALLIANZ_SETTINGS, calls_back=False),
 }
