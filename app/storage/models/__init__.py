@@ -2,7 +2,10 @@
 
 from app.storage.models.accounts import (
     api_keys,
+    api_requests,
     audit,
+    audit_seals,
+    audit_unsealed,
     installation,
     source_credentials,
     source_secrets,
@@ -10,9 +13,11 @@ from app.storage.models.accounts import (
     sources,
 )
 from app.storage.models.columns import metadata
+from app.storage.models.jobs import gaps, job_errors, pulled, searches, wanted_pulls
 from app.storage.models.received import brokers, deliveries, events, inbox, outcomes, seen
 from app.storage.models.records import aliases, customers, documents, inquiries, leads
 from app.storage.models.submissions import submission_keys, submissions
+from app.storage.models.watched import shapes, spool_states
 
 RECORDS = {"inquiry": inquiries, "customer": customers, "document": documents, "lead": leads}
 """The table of each kind of record."""
@@ -24,23 +29,33 @@ __all__ = [
     "RECORDS",
     "aliases",
     "api_keys",
+    "api_requests",
     "audit",
+    "audit_seals",
+    "audit_unsealed",
     "brokers",
     "customers",
     "deliveries",
     "documents",
     "events",
+    "gaps",
     "inbox",
     "inquiries",
     "installation",
+    "job_errors",
     "leads",
     "metadata",
     "outcomes",
+    "pulled",
+    "searches",
     "seen",
+    "shapes",
     "source_credentials",
     "source_secrets",
     "source_tokens",
     "sources",
+    "spool_states",
     "submission_keys",
     "submissions",
+    "wanted_pulls",
 ]

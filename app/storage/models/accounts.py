@@ -1,6 +1,18 @@
 """The tables of accounts at the providers, and of who may read."""
 
-from sqlalchemy import ARRAY, BigInteger, Column, ForeignKey, Identity, LargeBinary, Table, Text, Uuid, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.storage.models.columns import at_, metadata, now_
@@ -71,11 +83,42 @@ api_keys = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("id", Uuid, primary_key=True),
     now_("at"),
     Column("actor", Text, nullable=False, comment="`key:<id>` or `cli`"),
     Column("action", Text, nullable=False),
     Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Index(None, "actor", "id"),
+    Index(None, "action", "id"),
+)
+
+audit_unsealed = Table(
+    "audit_unsealed",
+    metadata,
+    Column("audit_id", ForeignKey("audit.id"), primary_key=True),
+    comment="entries that no seal covers yet; written with the entry, so that a late commit is not missed",
+)
+
+audit_seals = Table(
+    "audit_seals",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    at_("sealed_at", nullable=False),
+    Column("row_ids", ARRAY(Uuid), nullable=False, comment="the entries that it covers, lowest first"),
+    Column("row_macs", LargeBinary, nullable=False, comment="16 bytes for each of them"),
+    Column("digest", LargeBinary, nullable=False, comment="HMAC-SHA256 over the seal before and all of this"),
+)
+
+api_requests = Table(
+    "api_requests",
+    metadata,
+    Column("actor", Text, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("request_sha256", LargeBinary, nullable=False),
+    Column("answer", JSONB, comment="what was made, without what is shown once"),
+    now_("created_at"),
+    PrimaryKeyConstraint("actor", "idempotency_key"),
+    comment="what administrators had made over the API under an `Idempotency-Key`",
 )
 
 installation = Table(

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.storage import searched
-from app.storage.models.columns import at_, metadata
+from app.storage.models.columns import AT, at_, metadata
 
 aliases = Table(
     "aliases",
@@ -55,6 +55,7 @@ def _record(name: str, *columns: Column[object] | Index) -> Table:
         PrimaryKeyConstraint("id", "source_id"),
         UniqueConstraint("source_id", "identity"),
         Index(None, "last_received_at", "id"),
+        Index(None, "changed_at", "id"),
         postgresql_with={"fillfactor": "85"},
     )
 
@@ -104,6 +105,8 @@ inquiries = _record(
     Index(None, "inquiry_id"),
     Index(None, "status", "id"),
     Index(None, "broker_external_id", "id"),
+    Index(None, "updated_on", "id"),
+    Index(None, "premium_yearly_cents", "id"),
     Index(None, "customer_record_id"),
 )
 
@@ -140,12 +143,28 @@ documents = _record(
     at_("token_expires_at"),
     Column("link_encrypted", LargeBinary),
     Column("token_encrypted", LargeBinary),
+    Column("broker_token_encrypted", LargeBinary),
     Column("state", Text, nullable=False, server_default="announced"),
+    Column("attempts", Integer, nullable=False, server_default=text("0"), comment="since it was last announced anew"),
+    at_("attempted_at"),
+    Column("next_attempt_at", AT, comment="null: at once; while it is fetched: when its fetcher is given up"),
+    Column("last_error", Text, comment="why it is not archived: a word out of a closed list"),
+    Column("renewals", Integer, nullable=False, server_default=text("0"), comment="how often a token was asked for"),
+    at_("renewed_at"),
     at_("archived_at"),
+    Column("fetched_by", Text, comment="the way on which it was had"),
     Column("size", BigInteger),
     Column("sha256", Text),
     Column("content_type", Text),
     Index(None, "inquiry_id"),
+    Index(None, "token_expires_at", "id"),
+    Index(
+        "ix_documents_due",
+        "source_id",
+        text("coalesce(next_attempt_at, '-infinity'::timestamptz)"),
+        postgresql_where=text("state IN ('announced', 'fetching')"),
+    ),
+    Index("ix_documents_lost", "source_id", "id", postgresql_where=text("state IN ('failed', 'expired')")),
 )
 
 leads = _record(
@@ -174,6 +193,10 @@ leads = _record(
     Index(None, "lead_id"),
     Index(None, "party_id"),
 )
+
+# By which statistics count. Text may be too long for an index, so that none is kept beside it but what has a bound.
+Index(None, inquiries.c.first_received_at, postgresql_include=["source_id", "status", "premium_yearly_cents"])
+Index(None, leads.c.first_received_at)
 
 for _table in (inquiries, customers, documents, leads):
     for _name, _texts in (("search_open", searched.OPEN), ("search_whole", searched.WHOLE)):
