@@ -11,13 +11,16 @@ from sqlalchemy.schema import SchemaItem
 
 from app.storage.engine import engine_url
 from app.storage.models import PARTITIONED, metadata
+from app.storage.queue import PREFIX as QUEUE_PREFIX
 
 _PARENTS = tuple(table.name for table in PARTITIONED)
 
 
 def _is_ours(item: SchemaItem, name: str | None, kind: str, _reflected: bool, _compare_to: SchemaItem | None) -> bool:
-    """Leave out the monthly partitions: they are made by `app.storage.partitions`."""
+    """Leave out the monthly partitions and the job queue: `app.storage.partitions` and `queue` make these."""
     table = name if kind == "table" else getattr(getattr(item, "table", None), "name", None)
+    if table and table.startswith(QUEUE_PREFIX):
+        return False
     return not (table and table not in _PARENTS and table.startswith(tuple(f"{parent}_" for parent in _PARENTS)))
 
 

@@ -3,12 +3,12 @@
 The call itself is the submissions room's.
 """
 
-import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli.logs import log_to_standard_error
 from app.cli.opening import Opened, opened
 from app.cli.output import FAILED, JsonFlag, show
 from app.cli.values import ELSEWHERE, Reader, ValueGivenError
@@ -50,7 +50,6 @@ def submit(
     wanted = KINDS.get((provider, kind))
     if wanted is None:
         raise ValueGivenError(f"there is no {provider} {kind}; there are: {', '.join(one.path for one in _kinds())}")
-    _log_to_standard_error()
     reader = Reader()
     given = reader.secret(data, "data")
     headers = {
@@ -58,6 +57,7 @@ def submit(
         "x-wegroup-access-token": access_token and reader.secret(access_token, "access token"),
     }
     with opened() as room:
+        log_to_standard_error(room.settings)
         from app.accounts.snapshot import read_accounts  # noqa: PLC0415
         from app.problems import Problem  # noqa: PLC0415
 
@@ -86,23 +86,6 @@ def _kinds() -> "list[Kind]":
     from app.submissions.kinds import KINDS  # noqa: PLC0415 - heavy
 
     return list(KINDS.values())
-
-
-class _StandardError:
-    """Standard error as it is at the moment of writing."""
-
-    def write(self, text: str) -> int:
-        return sys.stderr.write(text)
-
-    def flush(self) -> None:
-        sys.stderr.flush()
-
-
-def _log_to_standard_error() -> None:
-    """Keep what is logged while calling, such as retries, off standard output."""
-    import structlog  # noqa: PLC0415 - heavy
-
-    structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())))
 
 
 async def _send(room: Opened, order: Mapping[str, Any], sources: "Mapping[Any, Source]") -> dict[str, Any]:

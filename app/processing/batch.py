@@ -4,8 +4,8 @@ Which deliveries, and what happens when it fails, is settled in `processor`; wha
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Any
 from uuid import UUID
@@ -15,13 +15,18 @@ import orjson
 from app.accounts.model import Source
 from app.accounts.version import mark_recipe_proven
 from app.crypto import Vault
+from app.ingest.answers import was_sender_refused
 from app.ingest.bodies import header_value
 from app.ingest.contract import Provider, Statement, Warned
+from app.ingest.sender_checks import Sender
+from app.processing.confirming import confirm, look_again, stay_confirmed
 from app.processing.event_rows import EventRow, load_known_events, write_events
 from app.processing.matching import match_events
+from app.processing.missing import News, note_late, note_pulls, want_pulls
 from app.processing.order import order_key
 from app.processing.outcome import Outcome, failed_outcome, outcome_of, write_outcomes
 from app.processing.projection import Event, Projection
+from app.processing.pulls import find_kept
 from app.processing.reading import Delivery, Read, ReadItem, read_delivery
 from app.processing.record_rows import Database
 from app.processing.watch import NewBrokers, note_brokers, note_repeats
@@ -35,6 +40,8 @@ class Circumstances:
     sources: Mapping[UUID, Source]
     vault: Vault
     zone: tzinfo
+    sighted: Callable[[Sequence[EventRow]], None] = field(default=lambda _: None)
+    """Is told the events of a batch before it is committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +61,10 @@ class Stored:
 def process(database: Database, delivery_ids: Sequence[UUID], given: Circumstances) -> list[Outcome]:
     """Process deliveries and return their outcomes; all of it or nothing. The caller holds the transaction."""
     stored = load_stored(database, delivery_ids)
-    reads = [read_stored(one, given) for one in stored]
+    reads = confirm(database, [read_stored(one, given) for one in stored], given.sources, given.providers, given.zone)
     rows = to_rows(database, reads, given, note_brokers)
     fresh = [row for row in rows if row.is_news]
+    given.sighted(fresh)
     projection = Projection(database, given.vault)
     events = [_to_event(row) for row in fresh]
     projection.project(events)
@@ -66,8 +74,21 @@ def process(database: Database, delivery_ids: Sequence[UUID], given: Circumstanc
     write_events(database, fresh, {event.id: event for event in events})
     match_events(database, fresh)
     write_outcomes(database, outcomes)
+    _note_news(database, reads, fresh, events, given)
     _prove_recipes(database, reads, given.sources)
     return outcomes
+
+
+def _note_news(
+    database: Database, reads: Sequence[Read], fresh: Sequence[EventRow], events: Sequence[Event], given: Circumstances
+) -> None:
+    """Note what pulls tell of pushes, and what is to be pulled."""
+    via = {read.delivery.id: read.delivery.via for read in reads}
+    news = [News(row, event, via[row.delivery_id]) for row, event in zip(fresh, events, strict=True)]
+    note_pulls(database, news, given.zone)
+    note_late(database, news)
+    want_pulls(database, news, given.sources)
+    look_again(database, reads, given.sources)
 
 
 def give_up(database: Database, delivery_id: UUID) -> Outcome | None:
@@ -85,16 +106,23 @@ def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored
     """Return those of the deliveries that exist, in the order of their ids."""
     rows = database.execute(
         "SELECT d.id, d.source_id, d.received_at, d.judged, d.headers, d.body, d.body_sha256, d.token_id,"
-        " o.seq, o.items"
+        " d.answered, d.remote_addr, d.via, o.seq, o.items"
         " FROM unnest(%s::uuid[]) AS w (id) JOIN deliveries d ON d.id = w.id"
         " LEFT JOIN outcomes o ON o.delivery_id = d.id AND o.source_id = d.source_id ORDER BY d.id",
         (list(delivery_ids),),
     )
     stored = []
-    for delivery_id, source_id, received_at, judged, headers, body, digest, token_id, seq, items in rows:
+    for delivery_id, source_id, received_at, judged, headers, body, digest, token_id, *met, seq, items in rows:
+        answered, address, via = met
         pairs = orjson.loads(headers)
         content = header_value(pairs, "content-type"), header_value(pairs, "content-encoding")
-        delivery = Delivery(delivery_id, source_id, received_at, judged, *content, body, digest, token_id)
+        refused = None
+        if was_sender_refused(answered, judged):
+            refused = Sender(address.decode(), pairs, delivery_id.bytes)
+        kept = find_kept(via, pairs)
+        delivery = Delivery(
+            delivery_id, source_id, received_at, judged, *content, body, digest, token_id, refused, via, kept
+        )
         stored.append(Stored(delivery, seq, items or ()))
     return stored
 
@@ -103,7 +131,8 @@ def read_stored(stored: Stored, given: Circumstances) -> Read:
     """Read a delivery by today's reader, secrets and mode; pure."""
     source = given.sources[stored.delivery.source_id]
     provider = given.providers[source.provider]
-    return read_delivery(stored.delivery, source, provider, given.zone, accepted_before=stored.accepted_before)
+    read = read_delivery(stored.delivery, source, provider, given.zone, accepted_before=stored.accepted_before)
+    return stay_confirmed(read, stored.items)
 
 
 def to_rows(

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from app.ingest.contract import VERDICTS, Reason
+from app.ingest.contract import VERDICTS, Reason, Verdict
 from app.ingest.judged import unpack
 from app.processing.reading import Delivery, Read, brokers_of
 from app.processing.record_rows import Database
@@ -39,6 +39,17 @@ def outcome_of(read: Read, seq: int | None, earlier: Sequence[Mapping[str, Any]]
     events = sum(item["status"] == "event" for item in items)
     whole = events == len(items) and read.reason is None
     status = "quarantined" if not events else "accepted" if whole else "partial"
+    if (kept := read.delivery.kept) is not None:
+        return Outcome(
+            read.delivery.id,
+            read.delivery.source_id,
+            "accepted",
+            Verdict.CONFIRMED,
+            None,
+            (),
+            [kept.broker] if kept.broker else [],
+            seq,
+        )
     reasons = [item["reason"] for item in items if item["status"] != "event"]
     reason = read.reason or (reasons[0] if reasons else None)
     verdicts = [item.item.verdict for item in read.items]

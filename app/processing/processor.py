@@ -6,6 +6,7 @@ What a batch does is told in `batch`; when this runs, and which of several proce
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -14,10 +15,12 @@ import psycopg
 import structlog
 from psycopg.types.json import set_json_loads
 
+from app.accounts.sealing import Sealer
 from app.processing import batch, matching
 from app.processing.batch import Circumstances
 from app.processing.outcome import Outcome
 from app.processing.record_rows import Database
+from app.processing.shapes import Shapes
 
 BATCH_DELIVERIES = 500
 BATCH_BYTES = 16 << 20
@@ -62,6 +65,7 @@ class Processor:
         set_json_loads(orjson.loads, database)
         self._database = database
         self._given = given
+        self._shapes = Shapes(database)
 
     def step(self) -> int:
         """Process the next batch; return how many deliveries left the inbox.
@@ -77,12 +81,14 @@ class Processor:
             return self._quarantine(ids[0])
         self._count(ids, 1)
         try:
-            return len(self._process(ids))
+            done = len(self._process(ids))
         except Exception as error:
             if _is_the_databases(error):
                 raise DatabaseTroubleError(ids) from error
             _log.error("batch.failed", deliveries=len(ids), first=str(ids[0]), **_described(error))
             return 0
+        self._watch(self._shapes.note)
+        return done
 
     def match(self) -> None:
         """Tie events to calls of ours whose keys were learned after them, and give up calls that were interrupted.
@@ -98,6 +104,27 @@ class Processor:
             if _is_the_databases(error):
                 raise DatabaseTroubleError([]) from error
             _log.error("matching.failed", **_described(error))
+
+    def look_after(self, sealer: Sealer) -> None:
+        """Seal the audit log, and write down how items look; what keeps from it is logged and holds up no delivery.
+
+        Raises:
+            DatabaseTroubleError: the database could not.
+        """
+        self._watch(sealer.seal)
+        self._watch(self._shapes.write_if_due)
+
+    def finish(self) -> None:
+        """Write down what was only counted; raises as `look_after`."""
+        self._watch(self._shapes.write)
+
+    def _watch(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:
+            if _is_the_databases(error):
+                raise DatabaseTroubleError([]) from error
+            _log.error("watching.failed", **_described(error))
 
     def forgive(self, ids: Sequence[UUID]) -> None:
         """Take back the attempt that ended because of the database."""
@@ -138,7 +165,7 @@ class Processor:
     def _process(self, ids: Sequence[UUID]) -> list[Outcome]:
         begun = time.perf_counter()
         with self._database.transaction():
-            outcomes = batch.process(self._database, ids, self._given())
+            outcomes = batch.process(self._database, ids, replace(self._given(), sighted=self._shapes.offer))
             self._database.execute(f"NOTIFY {FEED}")
         _log.debug("batch.processed", deliveries=len(outcomes), seconds=round(time.perf_counter() - begun, 4))
         return outcomes

@@ -5,6 +5,7 @@ What an event says is settled before, in `reading`; the transaction is the proce
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from uuid import UUID
 
 import orjson
 
-from app.crypto import Vault
+from app.crypto import Vault, WrongKeyError
 from app.ids import derived_id
 from app.processing import record_rows
 from app.processing.identity import Names, bounded_key
@@ -23,6 +24,7 @@ from app.processing.records import Mark, Told, flatten, fold_events
 LINKS = {"inquiry": "record_id", "lead": "record_id", "customer": "customer_id"}
 """For each kind whose events can be found again: the column of events that names the record."""
 
+_SEALED_FOR = "document"
 _INDEXED = frozenset({"broker_external_id", "external_id", "lead_id", "party_id", "hash"})
 
 _EITHER = {"coverage_cents": "coverage_text", "coverage_text": "coverage_cents"}
@@ -54,6 +56,7 @@ class Projection:
         self._vault = vault
         self._names: dict[Scope, Names] = defaultdict(Names)
         self._records: dict[tuple[Scope, str], Record] = {}
+        self._sealed: dict[tuple[UUID, str, str], str] = {}
         self._relinked: list[tuple[str, UUID, UUID]] = []
 
     def project(self, events: Sequence[Event]) -> None:
@@ -127,7 +130,7 @@ class Projection:
             for number, part in enumerate(event.parts):
                 kind = part["kind"]
                 record = self._record(self._root(event.source_id, kind, _keys(part)[0]), event.delivery_id)
-                record.told.append(self._told(event, number))
+                record.told.append(self._told(event, number, record))
                 if kind in LINKS:
                     event.links[LINKS[kind]] = record.id
                     record.anew = record.anew or event.links_before is not None
@@ -136,15 +139,24 @@ class Projection:
             record.told.sort(key=lambda told: told.key)
             record.anew = record.anew or (record.scope[1] in LINKS and not _in_order(record))
 
-    def _told(self, event: Event, number: int) -> Told:
-        told = told_of(event, number)
-        secrets = event.secrets.get(number)
-        if not secrets:
-            return told
-        sealed = {
-            f"{name}_encrypted": "\\x" + self._vault.encrypt(text, "document").hex() for name, text in secrets.items()
-        }
+    def _told(self, event: Event, number: int, record: Record) -> Told:
+        told, known = told_of(event, number), record.account.state.values
+        sealed = {}
+        for name, text in event.secrets.get(number, {}).items():
+            column = f"{name}_encrypted"
+            place = (record.id, column, text)
+            if place not in self._sealed:  # said again in the same batch it is the same, too
+                self._sealed[place] = self._seal(text, known.get(column))
+            sealed[column] = self._sealed[place]
         return replace(told, said={**told.said, **sealed})
+
+    def _seal(self, text: str, known: str | None) -> str:
+        """Return a secret encrypted; as it is stored where that says the same, so that no change is made of it."""
+        if known is not None:
+            with suppress(WrongKeyError):
+                if self._vault.decrypt(bytes.fromhex(known.removeprefix("\\x")), _SEALED_FOR) == text:
+                    return known
+        return "\\x" + self._vault.encrypt(text, _SEALED_FOR).hex()
 
     def _unlink_revised(self, events: Sequence[Event]) -> None:
         """Have the records folded anew that a revised event no longer speaks of."""

@@ -34,6 +34,24 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """The columns of each kind that processing writes; the others are other rooms'."""
 
+_SAID_ANEW = (
+    "(documents.token_encrypted, documents.link_encrypted, documents.token_expires_at)"
+    " IS DISTINCT FROM (EXCLUDED.token_encrypted, EXCLUDED.link_encrypted, EXCLUDED.token_expires_at)"
+)
+_DUE_ANEW = f""", state = CASE WHEN {_SAID_ANEW} AND documents.state IN ('failed', 'expired')
+        THEN 'announced' ELSE documents.state END,
+    next_attempt_at = CASE WHEN {_SAID_ANEW} AND documents.state NOT IN ('archived', 'fetching')
+        THEN NULL ELSE documents.next_attempt_at END,
+    attempts = CASE WHEN {_SAID_ANEW} AND documents.state NOT IN ('archived', 'fetching')
+        THEN 0 ELSE documents.attempts END,
+    last_error = CASE WHEN {_SAID_ANEW} AND documents.state NOT IN ('archived', 'fetching')
+        THEN NULL ELSE documents.last_error END,
+    renewals = CASE WHEN {_SAID_ANEW} THEN 0 ELSE documents.renewals END"""
+"""Has a document fetched that was given up, or is waited with, once its token or link is another.
+
+One that is being fetched at this moment its fetcher puts back, see `app.documents.keeping`.
+"""
+
 
 @dataclass(slots=True)
 class Record:
@@ -141,13 +159,14 @@ def write_records(database: Database, records: Iterable[Record]) -> None:
             sql.SQL(
                 "INSERT INTO {table} ({columns}) SELECT {columns}"
                 " FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"
-                " ON CONFLICT (id, source_id) DO UPDATE SET {updates}"
+                " ON CONFLICT (id, source_id) DO UPDATE SET {updates} {further}"
             ).format(
                 table=sql.Identifier(RECORDS[kind].name),
                 columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
                 updates=sql.SQL(", ").join(
                     sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns[2:]
                 ),
+                further=sql.SQL(_DUE_ANEW if kind == "document" else ""),
             ),
             (orjson.dumps(rows).decode(),),
         )

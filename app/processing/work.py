@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from app.accounts.model import Source
+from app.accounts.sealing import Sealer
 from app.accounts.snapshot import read_accounts
 from app.accounts.version import VERSION_QUESTION
 from app.crypto import Vault
@@ -26,6 +27,7 @@ from app.processing.record_rows import Database
 from app.storage.database import connect
 
 POLL_S = 0.05
+WATCH_S = 1.0
 STANDBY_S = 1.0
 ACTIVE_LOCK = 0x70726F6365  # "proce": held by the active processor on the connection it writes with
 # All it asks for is found by key. A plan made while a table was small must not go on reading all of it later:
@@ -96,7 +98,7 @@ def run(url: str, worker: Worker, stop: threading.Event) -> None:
                     processor = worker.on(database)
                     processor.forgive(interrupted)
                     interrupted = ()
-                    _be_active(processor, worker.progress, stop)
+                    _be_active(processor, Sealer(database, worker.vault), worker.progress, stop)
         except Exception as error:  # noqa: BLE001 - the loop outlives whatever one turn meets; nothing is lost by it
             interrupted = error.ids if isinstance(error, DatabaseTroubleError) else interrupted
             _log.warning("processor.interrupted", error=type(error.__cause__ or error).__name__)
@@ -115,16 +117,20 @@ def _stand_by(database: Database, stop: threading.Event) -> bool:
     return False
 
 
-def _be_active(processor: Processor, progress: Progress, stop: threading.Event) -> None:
-    """Process batch after batch; when the inbox is empty, look again every 50 ms."""
-    matched_at = -LOOK_S
+def _be_active(processor: Processor, sealer: Sealer, progress: Progress, stop: threading.Event) -> None:
+    """Process batch after batch; when the inbox is empty, look again every 50 ms. Once a second look after the rest."""
+    matched_at, watched_at = -LOOK_S, -WATCH_S
     while not stop.is_set():
         begun = time.perf_counter()
         if begun - matched_at >= LOOK_S:
             processor.match()
             matched_at = begun
+        if begun - watched_at >= WATCH_S:
+            processor.look_after(sealer)
+            watched_at = begun
         done = processor.step()
         if done:
             progress.processed(done, time.perf_counter() - begun)
         else:
             stop.wait(POLL_S)
+    processor.finish()

@@ -12,6 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from app.storage.partitions import ensure_partitions
+from app.storage.queue import upgrade_queue
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 OLDEST_SERVER = 150000
@@ -84,6 +85,7 @@ def migrate(url: str, say: Callable[[str], None] = lambda _: None) -> None:
         if present != newest:
             say(f"Migrating the tables from {present} to {newest}." if present else "Making the tables.")
             _upgrade(url)
+        upgrade_queue(connection, say)
         ensure_partitions(connection, datetime.now(UTC))
 
 

@@ -43,8 +43,25 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.UniqueConstraint("key_sha256", name=op.f("uq_api_keys_key_sha256")),
     )
     op.create_table(
+        "api_requests",
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("idempotency_key", sa.Text(), nullable=False),
+        sa.Column("request_sha256", sa.LargeBinary(), nullable=False),
+        sa.Column(
+            "answer",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=True,
+            comment="what was made, without what is shown once",
+        ),
+        sa.Column(
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.PrimaryKeyConstraint("actor", "idempotency_key", name=op.f("pk_api_requests")),
+        comment="what administrators had made over the API under an `Idempotency-Key`",
+    )
+    op.create_table(
         "audit",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.Column("actor", sa.Text(), nullable=False, comment="`key:<id>` or `cli`"),
         sa.Column("action", sa.Text(), nullable=False),
@@ -52,6 +69,19 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
             "detail", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+    )
+    op.create_index(op.f("ix_audit_action_id"), "audit", ["action", "id"], unique=False)
+    op.create_index(op.f("ix_audit_actor_id"), "audit", ["actor", "id"], unique=False)
+    op.create_table(
+        "audit_seals",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("sealed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("row_ids", sa.ARRAY(sa.Uuid()), nullable=False, comment="the entries that it covers, lowest first"),
+        sa.Column("row_macs", sa.LargeBinary(), nullable=False, comment="16 bytes for each of them"),
+        sa.Column(
+            "digest", sa.LargeBinary(), nullable=False, comment="HMAC-SHA256 over the seal before and all of this"
+        ),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_seals")),
     )
     op.create_table(
         "brokers",
@@ -118,6 +148,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.UniqueConstraint("source_id", "identity", name=op.f("uq_customers_source_id_identity")),
         postgresql_with={"fillfactor": "85"},
     )
+    op.create_index(op.f("ix_customers_changed_at_id"), "customers", ["changed_at", "id"], unique=False)
     op.create_index(op.f("ix_customers_customer_id"), "customers", ["customer_id"], unique=False)
     op.create_index(op.f("ix_customers_external_id"), "customers", ["external_id"], unique=False)
     op.create_index(op.f("ix_customers_last_received_at_id"), "customers", ["last_received_at", "id"], unique=False)
@@ -166,7 +197,9 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.Column("query", sa.LargeBinary(), nullable=False),
         sa.Column("headers", sa.LargeBinary(), nullable=False, comment="JSON list of pairs, Latin-1 as on the wire"),
         sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("id", "source_id", name=op.f("pk_deliveries")),
+        sa.PrimaryKeyConstraint(
+            "id", "source_id", name=op.f("pk_deliveries"), postgresql_include=["received_at", "via", "verdict"]
+        ),
         postgresql_partition_by="RANGE (id)",
     )
     op.create_index(op.f("ix_deliveries_source_id_id"), "deliveries", ["source_id", "id"], unique=False)
@@ -184,8 +217,35 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.Column("token_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("link_encrypted", sa.LargeBinary(), nullable=True),
         sa.Column("token_encrypted", sa.LargeBinary(), nullable=True),
+        sa.Column("broker_token_encrypted", sa.LargeBinary(), nullable=True),
         sa.Column("state", sa.Text(), server_default="announced", nullable=False),
+        sa.Column(
+            "attempts",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="since it was last announced anew",
+        ),
+        sa.Column("attempted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column(
+            "next_attempt_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="null: at once; while it is fetched: when its fetcher is given up",
+        ),
+        sa.Column(
+            "last_error", sa.Text(), nullable=True, comment="why it is not archived: a word out of a closed list"
+        ),
+        sa.Column(
+            "renewals",
+            sa.Integer(),
+            server_default=sa.text("0"),
+            nullable=False,
+            comment="how often a token was asked for",
+        ),
+        sa.Column("renewed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("fetched_by", sa.Text(), nullable=True, comment="the way on which it was had"),
         sa.Column("size", sa.BigInteger(), nullable=True),
         sa.Column("sha256", sa.Text(), nullable=True),
         sa.Column("content_type", sa.Text(), nullable=True),
@@ -212,8 +272,23 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.UniqueConstraint("source_id", "identity", name=op.f("uq_documents_source_id_identity")),
         postgresql_with={"fillfactor": "85"},
     )
+    op.create_index(op.f("ix_documents_changed_at_id"), "documents", ["changed_at", "id"], unique=False)
+    op.create_index(
+        "ix_documents_due",
+        "documents",
+        ["source_id", sa.literal_column("coalesce(next_attempt_at, '-infinity'::timestamptz)")],
+        unique=False,
+        postgresql_where=sa.text("state IN ('announced', 'fetching')"),
+    )
     op.create_index(op.f("ix_documents_inquiry_id"), "documents", ["inquiry_id"], unique=False)
     op.create_index(op.f("ix_documents_last_received_at_id"), "documents", ["last_received_at", "id"], unique=False)
+    op.create_index(
+        "ix_documents_lost",
+        "documents",
+        ["source_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("state IN ('failed', 'expired')"),
+    )
     op.create_index(
         "ix_documents_search_open",
         "documents",
@@ -236,6 +311,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         unique=False,
         postgresql_using="gin",
     )
+    op.create_index(op.f("ix_documents_token_expires_at_id"), "documents", ["token_expires_at", "id"], unique=False)
     op.create_table(
         "events",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -287,7 +363,29 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     op.create_index(
         op.f("ix_events_source_id_subject_order_key"), "events", ["source_id", "subject", "order_key"], unique=False
     )
-    op.create_index(op.f("ix_events_type_id"), "events", ["type", "id"], unique=False)
+    op.create_index(
+        op.f("ix_events_type_id"),
+        "events",
+        ["type", "id"],
+        unique=False,
+        postgresql_include=["source_id", "record_id", "occurred_on", "occurred_at", "received_at"],
+    )
+    op.create_table(
+        "gaps",
+        sa.Column("id", sa.Uuid(), nullable=False, comment="of the event that filled it"),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("broker", sa.Text(), nullable=True),
+        sa.Column("delivery_id", sa.Uuid(), nullable=False, comment="the pull that found it"),
+        sa.Column("missed_since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("found_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False, comment="as in `pulled`"),
+        sa.Column("late_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", "source_id", name=op.f("pk_gaps")),
+    )
+    op.create_index(
+        "ix_gaps_open", "gaps", ["source_id", "subject"], unique=False, postgresql_where=sa.text("late_at IS NULL")
+    )
     op.create_table(
         "inbox",
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
@@ -373,9 +471,20 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         postgresql_with={"fillfactor": "85"},
     )
     op.create_index(op.f("ix_inquiries_broker_external_id_id"), "inquiries", ["broker_external_id", "id"], unique=False)
+    op.create_index(op.f("ix_inquiries_changed_at_id"), "inquiries", ["changed_at", "id"], unique=False)
     op.create_index(op.f("ix_inquiries_customer_record_id"), "inquiries", ["customer_record_id"], unique=False)
+    op.create_index(
+        op.f("ix_inquiries_first_received_at"),
+        "inquiries",
+        ["first_received_at"],
+        unique=False,
+        postgresql_include=["source_id", "status", "premium_yearly_cents"],
+    )
     op.create_index(op.f("ix_inquiries_inquiry_id"), "inquiries", ["inquiry_id"], unique=False)
     op.create_index(op.f("ix_inquiries_last_received_at_id"), "inquiries", ["last_received_at", "id"], unique=False)
+    op.create_index(
+        op.f("ix_inquiries_premium_yearly_cents_id"), "inquiries", ["premium_yearly_cents", "id"], unique=False
+    )
     op.create_index(
         "ix_inquiries_search_open",
         "inquiries",
@@ -388,11 +497,19 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         postgresql_using="gin",
     )
     op.create_index(op.f("ix_inquiries_status_id"), "inquiries", ["status", "id"], unique=False)
+    op.create_index(op.f("ix_inquiries_updated_on_id"), "inquiries", ["updated_on", "id"], unique=False)
     op.create_table(
         "installation",
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_installation")),
+    )
+    op.create_table(
+        "job_errors",
+        sa.Column("job_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.Column("error", sa.Text(), nullable=False, comment="in our words, without what anybody sent"),
+        sa.PrimaryKeyConstraint("job_id", name=op.f("pk_job_errors")),
     )
     op.create_table(
         "leads",
@@ -450,6 +567,8 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.UniqueConstraint("source_id", "identity", name=op.f("uq_leads_source_id_identity")),
         postgresql_with={"fillfactor": "85"},
     )
+    op.create_index(op.f("ix_leads_changed_at_id"), "leads", ["changed_at", "id"], unique=False)
+    op.create_index(op.f("ix_leads_first_received_at"), "leads", ["first_received_at"], unique=False)
     op.create_index(op.f("ix_leads_last_received_at_id"), "leads", ["last_received_at", "id"], unique=False)
     op.create_index(op.f("ix_leads_lead_id"), "leads", ["lead_id"], unique=False)
     op.create_index(op.f("ix_leads_party_id"), "leads", ["party_id"], unique=False)
@@ -486,17 +605,79 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.Column("items", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("brokers", sa.ARRAY(sa.Text()), nullable=False, comment="of all items: the wall must know them all"),
         sa.Column("processed_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("delivery_id", "source_id", name=op.f("pk_outcomes")),
+        sa.PrimaryKeyConstraint(
+            "delivery_id",
+            "source_id",
+            name=op.f("pk_outcomes"),
+            postgresql_include=["status", "verdict", "reason", "processed_at"],
+        ),
         postgresql_partition_by="RANGE (delivery_id)",
     )
     op.create_index(op.f("ix_outcomes_seq"), "outcomes", ["seq"], unique=False)
     op.create_index(op.f("ix_outcomes_status_delivery_id"), "outcomes", ["status", "delivery_id"], unique=False)
+    op.create_table(
+        "pulled",
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column(
+            "content",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="SHA-256 of the item without signature, tokens and links",
+        ),
+        sa.Column("signature", sa.LargeBinary(), nullable=True, comment="SHA-256 of its `sHash`"),
+        sa.Column("body", sa.LargeBinary(), nullable=False, comment="SHA-256 of the item as it came"),
+        sa.Column("delivery_id", sa.Uuid(), nullable=False, comment="the last pulled delivery of it"),
+        sa.Column("pulled_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("deviated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("source_id", "subject", name=op.f("pk_pulled")),
+        comment="what a pull last said of each subject",
+    )
+    op.create_table(
+        "searches",
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False, comment="`broker:` or `account:` and the SHA-256 of its token"),
+        sa.Column("last_days", sa.Integer(), nullable=False),
+        sa.Column("begun_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True, comment="why it failed last, in our words"),
+        sa.Column("found", sa.Integer(), nullable=True, comment="items in the last answer"),
+        sa.PrimaryKeyConstraint("source_id", "scope", "last_days", name=op.f("pk_searches")),
+        comment="the searches that are made again and again, or were begun by hand",
+    )
     op.create_table(
         "seen",
         sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.PrimaryKeyConstraint("source_id", "key", name=op.f("pk_seen")),
+    )
+    op.create_table(
+        "shapes",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "kind",
+            sa.Text(),
+            nullable=False,
+            comment="the beginning of the events' type, such as `thinksurance.inquiry`",
+        ),
+        sa.Column("path", sa.Text(), nullable=False, comment="empty: the items themselves"),
+        sa.Column("type", sa.Text(), nullable=False, comment="of JSON; `overflow`: more paths than are kept"),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "items_before", sa.BigInteger(), nullable=False, comment="items of the kind before it was seen first"
+        ),
+        sa.Column("items_until", sa.BigInteger(), nullable=False, comment="items of the kind until it was seen last"),
+        sa.Column("first_event_id", sa.Uuid(), nullable=False),
+        sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shapes")),
+        comment="which fields items have, by path and type; never a value",
+    )
+    op.create_index(
+        op.f("ix_shapes_source_id_kind_path_type"), "shapes", ["source_id", "kind", "path", "type"], unique=True
     )
     op.create_table(
         "sources",
@@ -520,6 +701,16 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sources")),
         sa.UniqueConstraint("name", name=op.f("uq_sources_name")),
+    )
+    op.create_table(
+        "spool_states",
+        sa.Column("file", sa.Text(), nullable=False, comment="host and name of a spool file that is being emptied"),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.Column("oldest_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("noted_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.PrimaryKeyConstraint("file", name=op.f("pk_spool_states")),
     )
     op.create_table(
         "submission_keys",
@@ -572,6 +763,25 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.UniqueConstraint("source_id", "idempotency_key", name=op.f("uq_submissions_source_id_idempotency_key")),
     )
     op.create_index(op.f("ix_submissions_state_id"), "submissions", ["state", "id"], unique=False)
+    op.create_table(
+        "wanted_pulls",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False, comment="`notification`, `return`, `token`"),
+        sa.Column("event_id", sa.Uuid(), nullable=True, comment="what made it wanted"),
+        sa.Column("wanted_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        sa.PrimaryKeyConstraint("id", "source_id", name=op.f("pk_wanted_pulls")),
+        sa.UniqueConstraint("source_id", "subject", "cause", name=op.f("uq_wanted_pulls_source_id_subject_cause")),
+        comment="what is to be pulled soon; a row goes once that is done",
+    )
+    op.create_table(
+        "audit_unsealed",
+        sa.Column("audit_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(["audit_id"], ["audit.id"], name=op.f("fk_audit_unsealed_audit_id")),
+        sa.PrimaryKeyConstraint("audit_id", name=op.f("pk_audit_unsealed")),
+        comment="entries that no seal covers yet; written with the entry, so that a late commit is not missed",
+    )
     op.create_table(
         "source_credentials",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -630,14 +840,21 @@ def downgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     op.drop_table("source_secrets")
     op.drop_index(op.f("ix_source_credentials_source_id"), table_name="source_credentials")
     op.drop_table("source_credentials")
+    op.drop_table("audit_unsealed")
+    op.drop_table("wanted_pulls")
     op.drop_index(op.f("ix_submissions_state_id"), table_name="submissions")
     op.drop_table("submissions")
     op.drop_index(
         "ix_submission_keys_waiting", table_name="submission_keys", postgresql_where=sa.text("matched_at IS NULL")
     )
     op.drop_table("submission_keys")
+    op.drop_table("spool_states")
     op.drop_table("sources")
+    op.drop_index(op.f("ix_shapes_source_id_kind_path_type"), table_name="shapes")
+    op.drop_table("shapes")
     op.drop_table("seen")
+    op.drop_table("searches")
+    op.drop_table("pulled")
     op.drop_index(op.f("ix_outcomes_status_delivery_id"), table_name="outcomes")
     op.drop_index(op.f("ix_outcomes_seq"), table_name="outcomes")
     op.drop_table("outcomes")
@@ -646,27 +863,52 @@ def downgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     op.drop_index(op.f("ix_leads_party_id"), table_name="leads")
     op.drop_index(op.f("ix_leads_lead_id"), table_name="leads")
     op.drop_index(op.f("ix_leads_last_received_at_id"), table_name="leads")
+    op.drop_index(op.f("ix_leads_first_received_at"), table_name="leads")
+    op.drop_index(op.f("ix_leads_changed_at_id"), table_name="leads")
     op.drop_table("leads")
+    op.drop_table("job_errors")
     op.drop_table("installation")
+    op.drop_index(op.f("ix_inquiries_updated_on_id"), table_name="inquiries")
     op.drop_index(op.f("ix_inquiries_status_id"), table_name="inquiries")
     op.drop_index("ix_inquiries_search_open", table_name="inquiries", postgresql_using="gin")
+    op.drop_index(op.f("ix_inquiries_premium_yearly_cents_id"), table_name="inquiries")
     op.drop_index(op.f("ix_inquiries_last_received_at_id"), table_name="inquiries")
     op.drop_index(op.f("ix_inquiries_inquiry_id"), table_name="inquiries")
+    op.drop_index(
+        op.f("ix_inquiries_first_received_at"),
+        table_name="inquiries",
+        postgresql_include=["source_id", "status", "premium_yearly_cents"],
+    )
     op.drop_index(op.f("ix_inquiries_customer_record_id"), table_name="inquiries")
+    op.drop_index(op.f("ix_inquiries_changed_at_id"), table_name="inquiries")
     op.drop_index(op.f("ix_inquiries_broker_external_id_id"), table_name="inquiries")
     op.drop_table("inquiries")
     op.drop_table("inbox")
-    op.drop_index(op.f("ix_events_type_id"), table_name="events")
+    op.drop_index("ix_gaps_open", table_name="gaps", postgresql_where=sa.text("late_at IS NULL"))
+    op.drop_table("gaps")
+    op.drop_index(
+        op.f("ix_events_type_id"),
+        table_name="events",
+        postgresql_include=["source_id", "record_id", "occurred_on", "occurred_at", "received_at"],
+    )
     op.drop_index(op.f("ix_events_source_id_subject_order_key"), table_name="events")
     op.drop_index(op.f("ix_events_seq"), table_name="events")
     op.drop_index(op.f("ix_events_record_id_order_key"), table_name="events")
     op.drop_index(op.f("ix_events_customer_id_id"), table_name="events")
     op.drop_index("ix_events_answers", table_name="events", postgresql_where=sa.text("submission_id IS NOT NULL"))
     op.drop_table("events")
+    op.drop_index(op.f("ix_documents_token_expires_at_id"), table_name="documents")
     op.drop_index("ix_documents_search_whole", table_name="documents", postgresql_using="gin")
     op.drop_index("ix_documents_search_open", table_name="documents", postgresql_using="gin")
+    op.drop_index(
+        "ix_documents_lost", table_name="documents", postgresql_where=sa.text("state IN ('failed', 'expired')")
+    )
     op.drop_index(op.f("ix_documents_last_received_at_id"), table_name="documents")
     op.drop_index(op.f("ix_documents_inquiry_id"), table_name="documents")
+    op.drop_index(
+        "ix_documents_due", table_name="documents", postgresql_where=sa.text("state IN ('announced', 'fetching')")
+    )
+    op.drop_index(op.f("ix_documents_changed_at_id"), table_name="documents")
     op.drop_table("documents")
     op.drop_index(op.f("ix_deliveries_source_id_id"), table_name="deliveries")
     op.drop_table("deliveries")
@@ -675,8 +917,13 @@ def downgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     op.drop_index(op.f("ix_customers_last_received_at_id"), table_name="customers")
     op.drop_index(op.f("ix_customers_external_id"), table_name="customers")
     op.drop_index(op.f("ix_customers_customer_id"), table_name="customers")
+    op.drop_index(op.f("ix_customers_changed_at_id"), table_name="customers")
     op.drop_table("customers")
     op.drop_table("brokers")
+    op.drop_table("audit_seals")
+    op.drop_index(op.f("ix_audit_actor_id"), table_name="audit")
+    op.drop_index(op.f("ix_audit_action_id"), table_name="audit")
     op.drop_table("audit")
+    op.drop_table("api_requests")
     op.drop_table("api_keys")
     op.drop_table("aliases")

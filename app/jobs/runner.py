@@ -1,0 +1,91 @@
+"""Runs the jobs of a process: sweeps what is due into the queue, and does it, until it is told to stop.
+
+The queue is procrastinate's; what is due, and what is done about it, is told by each `Kind`.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+
+import procrastinate
+import structlog
+from psycopg_pool import ConnectionPool
+
+from app.config import Settings
+from app.crypto import Vault
+from app.jobs.bench import Bench
+from app.jobs.kind import Kind
+from app.jobs.queue import open_queue
+from app.jobs.sweeping import Sweeper
+from app.storage.database import CONNECT_TIMEOUT_S
+
+JOBS_AT_ONCE = 4
+STOP_WITHIN_S = 5.0
+_PAUSE_S = 1.0
+_LOOK_S = 0.1
+_OPTIONS = "-c timezone=UTC -c jit=off -c statement_timeout=8s -c lock_timeout=5s"
+
+_log = structlog.get_logger(__name__)
+
+
+def run_jobs(url: str, vault: Vault, settings: Settings, kinds: Sequence[Kind], stop: threading.Event) -> None:
+    """Do what is due until `stop` is set; comes back after the database was away. Any number of processes may."""
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what matters is logged here, without tracebacks
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    while not stop.is_set():
+        try:
+            asyncio.run(_work(url, vault, settings, kinds, stop))
+        except Exception as error:  # noqa: BLE001 - the loop outlives whatever one turn meets; what is due stays due
+            _log.warning("jobs.interrupted", error=type(error.__cause__ or error).__name__)
+            stop.wait(_PAUSE_S)
+
+
+async def _work(url: str, vault: Vault, settings: Settings, kinds: Sequence[Kind], stop: threading.Event) -> None:
+    async with AsyncExitStack() as stack:
+        pool = ConnectionPool(
+            url,
+            min_size=0,
+            max_size=JOBS_AT_ONCE,
+            timeout=10,
+            open=False,
+            check=ConnectionPool.check_connection,
+            kwargs={"autocommit": True, "connect_timeout": CONNECT_TIMEOUT_S, "options": _OPTIONS},
+        )
+        pool.open()
+        stack.push_async_callback(asyncio.to_thread, pool.close)
+        bench = Bench(pool, vault, settings)
+        stack.push_async_callback(bench.aclose)
+        queue = await stack.enter_async_context(open_queue(url, kinds, bench))
+        await _until(stop, queue, Sweeper(queue, kinds, bench))
+
+
+async def _until(stop: threading.Event, queue: procrastinate.App, sweeper: Sweeper) -> None:
+    """Sweep and work until `stop` is set, or either of both fails."""
+    working = asyncio.create_task(
+        queue.run_worker_async(
+            concurrency=JOBS_AT_ONCE,
+            install_signal_handlers=False,
+            shutdown_graceful_timeout=STOP_WITHIN_S,
+            fetch_job_polling_interval=1.0,
+        )
+    )
+    sweeping = asyncio.create_task(sweeper.run())
+    waiting = asyncio.create_task(_stopped(stop))
+    try:
+        done, _ = await asyncio.wait({working, sweeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (waiting, sweeping, working):
+            task.cancel()
+        for task in (waiting, sweeping, working):
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+
+
+async def _stopped(stop: threading.Event) -> None:
+    """Return once `stop` is set; a thread that waits for it could not be called back."""
+    while not stop.is_set():  # noqa: ASYNC110 - it is set from a signal of another thread
+        await asyncio.sleep(_LOOK_S)

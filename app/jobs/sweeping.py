@@ -1,0 +1,131 @@
+"""Brings what is due into the queue, gives up on processes that died, and clears away what is long done.
+
+It may run in any number of processes at once: a job stands in the queue only once for whatever it is about.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import procrastinate
+import psycopg
+import structlog
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
+
+from app.jobs.bench import Bench, Database
+from app.jobs.kind import Kind
+
+_TICK_S: Final = 1.0
+_TIDY_EVERY: Final = timedelta(minutes=1)
+_SILENT_S: Final = 30.0
+_KEPT: Final = timedelta(days=1)
+_DEAD_KEPT: Final = timedelta(days=30)
+
+_KNOWN: Final = """
+SELECT queueing_lock, id, status = 'failed' AS is_dead,
+    (SELECT max(at) FROM procrastinate_events e WHERE e.job_id = j.id) AS moved_at
+FROM procrastinate_jobs j WHERE queueing_lock = ANY(%s) AND status IN ('todo', 'doing', 'failed')
+"""
+
+_PRUNE: Final = """
+DELETE FROM procrastinate_jobs j WHERE status IN ('succeeded', 'failed', 'cancelled', 'aborted')
+    AND (SELECT max(at) FROM procrastinate_events e WHERE e.job_id = j.id)
+        < now() - CASE status WHEN 'failed' THEN %s ELSE %s END
+"""
+
+_PRUNE_ERRORS: Final = """
+DELETE FROM job_errors e WHERE at < now() - interval '1 day'
+    AND NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.id = e.job_id)
+"""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A job that stands in the queue, waiting, under way or dead."""
+
+    id: int
+    is_dead: bool
+    moved_at: datetime
+
+
+class Sweeper:
+    """The sweeps of one process."""
+
+    def __init__(self, queue: procrastinate.App, kinds: Sequence[Kind], bench: Bench) -> None:
+        self._queue = queue
+        self._kinds = kinds
+        self._bench = bench
+
+    async def run(self) -> None:
+        """Sweep for ever, each kind as often as it says."""
+        due_at = dict.fromkeys((kind.name for kind in self._kinds), self._bench.clock())
+        tidy_at = self._bench.clock()
+        while True:
+            moment = self._bench.clock()
+            if moment >= tidy_at:
+                await self.tidy()
+                tidy_at = moment + _TIDY_EVERY
+            for kind in self._kinds:
+                if moment >= due_at[kind.name]:
+                    due_at[kind.name] = moment + kind.every
+                    await self._try(kind)
+            await asyncio.sleep(_TICK_S)
+
+    async def _try(self, kind: Kind) -> None:
+        try:
+            await self.sweep(kind)
+        except (psycopg.OperationalError, ConnectorException):
+            raise
+        except Exception as error:  # noqa: BLE001 - one kind's trouble is not the others'
+            _log.error("sweep.failed", kind=kind.name, error=type(error).__name__)
+
+    async def sweep(self, kind: Kind) -> int:
+        """Bring what is due of a kind into the queue; return how many jobs were added or taken up again."""
+        about = await self._bench.ask(kind.due, self._bench.clock())
+        if not about:
+            return 0
+        known = await self._bench.ask(_known, [_lock(kind, one) for one in about])
+        brought = 0
+        for one in about:
+            present = known.get(_lock(kind, one))
+            if present is None:
+                brought += await self._add(kind, one)
+            elif present.is_dead and self._bench.clock() - present.moved_at >= kind.rest:
+                await self._queue.job_manager.retry_job_by_id_async(present.id, retry_at=self._bench.clock())
+                brought += 1
+        return brought
+
+    async def _add(self, kind: Kind, about: UUID) -> int:
+        lock = _lock(kind, about)
+        try:
+            await self._queue.configure_task(kind.name, queueing_lock=lock, lock=lock).defer_async(id=str(about))
+        except AlreadyEnqueued:  # another process was quicker
+            return 0
+        return 1
+
+    async def tidy(self) -> None:
+        """Take up what a process that died was at, and clear away what is long done."""
+        manager = self._queue.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_S):
+            _log.warning("job.taken_up", kind=job.task_name, job=job.id)
+            await manager.retry_job(job, retry_at=self._bench.clock())
+        await self._bench.ask(_prune)
+
+
+def _lock(kind: Kind, about: UUID) -> str:
+    return f"{kind.name}:{about}"
+
+
+def _known(database: Database, locks: Sequence[str]) -> dict[str, Known]:
+    rows = database.execute(_KNOWN, (list(locks),)).fetchall()
+    return {lock: Known(job_id, is_dead, moved_at) for lock, job_id, is_dead, moved_at in rows}
+
+
+def _prune(database: Database) -> None:
+    database.execute(_PRUNE, (_DEAD_KEPT, _KEPT))
+    database.execute(_PRUNE_ERRORS)

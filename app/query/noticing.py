@@ -1,0 +1,60 @@
+"""Holds what the questions about attention have in common: who asks, what a notice is, counting by source.
+
+The questions stand in `attention`, `attention_pulls` and `attention_watch`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.accounts.model import Access
+from app.query.schemas.brokers import Notice
+from app.query.shapes import in_order
+from app.query.walls import Statement, walled
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What the questions are asked with: the connection, who asks, and the names of the sources that the key sees.
+
+    `spooled` are the callbacks that wait in the spool of this very process.
+    """
+
+    connection: AsyncConnection
+    access: Access
+    names: Mapping[UUID, str]
+    moment: datetime
+    spooled: int = 0
+
+    async def rows(self, statement: Statement, table: Table) -> Sequence[Any]:
+        """Return the rows of a statement within the key's wall."""
+        return (await self.connection.execute(walled(statement, table, self.access))).all()
+
+
+def notice(kind: str, severity: str, sentence: str, **more: Any) -> dict[str, Any]:
+    """Return a notice; what is not given is empty."""
+    empty = {"source": None, "count": 1, "oldest_at": None, "link": None}
+    return in_order(Notice, {"kind": kind, "severity": severity, "sentence": sentence, **empty, **more})
+
+
+def number(count: int, one: str, more: str) -> str:
+    """Return a number with its word."""
+    return f"{count} {one if count == 1 else more}"
+
+
+async def by_source(
+    asking: Asking,
+    table: Table,
+    condition: ColumnElement[bool],
+    since: ColumnElement[Any],
+    told: Callable[[int, str, Any], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return a notice for each source that has rows of a table, by their number and the oldest of them."""
+    statement: Statement = select(table.c.source_id, func.count(), func.min(since)).where(condition)
+    rows = await asking.rows(statement.group_by(table.c.source_id), table)
+    return [told(count, asking.names[source_id], oldest) for source_id, count, oldest in rows]

@@ -1,0 +1,151 @@
+"""What pushes missed: found by pulls, named once, and told apart from what was only late, in doubt, or announced."""
+
+from datetime import timedelta
+
+from app.backfill import PULL, SEARCH
+from tests.backfill.conftest import Stand
+from tests.doubles.thinksurance_world import CALCULATED, ORDERED, PROPOSAL
+
+
+def test_a_push_that_never_came_is_a_gap_and_the_inquiry_is_right(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry(PROPOSAL)
+    stand.push(stand.double.world.item(inquiry))
+    stand.later(minutes=5)
+    inquiry.status = ORDERED  # and nobody tells
+    stand.later(minutes=5)
+    assert stand.do() == 1
+    assert stand.status(inquiry) == ORDERED
+    assert stand.gaps() == [(f"inquiry/{inquiry.id}", False)]
+    since, found = stand.rows("SELECT missed_since, found_at FROM gaps")[0]
+    assert stand.now[0] - found < timedelta(seconds=1)
+    assert found - since == timedelta(minutes=10, seconds=1)  # since the push before it
+
+
+def test_an_item_that_says_what_is_known_confirms_and_makes_no_gap(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry()
+    stand.push(stand.double.world.item(inquiry))
+    assert not stand.confirmed(inquiry)
+    stand.do()
+    assert stand.confirmed(inquiry)
+    assert stand.gaps() == []
+
+
+def test_the_same_answer_again_makes_no_delivery_but_confirms_anew(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry(CALCULATED)
+    stand.do()
+    count = stand.rows("SELECT count(*) FROM deliveries")
+    first = stand.rows("SELECT confirmed_at FROM inquiries")
+    stand.later(hours=2)
+    assert stand.do() == 1
+    assert stand.rows("SELECT count(*) FROM deliveries") == count
+    assert stand.rows("SELECT confirmed_at FROM inquiries") > first
+    assert stand.status(inquiry) == CALCULATED
+
+
+def test_a_search_is_due_again_after_its_period_and_never_where_it_is_off(stand: Stand) -> None:
+    stand.add_source("hourly")
+    stand.add_source("daily", pull_every="1d")
+    stand.add_source("never", pull_every="off")
+    assert [stand.do(SEARCH), stand.do(SEARCH)] == [2, 0]
+    stand.later(minutes=61)
+    assert stand.do(SEARCH) == 1
+    stand.later(days=1)
+    assert stand.do(SEARCH) == 2
+
+
+def test_after_a_long_absence_more_days_are_asked_for(stand: Stand) -> None:
+    stand.add_source()
+    stand.do()
+    stand.later(days=9)
+    stand.do()
+    asked = [one.query["lastDays"] for one in stand.double.heard if one.path == "/api/ipn/inquiries"]
+    assert asked == ["2", "11"]
+
+
+def test_what_no_push_ever_brings_is_no_gap(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry(CALCULATED)
+    stand.do()
+    assert (stand.status(inquiry), stand.gaps()) == (CALCULATED, [])
+
+
+def test_what_pushes_are_seen_to_bring_is_missed(stand: Stand) -> None:
+    stand.add_source()
+    stand.push(stand.double.world.item(stand.new_inquiry(CALCULATED)))
+    missed = stand.new_inquiry(CALCULATED)
+    stand.do()
+    assert stand.gaps() == [(f"inquiry/{missed.id}", False)]
+
+
+def test_what_happened_before_the_source_was_there_is_no_gap(stand: Stand) -> None:
+    source = stand.add_source()
+    stand.new_inquiry()
+    stand.database.execute("UPDATE sources SET created_at = %s WHERE id = %s", (stand.now[0], source))
+    stand.do()
+    assert stand.gaps() == []
+
+
+def test_a_push_that_was_only_late_settles_its_gap(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry()
+    sent = stand.double.world.item(inquiry)
+    stand.do()
+    assert stand.gaps() == [(f"inquiry/{inquiry.id}", False)]
+    stand.later(hours=3)
+    stand.push(sent)
+    assert stand.gaps() == [(f"inquiry/{inquiry.id}", True)]
+    (late,) = stand.rows("SELECT late_at FROM gaps")[0]
+    assert stand.now[0] - late < timedelta(seconds=1)
+
+
+def test_a_return_asks_for_a_pull_which_decides(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry(PROPOSAL)
+    first = stand.double.world.item(inquiry)
+    stand.push(first)
+    inquiry.status = ORDERED
+    stand.push(stand.double.world.item(inquiry))
+    assert stand.rows("SELECT cause FROM wanted_pulls") == []
+    stand.push(first)  # late, for the platform says `ordered`
+    assert stand.status(inquiry) == PROPOSAL
+    assert stand.rows("SELECT cause FROM wanted_pulls") == [("return",)]
+    stand.later(seconds=5)
+    assert stand.do(PULL) == 1
+    assert stand.status(inquiry) == ORDERED
+    assert stand.rows("SELECT cause FROM wanted_pulls") == []
+    assert stand.gaps() == []  # a push had brought it
+
+
+def test_without_credentials_nothing_is_wanted(stand: Stand) -> None:
+    source = stand.add_source()
+    stand.database.execute("DELETE FROM source_credentials WHERE source_id = %s AND name = 'hash'", (source,))
+    inquiry = stand.new_inquiry(PROPOSAL)
+    first = stand.double.world.item(inquiry)
+    inquiry.status = ORDERED
+    for item in (first, stand.double.world.item(inquiry), first):
+        stand.push(item)
+    assert stand.rows("SELECT count(*) FROM wanted_pulls") == [(0,)]
+    assert stand.do() == 0
+
+
+def test_what_came_while_the_platform_was_asked_is_newer_than_its_answer(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry(PROPOSAL)
+    older = stand.double.world.item(inquiry)
+    inquiry.status = ORDERED
+    stand.push(stand.double.world.item(inquiry), at=stand.now[0] + timedelta(seconds=5))
+    stand.double.world.inquiries[inquiry.id].status = PROPOSAL  # what the answer says was true before
+    assert stand.double.world.item(inquiry)["data"] == older["data"]
+    stand.do()
+    assert stand.status(inquiry) == ORDERED
+
+
+def test_by_v1_the_same_is_found(stand: Stand) -> None:
+    stand.add_source(api="v1")
+    inquiry = stand.new_inquiry()
+    stand.do()
+    assert (stand.status(inquiry), len(stand.gaps())) == (ORDERED, 1)
+    assert [one.path.split("/")[3] for one in stand.double.heard if "/get/" in one.path] == ["get"]

@@ -1,0 +1,79 @@
+"""What the processor writes about documents: their secrets, and that they are due again with another token."""
+
+from typing import Any
+
+from tests.processing.conftest import Desk
+
+_ASKED = (
+    "SELECT state, attempts, next_attempt_at, last_error, renewals, token_encrypted, link_encrypted,"
+    " broker_token_encrypted, token_expires_at, changed_at FROM documents"
+)
+
+
+def _item(item: Any, **said: str) -> Any:
+    told = {"token": "t1", "expired": "2026-03-16 12:00:00", "link": "https://a.test/1"} | said
+    file = {"name": "Antrag", "fullName": "Antrag.pdf", "hash": "h1", "documentPurpose": "x"}
+    file["fullFilePath"] = told.pop("link")
+    return item() | {"docs": {"docToken": told, "files": [file]}}
+
+
+def _given_up(desk: Desk, state: str) -> None:
+    desk.database.execute(
+        "UPDATE documents SET state = %s, attempts = 3, next_attempt_at = now(), last_error = 'refused', renewals = 2",
+        (state,),
+    )
+
+
+def _announced(desk: Desk, body: Any) -> tuple[Any, ...]:
+    desk.lay(body)
+    desk.process()
+    return desk.row(_ASKED)
+
+
+def test_a_document_is_due_at_once_with_its_secrets_encrypted(desk: Desk, item: Any) -> None:
+    state, attempts, at, error, _, token, link, broker, _, _ = _announced(desk, _item(item))
+    assert (state, attempts, at, error) == ("announced", 0, None, None)
+    opened = [desk.vault.decrypt(bytes(one), "document") for one in (token, link, broker)]
+    assert opened == ["t1", "https://a.test/1", "0123456789abcdef"]
+
+
+def test_the_same_announcement_again_changes_nothing(desk: Desk, item: Any) -> None:
+    before = _announced(desk, _item(item))
+    assert _announced(desk, _item(item)) == before
+    for state in ("failed", "expired", "announced", "archived"):
+        _given_up(desk, state)
+        before = desk.row(_ASKED)
+        assert _announced(desk, _item(item)) == before
+
+
+def test_with_another_token_or_link_it_is_due_again(desk: Desk, item: Any) -> None:
+    _announced(desk, _item(item))
+    for number, state in enumerate(("failed", "expired", "announced")):
+        for said in (
+            {"token": f"t2{number}"},
+            {"link": f"https://a.test/2{number}"},
+            {"expired": f"2026-03-2{number} 12:00:00"},
+        ):
+            _given_up(desk, state)
+            assert _announced(desk, _item(item, **said))[:5] == ("announced", 0, None, None, 0), (state, said)
+
+
+def test_what_is_archived_or_under_way_is_left_alone(desk: Desk, item: Any) -> None:
+    _announced(desk, _item(item))
+    for number, state in enumerate(("archived", "fetching")):
+        _given_up(desk, state)
+        before = desk.row(_ASKED)
+        after = _announced(desk, _item(item, token=f"other{number}"))
+        assert after[:4] == before[:4]
+        assert after[5] != before[5]
+
+
+def test_said_twice_in_one_batch_it_changes_once(desk: Desk, item: Any) -> None:
+    for _ in range(2):
+        desk.lay(_item(item))
+    desk.process()
+    assert desk.row("SELECT count(*) FILTER (WHERE e.id = d.last_change_id) FROM events e, documents d") == (1,)
+    assert desk.row(
+        "SELECT e.duplicate_of IS NULL AND e.delivery_id = (SELECT min(id::text)::uuid FROM deliveries)"
+        " FROM documents d JOIN events e ON e.id = d.last_change_id"
+    ) == (True,)
