@@ -5,16 +5,18 @@ client; what becomes of a call, the submissions room's.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar
 
 import httpx2
 import orjson
 import stamina
 
 from app.ingest.lenient_json import NotJsonError, parse
+from app.providers.tls import tls
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -22,14 +24,11 @@ TRY_SECONDS = 60.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_TRIES = 3
 
-_FIRST_WAIT_SECONDS = 0.2
-_MAX_WAIT_SECONDS = 10.0
-_TOO_EARLY = (408, 425, 429)
-_NOT_DONE = (425, 429)
-_SERVER_ERRORS = 500
-_REDIRECTS = 300
-_REFUSALS = 400
-_NO_CONTENT = (204, 205)
+_FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 10.0
+_TOO_EARLY, _NOT_DONE, _NO_CONTENT = (408, 425, 429), (425, 429), (204, 205)
+_REDIRECTS, _REFUSALS, _SERVER_ERRORS = 300, 400, 500
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +135,7 @@ class Caller:
         self._client = httpx2.AsyncClient(
             base_url=address,
             transport=transport,
+            verify=tls(),
             timeout=httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS),
             follow_redirects=False,
             headers={"Accept": "application/json", "User-Agent": "callbox"},
@@ -192,36 +192,43 @@ class Caller:
         ):
             with attempt:
                 try:
-                    came = await self._try(call, self._built(call, method, path, sent, params, content, form))
-                    return _judged(call, came, wants_json=wants_json)
+                    request = self.build(call, method, path, sent, params, content, form)
+                    came = await self.exchange(call, request, partial(_read, call), self._try_seconds)
+                    return judged(call, came, wants_json=wants_json)
                 except CallError as error:
                     # An earlier try may have done it, whatever is said to this one.
                     happened = error.may_have_happened = happened or error.may_have_happened
                     raise
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
 
-    def _built(
+    def build(
         self,
         call: str,
         method: str,
         path: str,
         headers: Mapping[str, str],
-        params: Mapping[str, str | int] | None,
-        content: bytes | None,
-        form: Mapping[str, str] | None,
+        params: Mapping[str, str | int] | None = None,
+        content: bytes | None = None,
+        form: Mapping[str, str] | None = None,
     ) -> httpx2.Request:
+        """Return a request; raises PermanentCallError where it cannot be sent."""
         try:
             return self._client.build_request(method, path, headers=headers, params=params, content=content, data=form)
         except (UnicodeError, httpx2.InvalidURL):
             raise PermanentCallError(call, "cannot be sent, address or headers are wrong") from None
 
-    async def _try(self, call: str, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
-        """Send once. Errors are raised from None, for httpx's hold the request with its headers."""
+    async def exchange(
+        self, call: str, request: httpx2.Request, take: Callable[[httpx2.Response], Awaitable[Taken]], seconds: float
+    ) -> Taken:
+        """Send once and return what `take` makes of the answer as it comes in.
+
+        Errors are raised from None, for httpx's hold the request with its headers.
+        """
         try:
-            async with asyncio.timeout(self._try_seconds):
+            async with asyncio.timeout(seconds):
                 response = await self._client.send(request, stream=True)
                 try:
-                    return response, await _read(call, response)
+                    return await take(response)
                 finally:
                     await response.aclose()
         except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
@@ -249,18 +256,18 @@ def _again(*, repeatable: bool) -> Callable[[Exception], bool | float]:
     return again
 
 
-async def _read(call: str, response: httpx2.Response) -> bytes:
-    """Return the body, of bounded length."""
+async def _read(call: str, response: httpx2.Response) -> tuple[httpx2.Response, bytes]:
+    """Return the answer with its body, of bounded length."""
     body = bytearray()
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
             answer = Answer(response.status_code, None)
             raise UnusableAnswerError(call, "the answer is too long", answer=answer, may_have_happened=True)
-    return bytes(body)
+    return response, bytes(body)
 
 
-def _judged(call: str, came: tuple[httpx2.Response, bytes], *, wants_json: bool) -> Answer:
+def judged(call: str, came: tuple[httpx2.Response, bytes], *, wants_json: bool = True) -> Answer:
     """Return the answer of a 2xx, raise on all others."""
     response, body = came
     status = response.status_code

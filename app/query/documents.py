@@ -1,4 +1,4 @@
-"""Shows documents, in their own list and within inquiries; their content is another room's."""
+"""Shows documents, in their own list and within inquiries; their files are the documents room's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,17 +9,25 @@ from app.accounts.model import Access
 from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
-from app.query.schemas.inquiries import Document, DocumentPage
+from app.query.schemas.inquiries import TROUBLES, Document, DocumentPage
 from app.query.shapes import in_order, path, source_columns
 from app.query.walls import Statement
 from app.storage.models import documents
+from app.times import now
 
+WAYS = ("v1.1", "v1", "link")
+"""How a document may have been had."""
 STATES = ("announced", "fetching", "archived", "failed", "expired")
 
 _WITHIN = ("id", "hash", "name", "full_name", "purpose", "state", "token_expires_at", "archived_at")
 _PLAIN = (
     *_WITHIN,
     "inquiry_id",
+    "attempts",
+    "attempted_at",
+    "next_attempt_at",
+    "last_error",
+    "fetched_by",
     "size",
     "sha256",
     "content_type",
@@ -46,8 +54,17 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     shown["links"] = {
         "self": f"/v1/documents/{row['id']}",
         "inquiry": path("/v1/inquiries", [("source", row["source"]), ("inquiry_id", row["inquiry_id"])]),
+        "content": f"/v1/documents/{row['id']}/content" if row["state"] == "archived" else None,
     }
+    shown["seconds_left"] = _seconds_left(row)
     return in_order(Document, hide("document", shown, access))
+
+
+def _seconds_left(row: Row) -> int | None:
+    """Return for how long the platform still hands a document out that there is no copy of."""
+    if row["state"] == "archived" or row["token_expires_at"] is None:
+        return None
+    return max(0, int((row["token_expires_at"] - now()).total_seconds()))
 
 
 def _field(name: str, kind: Kind, **more: Any) -> Field:
@@ -55,9 +72,12 @@ def _field(name: str, kind: Kind, **more: Any) -> Field:
 
 
 _KINDS = {
-    Kind.INTEGER: ("inquiry_id", "size"),
+    Kind.INTEGER: ("inquiry_id", "size", "attempts"),
     Kind.TEXT: ("hash", "name", "full_name", "purpose", "sha256", "content_type"),
-    Kind.INSTANT: ("token_expires_at", "archived_at", "first_received_at", "last_received_at", "changed_at"),
+    Kind.INSTANT: (
+        *("token_expires_at", "archived_at", "attempted_at", "next_attempt_at"),
+        *("first_received_at", "last_received_at", "changed_at"),
+    ),
     Kind.ID: ("id",),
 }
 
@@ -72,6 +92,8 @@ FIELDS: Mapping[str, Field] = {
         for name in names
     },
     "state": _field("state", Kind.WORD, words=dict(zip(STATES, STATES, strict=True))),
+    "last_error": _field("last_error", Kind.WORD, words=dict(zip(TROUBLES, TROUBLES, strict=True))),
+    "fetched_by": _field("fetched_by", Kind.WORD, words=dict(zip(WAYS, WAYS, strict=True))),
 }
 
 DOCUMENTS = Resource(
@@ -81,6 +103,7 @@ DOCUMENTS = Resource(
     columns=columns,
     fields=FIELDS,
     shape=_shape,
+    sorts=("last_received_at", "changed_at", "token_expires_at"),
     schema=Document,
     page=DocumentPage,
     hint="To find an inquiry's documents ask `/v1/documents?inquiry_id=...`.",

@@ -21,7 +21,15 @@ from tests.doubles import allianz, wegroup
 from tests.doubles.serving import serve
 from tests.doubles.showing import Json, NotTrueError, Service, check, say
 from tests.doubles.thinksurance import Thinksurance
-from tests.doubles.thinksurance_world import ACCOUNT_TOKEN, BROKER_TOKEN, ORDERED, USER_HASH, USER_SECRET, World
+from tests.doubles.thinksurance_world import (
+    ACCOUNT_TOKEN,
+    BROKER_TOKEN,
+    ORDERED,
+    PROPOSAL,
+    USER_HASH,
+    USER_SECRET,
+    World,
+)
 
 ANSWERED_WITHIN_S = 20.0
 
@@ -32,6 +40,11 @@ def show(service: Service, urls: Mapping[str, str]) -> None:
         ("Tell Callbox of three accounts, and make an API key", lambda: _add_sources(service, urls)),
         ("Forward a broker to Thinksurance, which creates an inquiry and calls back", lambda: _forward(service)),
         ("The inquiry is ordered at Thinksurance, which calls back again", lambda: _order(service, urls)),
+        ("The application form is saved before its token ends", lambda: _save(service, urls)),
+        (
+            "Thinksurance loses a callback; Callbox finds the gap and fills it",
+            lambda: _miss(service, urls),
+        ),
         ("Push a lead to WeGroup, which calls back", lambda: _push(service)),
         ("Pass that lead on to Allianz, which calls nobody", lambda: _pass_on(service)),
         ("See who asked for what", lambda: _look_back(service)),
@@ -45,7 +58,7 @@ def _add_sources(service: Service, urls: Mapping[str, str]) -> None:
     thinksurance = {"hash": USER_HASH, "secret": USER_SECRET, "b_token": BROKER_TOKEN, "a_token": ACCOUNT_TOKEN}
     pushes = {"distribution_id": wegroup.DISTRIBUTION_ID, "own_tokens": "on"}
     for provider, name, credentials, settings in (
-        ("thinksurance", "demo-thinksurance", thinksurance, {"overdue_after": "48h"}),
+        ("thinksurance", "demo-thinksurance", thinksurance, {"overdue_after": "48h", "pull_every": "off"}),
         ("wegroup", "demo-wegroup", {"api_token": wegroup.API_TOKEN}, pushes),
         ("allianz", "demo-allianz", {}, {"agent_id": "0051245"}),
     ):
@@ -88,6 +101,7 @@ def _order(service: Service, urls: Mapping[str, str]) -> None:
     (forward,) = service.get("/v1/submissions?kind=forward&state=answered")["data"]
     inquiry_id = forward["platform_ids"]["inquiry_id"]
     with httpx2.Client(trust_env=False, timeout=20) as client:
+        client.post(f"{urls['thinksurance']}/double/settings", json={"document_seconds": 30}).raise_for_status()
         told = {"inquiryId": inquiry_id, "status": ORDERED}
         client.post(f"{urls['thinksurance']}/double/advance", json=told).raise_for_status()
     say("   Look at: `status_name` and the premium of the inquiry, and the two events about one submission.")
@@ -101,6 +115,49 @@ def _order(service: Service, urls: Mapping[str, str]) -> None:
     events = service.get(f"/v1/events?submission_id={forward['id']}")["data"]
     names = ", ".join(event["type"] for event in reversed(events))
     check(f"its events are {names}", is_true=len(events) == 2)
+
+
+def _save(service: Service, urls: Mapping[str, str]) -> None:
+    say("   Look at: `state`, `token_expires_at`, and `fetched_by`, the way on which the file was had.")
+    path, end = "/v1/documents?source=demo-thinksurance", time.monotonic() + ANSWERED_WITHIN_S
+    while service.ask("GET", f"{path}&state=archived", {}).json()["data"] == [] and time.monotonic() < end:
+        time.sleep(0.1)
+    (document,) = service.get(path)["data"]
+    said = f"`{document['full_name']}` is {document['state']} by {document['fetched_by']}, {document['size']} bytes"
+    check(said, is_true=document["state"] == "archived")
+    in_time = document["archived_at"] < document["token_expires_at"]
+    check(f"at {document['archived_at']}, before {document['token_expires_at']}", is_true=in_time)
+    with httpx2.Client(trust_env=False, timeout=20) as client:
+        client.post(f"{urls['thinksurance']}/double/expire").raise_for_status()
+    say("   The token ends at Thinksurance.")
+    answer = service.ask("GET", document["links"]["content"], {})
+    say(f"   GET {document['links']['content']}")
+    named = answer.headers.get("content-disposition", "").partition(";")[0]
+    check(f"{answer.status_code}, {answer.headers['content-type']}, {named}", is_true=answer.content[:4] == b"%PDF")
+
+
+def _miss(service: Service, urls: Mapping[str, str]) -> None:
+    (forward,) = service.get("/v1/submissions?kind=forward&state=answered")["data"]
+    inquiry_id = forward["platform_ids"]["inquiry_id"]
+    with httpx2.Client(trust_env=False, timeout=20) as client:
+        client.post(f"{urls['thinksurance']}/double/settings", json={"drop_callbacks": 1}).raise_for_status()
+        told = {"inquiryId": inquiry_id, "status": PROPOSAL}
+        called = client.post(f"{urls['thinksurance']}/double/advance", json=told).raise_for_status().json()
+    check("the inquiry goes on at Thinksurance, and nobody is called", is_true=called == [])
+    path = f"/v1/inquiries?inquiry_id={inquiry_id}"
+    (before,) = service.get(path)["data"]
+    check(f"so here it is still `{before['status_name']}`", is_true=before["status"] == ORDERED)
+    say("   Look at: `gaps`. By itself Callbox asks so every hour; this source has the setting `pull_every=off`.")
+    found = service.command("backfill", "--source", "demo-thinksurance", "--last-days", "1")
+    check(f"of {found['items']} items {found['gaps']} is a gap", is_true=found["gaps"] == 1)
+    (gap,) = service.get("/v1/gaps?source=demo-thinksurance")["data"]
+    (change,) = [one for one in gap["changes"] if one["field"] == "status"]
+    said = f"{gap['subject']}: status {change['old']} became {change['new']}, missed since {gap['missed_since']}"
+    check(said, is_true=change == {"field": "status", "old": ORDERED, "new": PROPOSAL})
+    (after,) = service.get(path)["data"]
+    check(f"and the inquiry is `{after['status_name']}`", is_true=after["status"] == PROPOSAL)
+    kinds = [notice["kind"] for notice in service.get("/v1/attention")["data"]]
+    check(f"what needs somebody: {', '.join(kinds)}", is_true="gaps" in kinds)
 
 
 def _is_ordered(found: list[Json]) -> bool:

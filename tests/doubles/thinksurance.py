@@ -2,16 +2,15 @@
 
 Run it with `python -m tests.doubles.thinksurance --port N`. Besides the platform's paths it has, for whoever drives it:
 `POST /double/advance` `{"inquiryId", "status"}` (an inquiry goes on, and is told to the callback addresses),
-`POST /double/expire` (all session tokens expire), `GET /double/state`, `POST /double/settings` and `/double/quirks`.
+`POST /double/expire` (all tokens expire), `GET /double/state`, `POST /double/settings` and `/double/quirks`.
 What it remembers is `thinksurance_world`'s, what it refuses `thinksurance_rules`'s, how it misbehaves `quirks`'s.
 """
 
 import argparse
-import base64
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from starlette.applications import Starlette
@@ -23,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.doubles.quirks import Quirks
 from tests.doubles.serving import run
+from tests.doubles.thinksurance_older import Older
 from tests.doubles.thinksurance_rules import (
     RefusalError,
     Settings,
@@ -33,7 +33,6 @@ from tests.doubles.thinksurance_rules import (
 from tests.doubles.thinksurance_world import (
     ACCOUNT_TOKEN,
     BROKER_TOKEN,
-    PDF,
     PRODUCTS,
     PROFESSIONS,
     USER_HASH,
@@ -70,7 +69,15 @@ class Thinksurance:
         self.world = world or World()
         self.settings = Settings()
         self.heard: list[Heard] = []
-        open_to_all = [("POST", "/api/ipn/tokens", self._tokens)]
+        self.world.files.settings = self.settings
+        open_to_all = [
+            ("POST", "/api/ipn/tokens", self._tokens),
+            ("POST", "/api/token", self._tokens),
+            ("POST", "/api/doc/get/{token}", self._document_v1),
+            ("GET", "/files/{digest}", self._linked),
+        ]
+        self.older = Older(self.world, self.settings)
+        open_to_all += self.older.routes
         guarded = [
             ("POST", "/api/ipn/brokers/forward", self._forward),
             ("POST", "/api/ipn/agency-numbers", self._agency_numbers),
@@ -205,7 +212,7 @@ class Thinksurance:
 
     async def _inquiries(self, request: Request, _body: Any) -> Response:
         query = request.query_params
-        since = datetime.now(UTC).date() - timedelta(days=int(query.get("lastDays", _LOOKED_BACK)))
+        since = self.world.today() - timedelta(days=int(query.get("lastDays", _LOOKED_BACK)))
         found = {
             str(inquiry.id): self.world.item(inquiry)
             for inquiry in self._visible(request)
@@ -225,14 +232,23 @@ class Thinksurance:
         raise RefusalError("Inquiry not found.")
 
     async def _document(self, request: Request, _body: Any) -> Response:
-        broker = self._broker(request)
-        known = [file_hash(one) for one in self.world.inquiries.values() if one.broker is broker]
-        if request.path_params["document_id"] not in known:
+        return await self._handed_out("v1.1", self._broker(request), request.path_params["document_id"])
+
+    async def _document_v1(self, request: Request, body: Any) -> Response:
+        if not self.world.is_live(request.path_params["token"]):
+            raise RefusalError("Token is not valid or expired.")
+        broker = self.world.brokers.get(body.get("bToken", ""))
+        if broker is None:
+            raise RefusalError("Broker is not existing.")
+        return await self._handed_out("v1", broker, body["hash"])
+
+    async def _handed_out(self, way: str, broker: Broker, digest: str) -> Response:
+        if digest not in [file_hash(one) for one in self.world.inquiries.values() if one.broker is broker]:
             raise RefusalError("Document not found.")
-        text = base64.b64encode(PDF)
-        if self.settings.document_form == "json":
-            return JSONResponse({"pdfbinary": text.decode()})
-        return Response(PDF if self.settings.document_form == "bytes" else text, media_type="text/pdf")
+        return await self.world.files.answer(way, digest)
+
+    async def _linked(self, request: Request, _body: Any) -> Response:
+        return await self.world.files.linked(request)
 
     async def _advance(self, _request: Request, body: Any) -> Response:
         inquiry = self.world.inquiries.get(body["inquiryId"])
@@ -244,6 +260,7 @@ class Thinksurance:
 
     async def _expire(self, _request: Request, _body: Any) -> Response:
         self.world.expire_sessions()
+        self.world.files.end_tokens()
         return JSONResponse({})
 
     async def _set(self, _request: Request, body: Any) -> Response:

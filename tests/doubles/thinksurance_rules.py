@@ -15,8 +15,13 @@ class Settings:
 
     `error_status`: 200 in the examples, 400 by the newsletter of 2025 (404 for broker tokens). `pull_form`: of a search
     (`dictionary`, `list`), `empty_form`: of one without results. `statuses_as_list`: agency numbers by text or example.
-    `document_form`: `base64`, `json` (`pdfbinary`) or `bytes`. `callback_first`: the first callback goes out before the
-    forward's answer.
+    `callback_first`: the first callback goes out before the forward's answer. `drop_callbacks`: so many of the next
+    callbacks never go out.
+
+    `document_form`: `base64`, `lines` (base64 in lines), `json` (`pdfbinary`), `quoted` or `bytes`; `page` (to log in,
+    with status 200), `words`, `truncated` or `endless`. `document_ways`: those that answer. `document_seconds`: how
+    long a token is good; None is a week. `link_token`: the parameter in which a link wants it, `in-link` if it has it
+    already, `none` if it wants none. `docs_form`: `object`, `list`, `numbered` (files by number), `text-token`.
     """
 
     error_status: int = 200
@@ -25,7 +30,12 @@ class Settings:
     statuses_as_list: bool = False
     tokens_as_list: bool = False
     document_form: str = "base64"
+    document_ways: str = "v1.1,v1,link"
+    document_seconds: float | None = None
+    link_token: str = "in-link"
+    docs_form: str = "object"
     callback_first: bool = False
+    drop_callbacks: int = 0
     account_tokens_by_post: bool = False
 
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import httpx2
 
+from tests.doubles.thinksurance_documents import Files
+from tests.doubles.thinksurance_rules import Settings
+
 Item = dict[str, Any]
 
 PRODUCTS = ({"id": 81, "name": "Betriebshaftpflicht"}, {"id": 88, "name": "Firmenrechtsschutz"})
@@ -27,8 +30,6 @@ _NOT_TOLD = ("cLegalForm", "cAccountType", "cBankIban", "cBankBic", "cBankName",
 
 USER_HASH, USER_SECRET = "double-hash", "double-secret"
 BROKER_TOKEN, ACCOUNT_TOKEN = "7c21be90a4f35d6812ee04b9a", "double-account"
-
-PDF = b"%PDF-1.4\n% an invented policy\n%%EOF\n"
 
 
 @dataclass
@@ -107,6 +108,8 @@ class World:
         self.inquiries: dict[int, Inquiry] = {}
         self.switches: dict[str, Item] = {}
         self.called_back: list[CalledBack] = []
+        self.files = Files(Settings())
+        self.today: Callable[[], date] = lambda: datetime.now(UTC).date()
         self._clock = clock
         self._inquiry_ids = itertools.count(2_900_417)
         self._customer_ids = itertools.count(511_209)
@@ -170,12 +173,16 @@ class World:
             references = {"cExternalReferences": inquiry.customer.references}
             item["customer"] = {"cId": inquiry.customer.id, **inquiry.customer.fields, **references}
         if inquiry.status in _WITH_FILES:
-            item["docs"] = _docs(inquiry)
+            item["docs"] = self.files.holder(inquiry.id, file_hash(inquiry), inquiry.updated_on)
         return item
 
     async def call_back(self, inquiry: Inquiry) -> list[CalledBack]:
         """Tell the inquiry's present state to each address that its broker has registered."""
-        item, called = self.item(inquiry), []
+        item = self.item(inquiry)
+        called: list[CalledBack] = []
+        if self.files.settings.drop_callbacks > 0:
+            self.files.settings.drop_callbacks -= 1
+            return called
         async with httpx2.AsyncClient(timeout=10, trust_env=False) as client:
             for url in inquiry.broker.callback_urls():
                 try:
@@ -241,20 +248,6 @@ def _agency_number(broker: Broker) -> Item:
     defaults = [number for number in broker.agency_numbers if number["defaultForCalculations"] and number["active"]]
     names = ("externalInsurerId", "externalUniqueId")
     return {name: defaults[-1][name] for name in names if defaults and defaults[-1].get(name)}
-
-
-def _docs(inquiry: Inquiry) -> Item:
-    digest = file_hash(inquiry)
-    link = f"https://app.dev.thinksurance.de/some/path/{digest}"
-    file = {
-        "name": "Antrag",
-        "fullName": "Antrag.pdf",
-        "hash": digest,
-        "fullFilePath": link,
-        "documentPurpose": "antrag",
-    }
-    expired = f"{inquiry.updated_on + timedelta(days=7)} 12:00:00"
-    return {"docToken": {"token": f"d41fa07c{inquiry.id:x}", "expired": expired}, "files": [file]}
 
 
 def _name(catalog: tuple[Item, ...], number: int) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,9 +27,11 @@ from app.providers.checking import InvalidRequestError
 from app.providers.thinksurance import find
 from app.providers.thinksurance.calls import ThinksuranceClient, client_for
 from app.providers.thinksurance.calls.session import Credentials, LoginRefusedError
+from app.providers.thinksurance.calls.v1 import ThinksuranceV1, find_v1_base_url
 from tests.doubles.asking import CREDENTIALS, Stage, Stand, staged
 from tests.doubles.serving import Served, serve
-from tests.doubles.thinksurance_world import ACCOUNT_TOKEN, BROKER_TOKEN, PDF, USER_HASH, USER_SECRET
+from tests.doubles.thinksurance_documents import PDF
+from tests.doubles.thinksurance_world import ACCOUNT_TOKEN, BROKER_TOKEN, USER_HASH, USER_SECRET
 
 if TYPE_CHECKING:
     from tests.providers.conftest import Bench
@@ -262,21 +265,55 @@ def test_pulls_in_all_forms(stand: Stand, bench: "Bench") -> None:
         stand.ask(lambda client: client.pull_inquiry(1))
 
 
-@pytest.mark.parametrize("form", ["base64", "json", "bytes"])
+@pytest.mark.parametrize("form", ["base64", "lines", "json", "quoted", "bytes"])
 def test_a_document_is_unwrapped(stand: Stand, form: str) -> None:
     stand.double.settings.document_form = form
     number = stand.ask(lambda client: client.forward(INSTANT)).inquiry_id
-    document = stand.ask(lambda client: client.get_document(f"{number:x}a90c17ff"))
-    assert document.content == PDF
+    came: list[bytes] = []
+    stand.ask(lambda client: client.get_document(f"{number:x}a90c17ff", came.append))
+    assert b"".join(came) == PDF
+    came.clear()
+    older = partial(ThinksuranceV1.get_document, broker_token=BROKER_TOKEN)
+    stand.ask(lambda client: older(client.v1, f"{number:x}a90c17ff", came.append))
+    assert b"".join(came) == PDF
+    assert stand.heard("/api/token") == [{"hash": USER_HASH, "secret": USER_SECRET}]
     with pytest.raises(RefusedError):
-        stand.ask(lambda client: client.get_document("unknown"))
+        stand.ask(lambda client: client.get_document("unknown", came.append))
+
+
+def test_a_session_that_expired_is_renewed_for_a_document(stand: Stand) -> None:
+    number = stand.ask(lambda client: client.forward(INSTANT)).inquiry_id
+    came: list[bytes] = []
+
+    async def twice(client: ThinksuranceClient) -> None:
+        await client.get_document(f"{number:x}a90c17ff", came.append)
+        stand.double.world.expire_sessions()
+        await client.get_document(f"{number:x}a90c17ff", came.append)
+
+    stand.ask(twice)
+    assert b"".join(came) == PDF + PDF
 
 
 @pytest.mark.parametrize("document_id", ["", "../tokens", "a/b", "a?b", "..", "ä", "a" * 201])
 def test_what_is_no_hash_is_never_put_into_a_path(stand: Stand, document_id: str) -> None:
+    came: list[bytes] = []
     with pytest.raises(InvalidRequestError, match="documentId"):
-        stand.ask(lambda client: client.get_document(document_id))
+        stand.ask(lambda client: client.get_document(document_id, came.append))
+    with pytest.raises(InvalidRequestError, match="documentId"):
+        stand.ask(lambda client: client.v1.get_document(document_id, came.append, broker_token="b"))
     assert stand.double.heard == []
+
+
+@pytest.mark.parametrize(
+    ("base_url", "older"),
+    [
+        ("https://ipn.thinksurance.de", "https://app.thinksurance.de"),
+        ("https://ipn.dev.thinksurance.de", "https://app.dev.thinksurance.de"),
+        ("http://127.0.0.1:9000", "http://127.0.0.1:9000"),
+    ],
+)
+def test_where_v1_is(base_url: str, older: str) -> None:
+    assert find_v1_base_url(base_url) == older
 
 
 Call = Callable[[ThinksuranceClient], Awaitable[object]]

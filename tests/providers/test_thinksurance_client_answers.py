@@ -8,7 +8,7 @@ import httpx2
 import pytest
 import stamina
 
-from app.providers.calling import CallError, RefusedError, UnusableAnswerError
+from app.providers.calling import RefusedError, UnusableAnswerError
 from app.providers.thinksurance.calls import ThinksuranceClient
 from tests.doubles.asking import CREDENTIALS
 
@@ -150,34 +150,3 @@ def test_a_pull_keeps_the_bytes_as_they_came() -> None:
     body = b' {"5": {"sHash": "x", "data": {"iId": 5 }}} '
     pulled = ask(lambda client: client.pull_inquiries(), content=body, headers={"Content-Type": "text/html"})
     assert (pulled.body, pulled.content_type, pulled.count) == (body, "text/html", 1)
-
-
-@pytest.mark.parametrize(
-    ("body", "content"),
-    [
-        (b"JVBERi0xLjQK", b"%PDF-1.4\n"),
-        (b'"JVBERi0xLjQK"', b"%PDF-1.4\n"),
-        (b"JVBE\r\nRi0x\nLjQK\n", b"%PDF-1.4\n"),
-        (b'{"pdfbinary": "JVBERi0xLjQK"}', b"%PDF-1.4\n"),
-        (b"%PDF-1.4\nas it is", b"%PDF-1.4\nas it is"),
-        (b"UEsDBA==", b"PK\x03\x04"),
-    ],
-)
-def test_a_document_comes_in_many_wrappings(body: bytes, content: bytes) -> None:
-    assert ask(lambda client: client.get_document("a90c17ff02"), content=body).content == content
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b'{"pdfbinary": 5}', b"not base64!", b"{broken", b'""', b"\x00\x01"]
-)
-def test_what_is_no_document_is_told(body: bytes) -> None:
-    with pytest.raises(UnusableAnswerError):
-        ask(lambda client: client.get_document("a90c17ff02"), content=body)
-
-
-def test_a_document_s_error_and_a_proxy_s_page_are_no_files() -> None:
-    with pytest.raises(RefusedError):
-        ask(lambda client: client.get_document("a90c17ff02"), content=b'{"error": "gone"}')
-    with pytest.raises(CallError) as caught:
-        ask(lambda client: client.get_document("a90c17ff02"), content=b"<html></html>")
-    assert caught.value.retry_could_help

@@ -15,8 +15,13 @@ from app.providers.values import is_unknown, text
 from app.times import to_text
 
 
-def read_documents(docs: Any, inquiry_id: int, broker: str | None, zone: tzinfo, notes: Notes) -> tuple[Part, ...]:
-    """Return a part for each file that has a hash; of a hash that comes twice the last."""
+def read_documents(
+    docs: Any, inquiry_id: int, broker: str | None, broker_token: str | None, zone: tzinfo, notes: Notes
+) -> tuple[Part, ...]:
+    """Return a part for each file that has a hash; of a hash that comes twice the last.
+
+    The broker's token goes with each, for a file is asked for with the token of its inquiry's broker.
+    """
     parts: dict[str, Part] = {}
     for holder, path in _holders(docs, notes):
         token, expires_at = _token(holder, path, zone, notes)
@@ -31,6 +36,8 @@ def read_documents(docs: Any, inquiry_id: int, broker: str | None, zone: tzinfo,
             fields, secrets = part
             if token is not None:
                 secrets["token"] = token
+            if broker_token is not None:
+                secrets["broker_token"] = broker_token
             if expires_at is not None:
                 fields["token_expires_at"] = expires_at
             if broker is not None:

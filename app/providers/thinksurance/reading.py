@@ -46,12 +46,12 @@ def read(item: Item, source: Source, receipt: Receipt) -> Statement:  # noqa: AR
     fields = read_rows(INQUIRY, data, "data.", notes)
     broker = fields.get("broker_external_id")
     customer = _read_customer(_object(value, "customer", notes), inquiry_id, broker, notes)
-    documents = read_documents(value.get("docs"), inquiry_id, broker, receipt.zone, notes)
+    token = None if is_unknown(data.get("bToken")) else text(data["bToken"], notes.on("data.bToken"))
+    documents = read_documents(value.get("docs"), inquiry_id, broker, token, receipt.zone, notes)
     references = read_references(data, INQUIRY_REFERENCES, "data.", notes)
     effective_at = _effective_at(data.get("iUpdated"), receipt, notes)
     notes.unknown_names("", value, ITEM_NAMES)
     notes.unknown_names("data.", data, INQUIRY_NAMES)
-    token = None if is_unknown(data.get("bToken")) else text(data["bToken"], notes.on("data.bToken"))
     updated = data.get("iUpdated")
     return Statement(
         type=f"thinksurance.inquiry.{_status_word(fields.get('status'))}",
@@ -65,6 +65,7 @@ def read(item: Item, source: Source, receipt: Receipt) -> Statement:  # noqa: AR
         ),
         broker=broker,
         broker_token_digest=None if token is None else sha256(token),
+        signature_digest=sha256(signature) if isinstance(signature := value.get("sHash"), str) and signature else None,
         occurred_at=find_instant(updated, receipt.zone),
         occurred_on=None if is_unknown(updated) else find_day(updated),
         warnings=notes.all(),

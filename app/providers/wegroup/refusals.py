@@ -11,6 +11,7 @@ from app.providers.checking import FieldProblem
 
 _MAX_ERRORS = 200
 _MAX_TARGET = 500
+_MAX_DIGITS = 9
 _BODY = "body"
 _AT_ROOT = frozenset({"prospect", "origin", "backref", "source"})
 
@@ -97,7 +98,7 @@ def _depth(steps: list[str], value: Any) -> int:
     for depth, step in enumerate(steps):
         if isinstance(value, Mapping) and step in value:
             value = value[step]
-        elif isinstance(value, list) and step.isascii() and step.isdigit() and int(step) < len(value):
+        elif isinstance(value, list) and _is_place(step) and int(step) < len(value):
             value = value[int(step)]
         else:
             return depth
@@ -108,7 +109,7 @@ def _typed(steps: list[str], value: Any) -> tuple[str | int, ...]:
     """Return the steps with places in lists as numbers."""
     typed: list[str | int] = []
     for step in steps:
-        if isinstance(value, list) and step.isascii() and step.isdigit():
+        if isinstance(value, list) and _is_place(step):
             place = int(step)
             typed.append(place)
             value = value[place] if place < len(value) else None
@@ -116,6 +117,11 @@ def _typed(steps: list[str], value: Any) -> tuple[str | int, ...]:
             typed.append(step)
             value = value.get(step) if isinstance(value, Mapping) else None
     return tuple(typed)
+
+
+def _is_place(step: str) -> bool:
+    """Tell whether a step is a place in a list; Python reads no number of thousands of digits."""
+    return step.isascii() and step.isdigit() and len(step) <= _MAX_DIGITS
 
 
 def _text(value: Any) -> str | None:

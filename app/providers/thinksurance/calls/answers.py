@@ -5,7 +5,7 @@ The shapes are those of the pages and of their examples, which differ; unknown n
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -27,6 +27,8 @@ from app.providers.thinksurance.shapes import recognise
 from app.providers.values import platform_id
 
 _MAX_SAID = 1000
+
+Heard = TypeVar("Heard")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,17 @@ async def judge(sending: Awaitable[Answer], call: str) -> Answer:
         RefusedError: the body is an object with `error`; all examples show it with status 200.
         CallError: as `Caller.send` says, with the platform's words where it had some.
     """
+    return check(call, await heard(sending))
+
+
+async def heard(sending: Awaitable[Heard]) -> Heard:
+    """Return what `sending` brings; an error of it has the platform's words where it had some."""
     try:
-        answer = await sending
+        return await sending
     except CallError as error:
-        if error.answer is not None:
+        if error.answer is not None and error.said is None:
             error.said = _said(error.answer.value)
         raise
-    return check(call, answer)
 
 
 def check(call: str, answer: Answer) -> Answer:

@@ -7,6 +7,7 @@ of answers in `answers`.
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Self
 
 import httpx2
@@ -14,6 +15,7 @@ import httpx2
 from app.ingest.contract import Source
 from app.providers.calling import ANSWER_SECONDS, Answer, Caller, RefusedError
 from app.providers.checking import FieldProblem, InvalidRequestError, check_request
+from app.providers.downloading import download
 from app.providers.thinksurance.calls import answers
 from app.providers.thinksurance.calls.agency_numbers import AGENCY_NUMBERS, AgencyNumbers, AgencyNumbersAdded
 from app.providers.thinksurance.calls.answers import CatalogEntry, Pulled
@@ -27,9 +29,10 @@ from app.providers.thinksurance.calls.brokers import (
     NewBroker,
     WhichBroker,
 )
-from app.providers.thinksurance.calls.documents import DOCUMENT, Document, to_document
+from app.providers.thinksurance.calls.documents import DOCUMENT, check_document_id, unwrap
 from app.providers.thinksurance.calls.forward import FORWARD, Forwarded, PreparedForward, prepare_forward
 from app.providers.thinksurance.calls.session import Credentials, Session, credentials_of
+from app.providers.thinksurance.calls.v1 import ThinksuranceV1, find_v1_base_url
 
 DEFAULT_BASE_URL = "https://ipn.thinksurance.de"
 
@@ -40,7 +43,6 @@ INQUIRY = "thinksurance.inquiry"
 
 _BROKER, _ACCOUNT = "X-Broker-Token", "X-Account-Token"
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]{1,1000}")
-_DOCUMENT_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.~-]{0,199}")
 _METHOD_NOT_ALLOWED = 405
 
 
@@ -48,7 +50,8 @@ class ThinksuranceClient:
     """Thinksurance as one API user sees it. Close it, or use it as an asynchronous context; one event loop only.
 
     Where a call needs the token of a broker or an account and none is given, it is the one that the credentials have;
-    with several the call must say which. `transport` and `clock` are seams for tests.
+    with several the call must say which. `v1` makes the calls of the older API. `transport` and `clock` are seams for
+    tests.
     Every call raises `InvalidRequestError` before sending, `CallError` after.
     """
 
@@ -57,6 +60,7 @@ class ThinksuranceClient:
         credentials: Credentials,
         base_url: str = DEFAULT_BASE_URL,
         *,
+        v1_base_url: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
         answer_seconds: float = ANSWER_SECONDS,
         clock: Callable[[], float] = time.monotonic,
@@ -64,6 +68,15 @@ class ThinksuranceClient:
         self._caller = Caller(base_url, transport=transport, answer_seconds=answer_seconds)
         self._credentials = credentials
         self._session = Session(self._caller, credentials, clock)
+        self._make_v1 = partial(
+            ThinksuranceV1.at,
+            v1_base_url or find_v1_base_url(base_url),
+            credentials,
+            transport=transport,
+            answer_seconds=answer_seconds,
+            clock=clock,
+        )
+        self._v1: ThinksuranceV1 | None = None
 
     async def __aenter__(self) -> Self:
         """Return itself."""
@@ -76,6 +89,14 @@ class ThinksuranceClient:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._caller.aclose()
+        if self._v1 is not None:
+            await self._v1.aclose()
+
+    @property
+    def v1(self) -> ThinksuranceV1:
+        """Return what makes the calls of the older API, for few sources ever need it."""
+        self._v1 = self._v1 or self._make_v1()
+        return self._v1
 
     async def log_in(self) -> None:
         """Get a session token if there is none, to see that the credentials are good."""
@@ -184,15 +205,20 @@ class ThinksuranceClient:
         answer = await self._call(INQUIRY, "GET", path, headers=headers, repeatable=True)
         return answers.to_pulled(INQUIRY, answer)
 
-    async def get_document(self, document_id: str, *, broker_token: str | None = None) -> Document:
-        """Return a file by its `hash`, which the page calls its identifier."""
-        if not _DOCUMENT_ID.fullmatch(document_id):
-            problem = FieldProblem(("documentId",), "not-an-id", "is no hash of a file")
-            raise InvalidRequestError(DOCUMENT, [problem])
-        headers = self._broker(DOCUMENT, broker_token)
+    async def get_document(
+        self, document_id: str, write: Callable[[bytes], None], *, broker_token: str | None = None
+    ) -> None:
+        """Give `write` a file by its `hash`, which the page calls its identifier, as it arrives."""
+        check_document_id(document_id)
+        broker = self._broker(DOCUMENT, broker_token)
         path = f"/api/ipn/documents/{document_id}"
-        answer = await self._call(DOCUMENT, "GET", path, headers=headers, repeatable=True, wants_json=False)
-        return to_document(answer)
+
+        async def send(token: str) -> None:
+            headers = {"Authorization": f"Bearer {token}", **broker}
+            taking = partial(unwrap, DOCUMENT, write)
+            await answers.heard(download(self._caller, DOCUMENT, "GET", path, taking, headers=headers))
+
+        await self._session.serve(send)
 
     async def _call(
         self,
@@ -204,27 +230,17 @@ class ThinksuranceClient:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str | int] | None = None,
         json: object = None,
-        wants_json: bool = True,
     ) -> Answer:
-        """Send with the session's token; if it may have expired, once more with a new one.
-
-        Whoever was refused was not served, so that repeat is harmless for every call.
-        """
+        """Send with the session's token."""
 
         async def send(token: str) -> Answer:
             sent = {"Authorization": f"Bearer {token}", **(headers or {})}
             sending = self._caller.send(
-                call, method, path, headers=sent, params=params, json=json, repeatable=repeatable, wants_json=wants_json
+                call, method, path, headers=sent, params=params, json=json, repeatable=repeatable
             )
             return await answers.judge(sending, call)
 
-        held = await self._session.token()
-        try:
-            return await send(held.token)
-        except RefusedError as error:
-            if held.is_fresh or not self._session.may_be_expired(error):
-                raise
-        return await send(await self._session.renew(held.token))
+        return await self._session.serve(send)
 
     def _broker(self, call: str, given: str | None) -> dict[str, str]:
         """Return the header that names the broker."""
@@ -247,14 +263,17 @@ class ThinksuranceClient:
 def client_for(
     source: Source, *, transport: httpx2.AsyncBaseTransport | None = None, answer_seconds: float = ANSWER_SECONDS
 ) -> ThinksuranceClient:
-    """Return the client of a source: its credentials, its setting `base_url`.
+    """Return the client of a source: its credentials, its settings `base_url` and `v1_base_url`.
 
     Raises:
         ValueError: names the credential or setting that is lacking or wrong.
     """
     base_url = source.settings.get("base_url", DEFAULT_BASE_URL)
     credentials = credentials_of(source.credentials)
-    return ThinksuranceClient(credentials, base_url, transport=transport, answer_seconds=answer_seconds)
+    older = source.settings.get("v1_base_url")
+    return ThinksuranceClient(
+        credentials, base_url, v1_base_url=older, transport=transport, answer_seconds=answer_seconds
+    )
 
 
 def _the_one(call: str, header: str, given: str | None, held: tuple[str, ...]) -> str:

@@ -5,14 +5,15 @@ What calls are made with it is `client`'s.
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from app.providers.calling import Caller, RefusedError, UnusableAnswerError
 from app.providers.thinksurance.calls.answers import find_text, judge
 
 TOKENS = "thinksurance.tokens"
+TOKENS_PATH = "/api/ipn/tokens"
 
 TOKEN_SECONDS = 14 * 60.0
 """Good for 15 minutes (V1 Authentication); `expired` has no zone, so our own clock counts, less one minute."""
@@ -22,6 +23,9 @@ _YOUNG_SECONDS = 60.0
 _EXPIRY_WORDS = re.compile(r"token|expire|abgelaufen|authori[sz]|authenti|log.?in|session|api user", re.IGNORECASE)
 _NO_ACCESS = (401, 403)
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]{1,4096}")
+
+
+Served = TypeVar("Served")
 
 
 class LoginRefusedError(RefusedError):
@@ -60,15 +64,31 @@ class Held(NamedTuple):
 
 
 class Session:
-    """The session of one API user. One login at a time; those who wait take its token."""
+    """The session of one API user. One login, at `path`, at a time; those who wait take its token."""
 
-    def __init__(self, caller: Caller, credentials: Credentials, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, caller: Caller, credentials: Credentials, clock: Callable[[], float], path: str = TOKENS_PATH
+    ) -> None:
         self._caller = caller
+        self._path = path
         self._credentials = credentials
         self._clock = clock
         self._lock = asyncio.Lock()
         self._token: str | None = None
         self._received = 0.0
+
+    async def serve(self, send: Callable[[str], Awaitable[Served]]) -> Served:
+        """Return what `send` brings with the session's token; if that may have expired, once more with a new one.
+
+        Whoever was refused was not served, so that repeat is harmless for every call.
+        """
+        held = await self.token()
+        try:
+            return await send(held.token)
+        except RefusedError as error:
+            if held.is_fresh or not self.may_be_expired(error):
+                raise
+        return await send(await self.renew(held.token))
 
     async def token(self) -> Held:
         """Return the token, logging in if there is none or it is old.
@@ -105,9 +125,7 @@ class Session:
         body: dict[str, Any] = {"hash": self._credentials.hash, "secret": self._credentials.secret}
         asked = self._clock()
         try:
-            answer = await judge(
-                self._caller.send(TOKENS, "POST", "/api/ipn/tokens", json=body, repeatable=True), TOKENS
-            )
+            answer = await judge(self._caller.send(TOKENS, "POST", self._path, json=body, repeatable=True), TOKENS)
         except RefusedError as error:
             raise LoginRefusedError(TOKENS, error.detail, answer=error.answer, said=error.said) from None
         token = find_text(answer.value, "token")
