@@ -1,0 +1,100 @@
+"""Measures what is no race: PostgreSQL alone, an open loop at a fixed rate, and the rate that processing keeps up with.
+
+The races are `receiving`'s.
+"""
+
+import json
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tests.bench import contenders, loads
+from tests.bench.servers import Database, Server
+
+BATCH = 64
+FLAT_S = 0.5
+"""A backlog of less than what comes in so long is flat."""
+_RATES = (500, 1000, 1500, 2000, 2500, 3000, 4000, 5000)
+_STEADY_S = 12
+_TPS = re.compile(r"tps = ([\d.]+)")
+_ROW = "INSERT INTO bench_rows (body) SELECT decode(repeat('5a', 1000), 'hex') FROM generate_series(1, {rows});"
+_READABLE = """
+SELECT percentile_disc(ARRAY[0.5, 0.99, 0.999]) WITHIN GROUP (ORDER BY extract(epoch FROM o.processed_at - d.stored_at))
+FROM deliveries d JOIN outcomes o ON o.delivery_id = d.id AND o.source_id = d.source_id WHERE d.received_at > %s
+"""
+_WAITING = "SELECT count(*) FROM inbox"
+
+
+def own_limit(server: Server, *, seconds: float) -> dict[str, float]:
+    """Return how many rows of 1,000 bytes PostgreSQL takes a second from pgbench, one or 64 with each commit."""
+    url = server.databases["usual"].url
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS bench_rows (id bigserial PRIMARY KEY, body bytea)")
+    found = {}
+    for name, rows, clients in (("a commit each", 1, 16), (f"{BATCH} with each commit", BATCH, 2)):
+        with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+            script.write(_ROW.format(rows=rows))
+            script.flush()
+            words = ["-n", "-M", "prepared", "-j", "2", "-c", str(clients), "-T", str(max(1, round(seconds)))]
+            words = [server.pgbench, *words, "-f", script.name, url]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+        tps = _TPS.search(done.stdout)
+        found[name] = float(tps[1]) * rows if tps else 0.0
+    return found
+
+
+def open_loop(folder: Path, databases: dict[str, Database], *, rate: int, seconds: float) -> dict[str, Any]:
+    """Send at a fixed rate whatever the answers do; return the percentiles of acknowledgement and readability.
+
+    What is sent are the lives that `callbox simulate` invents, and it is `simulate` that sends them.
+    """
+    database = databases["callbox"]
+    with contenders.callbox(folder / "callbox", 1, database.url, work=True) as contender:
+        environment = contenders.settings(folder / "callbox", database.url, contender.port)
+        since = _clock(database)
+        count = round(rate * seconds)
+        words = ("simulate", "--source", contenders.SOURCE, "--count", str(count), "--rate", str(rate), "--json")
+        told = json.loads(contenders.command(*words, environment=environment))
+        _settle(database)
+        with psycopg.connect(database.url) as connection:
+            shares = (connection.execute(_READABLE, (since,)).fetchone() or ([],))[0]
+    readable = dict(zip(("p50", "p99", "p999"), (round(float(share) * 1000, 1) for share in shares), strict=True))
+    return {"rate": told["rate"], "count": count, "acknowledged_ms": told["latency_ms"], "readable_ms": readable}
+
+
+def steady(folder: Path, databases: dict[str, Database]) -> dict[str, Any]:
+    """Return the highest rate at which the backlog stays flat, with what was seen at each rate tried."""
+    database = databases["callbox"]
+    script, bodies = loads.write_script(folder), loads.write_bodies(folder, 1000, contenders.SECRET)
+    seen = []
+    best = 0.0
+    with contenders.callbox(folder / "callbox", 1, database.url, work=True) as contender:
+        for rate in _RATES:
+            database.forget_backlog()
+            load = loads.send(contender.url, script, bodies, connections=64, seconds=_STEADY_S, rate=rate)
+            waiting = database.backlog()
+            seen.append({"rate": round(load.rate), "backlog": waiting, "p99_ms": load.p99_ms})
+            if waiting > load.rate * FLAT_S:
+                break
+            best = load.rate
+    return {"highest": round(best), "seen": seen}
+
+
+def _clock(database: Database) -> Any:
+    with psycopg.connect(database.url) as connection:
+        row = connection.execute("SELECT clock_timestamp()").fetchone()
+    return row[0] if row else None
+
+
+def _settle(database: Database) -> None:
+    """Wait until nothing waits to be processed; raise TimeoutError after two minutes."""
+    end = time.monotonic() + 120
+    while database.backlog():
+        if time.monotonic() > end:
+            raise TimeoutError("the backlog does not shrink")
+        time.sleep(0.1)
