@@ -3,27 +3,29 @@
 How sources fare is asked in `source_health`; what to do about it is people's business.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter
-from sqlalchemy import ColumnElement, Table, Text, and_, cast, exists, func, literal, select
+from sqlalchemy import ColumnElement, Text, and_, cast, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.accounts.model import Access
 from app.ids import first_id_at, time_of
+from app.query import attention_pulls as pulls
+from app.query import attention_watch as watch
 from app.query.access import Reader
 from app.query.answers import answer
 from app.query.details import check_parameters
 from app.query.documented import list_problems
+from app.query.noticing import Asking, by_source, notice, number
 from app.query.reading import reading_of
-from app.query.schemas.brokers import Notice, NoticePage
-from app.query.shapes import in_order, path
+from app.query.schemas.brokers import NoticePage
+from app.query.shapes import path
 from app.query.source_health import IN_QUARANTINE, health_of
 from app.query.walls import Statement, walled
 from app.storage.models import PARTITIONED, documents, inbox, inquiries, outcomes, sources, submissions
@@ -39,32 +41,9 @@ _ORDERED: Final = 6
 _SEVERITIES: Final = ("error", "warning", "info")
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What the questions are asked with: the connection, who asks, and the names of the sources that the key sees."""
-
-    connection: AsyncConnection
-    access: Access
-    names: Mapping[UUID, str]
-    moment: datetime
-
-    async def rows(self, statement: Statement, table: Table) -> Sequence[Any]:
-        """Return the rows of a statement within the key's wall."""
-        return (await self.connection.execute(walled(statement, table, self.access))).all()
-
-
-def _notice(kind: str, severity: str, sentence: str, **more: Any) -> dict[str, Any]:
-    empty = {"source": None, "count": 1, "oldest_at": None, "link": None}
-    return in_order(Notice, {"kind": kind, "severity": severity, "sentence": sentence, **empty, **more})
-
-
 def _oldest(ids: ColumnElement[UUID]) -> ColumnElement[str]:
     """Return the expression for the lowest id, as text: PostgreSQL has no `min(uuid)` before 18."""
     return func.min(cast(ids, Text))
-
-
-def _number(count: int, one: str, more: str) -> str:
-    return f"{count} {one if count == 1 else more}"
 
 
 async def _quarantine(asking: Asking) -> list[dict[str, Any]]:
@@ -79,10 +58,10 @@ async def _quarantine(asking: Asking) -> list[dict[str, Any]]:
         what = reason or "some of their items"
         query = [("source", source), ("status", status), *([("reason", reason)] if reason else [])]
         found.append(
-            _notice(
+            notice(
                 "quarantine",
                 "error" if reason == "processing-failed" else "warning",
-                f"{_number(count, 'delivery', 'deliveries')} of {source} in quarantine: {what}.",
+                f"{number(count, 'delivery', 'deliveries')} of {source} in quarantine: {what}.",
                 source=source,
                 count=count,
                 oldest_at=time_of(UUID(oldest)),
@@ -99,7 +78,7 @@ async def _unproven(asking: Asking) -> list[dict[str, Any]]:
         own.mode == "enforce", own.recipe_proven_at.is_(None), own.disabled_at.is_(None), refused
     )
     return [
-        _notice(
+        notice(
             "recipe-unproven",
             "error",
             f"No signature has ever fitted the recipe of {row.name}, so everything waits in quarantine: "
@@ -117,7 +96,7 @@ async def _quiet(asking: Asking) -> list[dict[str, Any]]:
     ids = [row.id for row in await asking.rows(enabled, sources)]
     found = await health_of(asking.connection, ids, asking.access)
     return [
-        _notice(
+        notice(
             "source-quiet",
             "warning",
             f"{asking.names[one]} is silent for longer than ever in two weeks.",
@@ -142,35 +121,24 @@ async def _behind(asking: Asking) -> list[dict[str, Any]]:
     (row,) = await asking.rows(statement, inbox)
     if not row[0]:
         return []
-    waiting = _number(row[0], "delivery waits", "deliveries wait")
+    waiting = number(row[0], "delivery waits", "deliveries wait")
     oldest = time_of(UUID(row[1]))
     sentence = f"{waiting} to be processed for longer than a minute; is `callbox work` running?"
-    return [_notice("processing-behind", "error", sentence, count=row[0], oldest_at=oldest)]
-
-
-async def _by_source(
-    asking: Asking,
-    table: Table,
-    condition: ColumnElement[bool],
-    since: ColumnElement[Any],
-    told: Callable[[int, str, Any], dict[str, Any]],
-) -> list[dict[str, Any]]:
-    statement: Statement = select(table.c.source_id, func.count(), func.min(since)).where(condition)
-    rows = await asking.rows(statement.group_by(table.c.source_id), table)
-    return [told(count, asking.names[source_id], oldest) for source_id, count, oldest in rows]
+    link = path("/v1/deliveries", [("status", "pending")])
+    return [notice("processing-behind", "error", sentence, count=row[0], oldest_at=oldest, link=link)]
 
 
 async def _overdue(asking: Asking) -> list[dict[str, Any]]:
     own = submissions.c
-    return await _by_source(
+    return await by_source(
         asking,
         submissions,
         and_(own.state == "accepted", own.due_at < asking.moment),
         own.due_at,
-        lambda count, source, oldest: _notice(
+        lambda count, source, oldest: notice(
             "submissions-overdue",
             "warning",
-            f"{_number(count, 'submission', 'submissions')} to {source} without the callback that was due.",
+            f"{number(count, 'submission', 'submissions')} to {source} without the callback that was due.",
             source=source,
             count=count,
             oldest_at=oldest,
@@ -182,15 +150,15 @@ async def _overdue(asking: Asking) -> list[dict[str, Any]]:
 async def _expiring(asking: Asking) -> list[dict[str, Any]]:
     own = documents.c
     ends = own.token_expires_at.between(asking.moment, asking.moment + _SOON)
-    return await _by_source(
+    return await by_source(
         asking,
         documents,
         and_(ends, own.archived_at.is_(None)),
         own.first_received_at,
-        lambda count, source, oldest: _notice(
+        lambda count, source, oldest: notice(
             "documents-expiring",
             "warning",
-            f"{_number(count, 'document', 'documents')} of {source} not archived, and no longer to be had in two days.",
+            f"{number(count, 'document', 'documents')} of {source} not archived, and no longer to be had in two days.",
             source=source,
             count=count,
             oldest_at=oldest,
@@ -199,17 +167,36 @@ async def _expiring(asking: Asking) -> list[dict[str, Any]]:
     )
 
 
+async def _lost(asking: Asking) -> list[dict[str, Any]]:
+    own = documents.c
+    return await by_source(
+        asking,
+        documents,
+        own.state.in_(("failed", "expired")),
+        own.first_received_at,
+        lambda count, source, oldest: notice(
+            "documents-lost",
+            "error",
+            f"{number(count, 'document', 'documents')} of {source} could not be had; `last_error` says why.",
+            source=source,
+            count=count,
+            oldest_at=oldest,
+            link=path("/v1/documents", [("source", source), ("state", "failed,expired")]),
+        ),
+    )
+
+
 async def _failed_orders(asking: Asking) -> list[dict[str, Any]]:
     own = inquiries.c
-    return await _by_source(
+    return await by_source(
         asking,
         inquiries,
         and_(own.status == _ORDERED, own.digital_order_success.is_(False)),
         own.last_received_at,
-        lambda count, source, oldest: _notice(
+        lambda count, source, oldest: notice(
             "order-failed",
             "error",
-            f"{_number(count, 'inquiry', 'inquiries')} of {source} ordered, but the digital order failed.",
+            f"{number(count, 'inquiry', 'inquiries')} of {source} ordered, but the digital order failed.",
             source=source,
             count=count,
             oldest_at=oldest,
@@ -225,8 +212,11 @@ async def _partitions(asking: Asking) -> list[dict[str, Any]]:
     missing = [name for name, is_missing in zip(names, row, strict=True) if is_missing]
     if not missing:
         return []
-    sentence = f"Partitions are missing for this month or the next: {', '.join(missing)}; is `callbox work` running?"
-    return [_notice("partitions-missing", "error", sentence, count=len(missing))]
+    sentence = (
+        f"Partitions are missing for this month or the next: {', '.join(missing)}; is `callbox work` running, or must"
+        " `callbox migrate` run as the tables' owner?"
+    )
+    return [notice("partitions-missing", "error", sentence, count=len(missing))]
 
 
 QUESTIONS: Final[Sequence[Callable[[Asking], Awaitable[list[dict[str, Any]]]]]] = (
@@ -236,16 +226,22 @@ QUESTIONS: Final[Sequence[Callable[[Asking], Awaitable[list[dict[str, Any]]]]]] 
     _behind,
     _overdue,
     _expiring,
+    _lost,
     _failed_orders,
     _partitions,
+    *pulls.QUESTIONS,
+    *watch.QUESTIONS,
 )
 
 
-async def notices(connection: AsyncConnection, access: Access) -> list[dict[str, Any]]:
-    """Return what needs somebody, as far as the key may know of it, the worst first."""
+async def notices(connection: AsyncConnection, access: Access, spooled: int = 0) -> list[dict[str, Any]]:
+    """Return what needs somebody, as far as the key may know of it, the worst first.
+
+    `spooled` are the callbacks in the spool of the process that asks.
+    """
     named: Statement = select(sources.c.id, sources.c.name)
     names = {row.id: row.name for row in await connection.execute(walled(named, sources, access))}
-    asking = Asking(connection, access, names, now())
+    asking = Asking(connection, access, names, now(), spooled)
     found = [notice for question in QUESTIONS for notice in await question(asking)]
     return sorted(found, key=lambda notice: (_SEVERITIES.index(notice["severity"]), notice["kind"], -notice["count"]))
 
@@ -265,10 +261,13 @@ async def list_attention(request: Request, access: Reader) -> Response:
     """List what needs somebody, the worst first.
 
     Deliveries in quarantine by reason (of the last 30 days), sources whose signature has never fitted or that have
-    gone quiet, processing that is behind, submissions without their callback, documents that are soon no longer to be
-    had, failed orders, missing partitions. An empty list means that all is well.
+    gone quiet, processing that is behind, gaps of the last week, searches that fail, signatures that differ between
+    push and pull, submissions without their callback, documents that could not be had or soon cannot, failed orders,
+    missing partitions, items that look otherwise than before, callbacks in a spool. An empty list means that all is
+    well.
     """
     check_parameters(request)
-    async with reading_of(request).asking() as connection:
-        found = await notices(connection, access)
+    reading = reading_of(request)
+    async with reading.asking() as connection:
+        found = await notices(connection, access, reading.spooled())
     return answer({"data": found, "next_cursor": None})

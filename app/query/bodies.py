@@ -7,6 +7,7 @@ import asyncio
 import gzip
 import re
 import zlib
+from functools import partial
 
 import orjson
 from sqlalchemy import select
@@ -26,6 +27,7 @@ from app.storage.models import deliveries
 _LONGEST_ON_THE_LOOP = 256_000
 _MOST_DECODED = 64 << 20
 _SECRET_LENGTH = 43
+_MOST_LAYERS = 3
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -34,20 +36,27 @@ _HEADERS = {
 }
 
 
-def _spelled(plain: str) -> bytes:
-    """Return a pattern for one character of `plain` (a class): itself, escaped in JSON or in a form."""
-    codes = [f"{code:02x}" for code in range(0x2D, 0x7B) if re.fullmatch(f"[{plain}]", chr(code))]
-    hexes = "|".join(code if code.isdigit() else f"(?i:{code})" for code in codes)
-    return f"(?:[{plain}]|\\\\u00(?:{hexes})|%(?:{hexes}))".encode()
+def _shape(before: int, after: int) -> re.Pattern[bytes]:
+    """Return the pattern of our tokens and keys where so many zeros stand around each character.
+
+    A character is itself, or escaped in JSON or in a form.
+    """
+
+    def wide(text: str) -> bytes:
+        return b"".join(b"\0" * before + re.escape(one.encode()) + b"\0" * after for one in text)
+
+    def spelled(plain: str) -> bytes:
+        codes = [f"{code:02x}" for code in range(0x2D, 0x7B) if re.fullmatch(f"[{plain}]", chr(code))]
+        hexes = b"|".join(wide(code) for code in {one for code in codes for one in (code, code.upper())})
+        itself = b"\0" * before + f"[{plain}]".encode() + b"\0" * after
+        return b"(?:" + itself + b"|(?:" + wide("\\u00") + b"|" + wide("%") + b")(?:" + hexes + b"))"
+
+    beginning = spelled("c") + spelled("b") + spelled("tx") + spelled("_")
+    return re.compile(b"(" + beginning + b")((?:" + spelled("A-Za-z0-9_-") + b"){%d})" % _SECRET_LENGTH)
 
 
-_BEGINNING = _spelled("c") + _spelled("b") + _spelled("tx") + _spelled("_")
-_SHAPES = (
-    re.compile(b"(" + _BEGINNING + b")((?:" + _spelled("A-Za-z0-9_-") + b"){%d})" % _SECRET_LENGTH),
-    re.compile(rb"(c\x00b\x00[tx]\x00_\x00)((?:[A-Za-z0-9_-]\x00){%d})" % _SECRET_LENGTH),
-    re.compile(rb"(\x00c\x00b\x00[tx]\x00_)((?:\x00[A-Za-z0-9_-]){%d})" % _SECRET_LENGTH),
-)
-"""Our tokens and keys: plain or escaped; in UTF-16 with the low byte first; with the high byte first."""
+_SHAPES = tuple((_shape(before, after), before, after) for before, after in ((0, 0), (0, 1), (1, 0), (0, 3), (3, 0)))
+"""Of bytes, of UTF-16 and of UTF-32 with the low byte first and with the high byte first."""
 
 
 async def answer_body(request: Request, text: str, access: Access) -> Response:
@@ -81,32 +90,29 @@ async def answer_body(request: Request, text: str, access: Access) -> Response:
     return Response(body, headers=_HEADERS | disposition, media_type="application/octet-stream")
 
 
-def masked_body(body: bytes, encoding: str | None) -> bytes:
+def masked_body(body: bytes, encoding: str | None, layers: int = _MOST_LAYERS) -> bytes:
     """Return a body with our tokens and keys overwritten by as many `*`, inside gzip and deflate too.
 
     A body without any is returned byte for byte; a compressed one with some is compressed anew.
     """
-    for word in _encodings(body, encoding):
+    for word in _encodings(body, encoding) if layers else ():
         decoded = _decoded(body, word)
         if decoded is not None:
-            masked = _mask(decoded)
-            return body if masked == decoded else _encoded(masked, word)
+            masked = masked_body(decoded, encoding, layers - 1)
+            if masked != decoded:
+                body = _encoded(masked, word)
     return _mask(body)
 
 
 def _mask(plain: bytes) -> bytes:
-    for shape in _SHAPES:
-        plain = shape.sub(_stars, plain)
+    for shape, before, after in _SHAPES if b"\0" in plain else _SHAPES[:1]:
+        star = b"\0" * before + b"*" + b"\0" * after
+        plain = shape.sub(partial(_stars, star), plain)
     return plain
 
 
-def _stars(match: re.Match[bytes]) -> bytes:
-    secret = match[2]
-    if secret[:1] == b"\x00":
-        return match[1] + b"\x00*" * (len(secret) // 2)
-    if secret[1:2] == b"\x00":
-        return match[1] + b"*\x00" * (len(secret) // 2)
-    return match[1] + b"*" * len(secret)
+def _stars(star: bytes, match: re.Match[bytes]) -> bytes:
+    return match[1] + star * (len(match[2]) // len(star))
 
 
 def _encodings(body: bytes, named: str | None) -> list[str]:

@@ -6,6 +6,7 @@ What is counted in them is told in `statistics`.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -24,9 +25,15 @@ class TooManyError(Exception):
 
 def parse_zone(name: str) -> ZoneInfo:
     """Return a time zone by its name."""
-    if name not in available_timezones():
+    if name not in _zones():
         raise Fault("unknown-value", "is no time zone such as Europe/Berlin or UTC")
     return ZoneInfo(name)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    """Return the names of all zones: hundreds of files are looked at for that, so once a process."""
+    return frozenset(available_timezones())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, case, extract, func
+from sqlalchemy import ColumnElement, case, func
 
 from app.query.deliveries import DELIVERIES
 from app.query.groups import OF_DELIVERIES, OF_INQUIRIES, OF_LEADS, Group
@@ -39,7 +39,7 @@ class Statistic:
 
 
 def _times_to_process() -> list[ColumnElement[Any]]:
-    seconds = extract("epoch", outcomes.c.processed_at - deliveries.c.received_at)
+    seconds = func.date_part("epoch", outcomes.c.processed_at - deliveries.c.received_at)
     return spread(seconds)
 
 

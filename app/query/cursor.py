@@ -39,7 +39,7 @@ class CursorInvalid(Problem):
 class Position:
     """Where a page ended: the last row's values in the order, and the moment that relative times count from."""
 
-    after: tuple[str | int, ...]
+    after: tuple[str | int | None, ...]
     asked_at_ms: int | None = None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, Uuid, any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -91,7 +91,7 @@ async def shown_by_id(
     for _ in range(_LONGEST_CHAIN):
         if not asked:
             break
-        statement = columns(access).where(customers.c.id.in_(sorted(set(asked.values()))))
+        statement = columns(access).where(customers.c.id == any_(literal(sorted(set(asked.values())), ARRAY(Uuid()))))
         answer = await connection.execute(walled(statement, customers, access))
         rows = {row["id"]: row for row in answer.mappings()}
         merged: dict[UUID, UUID] = {}
@@ -144,6 +144,7 @@ CUSTOMERS = Resource(
     columns=columns,
     fields=FIELDS,
     shape=shape,
+    sorts=("last_received_at", "changed_at"),
     schema=Customer,
     page=CustomerPage,
     in_lists=(customers.c.merged_into.is_(None),),

@@ -10,13 +10,14 @@ from sqlalchemy import and_, case, exists, false, func, literal, or_, select
 from app.accounts.model import Access
 from app.crypto import mask_tokens
 from app.ingest.contract import METHODS, VERDICTS, VIAS, Reason
+from app.ingest.sender_checks import is_sealed
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide
 from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Delivery, DeliveryDetail, DeliveryFeed, DeliveryItem, DeliveryPage
 from app.query.shapes import in_order, path, source_columns
 from app.query.values import Context, Fault
-from app.query.walls import Statement
+from app.query.walls import Statement, in_reach, walled
 from app.storage.models import deliveries, inbox, outcomes, source_tokens
 
 PENDING = "pending"
@@ -28,15 +29,20 @@ _at_receipt = case({rank: verdict.value for rank, verdict in enumerate(VERDICTS)
 _token = select(source_tokens.c.label).where(source_tokens.c.id == deliveries.c.token_id).scalar_subquery()
 verdict_column = func.coalesce(outcomes.c.verdict, _at_receipt)
 joined_deliveries = deliveries.outerjoin(
-    outcomes, and_(outcomes.c.delivery_id == deliveries.c.id, outcomes.c.source_id == deliveries.c.source_id)
+    outcomes,
+    and_(
+        outcomes.c.delivery_id == deliveries.c.id,
+        outcomes.c.source_id == deliveries.c.source_id,
+        in_reach(outcomes.c.delivery_id),
+    ),
 )
 
 
-def _columns(_: Access) -> Statement:
+def _columns(access: Access) -> Statement:
     own = deliveries.c
     received = (own.id, own.received_at, own.stored_at, own.via, own.method, own.remote_addr, own.headers, own.size)
     judged = (outcomes.c.seq, outcomes.c.status, outcomes.c.reason, outcomes.c["items"], outcomes.c.processed_at)
-    return select(
+    statement: Statement = select(
         *received,
         own.body_sha256,
         own.answered,
@@ -45,6 +51,8 @@ def _columns(_: Access) -> Statement:
         _token.label("token"),
         *source_columns(deliveries),
     ).select_from(joined_deliveries)
+    # The wall of deliveries asks the same of them; asked of what is joined anyway, most are left out sooner.
+    return statement if access.brokers is None else walled(statement, outcomes, access)
 
 
 def header(pairs: Sequence[Sequence[str]], wanted: str) -> str | None:
@@ -54,7 +62,10 @@ def header(pairs: Sequence[Sequence[str]], wanted: str) -> str | None:
 
 def masked_headers(pairs: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return headers without credentials: whole values where the name says so, tokens of ours wherever they stand."""
-    return [[name, "***" if _SECRET_HEADER.search(name) else mask_tokens(value)] for name, value in pairs]
+    return [
+        [name, "***" if _SECRET_HEADER.search(name) or is_sealed(value) else mask_tokens(value)]
+        for name, value in pairs
+    ]
 
 
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
@@ -110,6 +121,11 @@ def _has_status(statuses: Sequence[str]) -> Condition:
     return or_(false(), *chosen) if len(chosen) != 1 else chosen[0]
 
 
+def _has_reason(reasons: Sequence[str]) -> Condition:
+    """Return the condition with the statuses that have a reason, by which an index begins."""
+    return and_(outcomes.c.reason.in_(reasons), outcomes.c.status.in_(("partial", "quarantined")))
+
+
 def _parse_address(text: str, _: Context) -> bytes:
     """Return an address as it is stored: its text."""
     return text.encode()
@@ -128,7 +144,7 @@ def _closed(words: Sequence[str]) -> dict[str, str]:
 
 FIELDS: Mapping[str, Field] = {
     **source_fields(deliveries),
-    "id": of_column(deliveries, "id", Kind.ID),
+    "id": of_column(deliveries, "id", Kind.ID, few=True),
     "seq": Field(column=outcomes.c.seq, kind=Kind.INTEGER),
     **{
         name: of_column(deliveries, name, Kind.WORD, words={word: code for code, word in enumerate(words)})
@@ -146,7 +162,7 @@ FIELDS: Mapping[str, Field] = {
     "status": Field(
         column=outcomes.c.status, kind=Kind.WORD, nullable=False, words=_closed(STATUSES), build=_has_status
     ),
-    "reason": Field(column=outcomes.c.reason, kind=Kind.WORD, words=_closed([*Reason])),
+    "reason": Field(column=outcomes.c.reason, kind=Kind.WORD, words=_closed([*Reason]), build=_has_reason),
 }
 
 DELIVERIES = Resource(

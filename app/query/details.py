@@ -15,6 +15,7 @@ from app.accounts.model import Access
 from app.problems import NotFound
 from app.query.answers import tagged_answer
 from app.query.filters import Slips
+from app.query.personal import PERSONAL
 from app.query.reading import reading_of
 from app.query.resource import Resource, Row
 from app.query.trail import note_reading
@@ -34,7 +35,7 @@ async def answer_detail(request: Request, resource: Resource, text: str, access:
     async with reading.asking() as connection:
         row = await get_row(connection, resource, parse_id(resource, text), access)
         neighbours = await resource.neighbours(connection, [row], access)
-    if resource.audited:
+    if resource.audited or PERSONAL[resource.kind]:  # a list may leave out what the details show: headers
         await note_reading(reading, access, resource.name, [row["id"]])
     return tagged_answer(request, resource.shape(row, access, neighbours))
 

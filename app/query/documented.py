@@ -27,6 +27,7 @@ _SCHEMAS: Mapping[Kind, dict[str, Any]] = {
     Kind.DATE: {"type": "string"},
     Kind.INSTANT: {"type": "string"},
     Kind.ID: {"type": "string", "format": "uuid"},
+    Kind.JSON: {"type": "string"},
 }
 _EXAMPLES: Mapping[Kind, Any] = {
     Kind.INTEGER: 4,
@@ -35,6 +36,7 @@ _EXAMPLES: Mapping[Kind, Any] = {
     Kind.DATE: "2025-03-09",
     Kind.INSTANT: "2025-03-09T10:00:00Z",
     Kind.ID: "019a9c3e-1f00-7abc-8def-0123456789ab",
+    Kind.JSON: '{"data":{"productId":81}}',
 }
 _ABOUT: Mapping[Op, str] = {
     Op.EQ: "equal to",
@@ -46,6 +48,7 @@ _ABOUT: Mapping[Op, str] = {
     Op.IN: "one of these",
     Op.NIN: "none of these, or not known",
     Op.PREFIX: "begins with",
+    Op.CONTAINS: "holds this JSON",
     Op.NULL: "`true`: is not known; `false`: is known",
 }
 _FORMS: Mapping[Kind, str] = {
@@ -77,7 +80,9 @@ def list_parameters(resource: Resource) -> list[dict[str, Any]]:
         own_parameter("fields", f"Only these fields and `id`, separated by commas: {fields}.", "id"),
         own_parameter("count", "Count the rows of all pages; an estimate is quick.", COUNTS[0], COUNTS),
     ]
-    return [*page_parameters(is_feed=resource.seq is not None), *looks, *filter_parameters(resource)]
+    about = "Sort by this field, in the direction of `order`; what is not known comes last. By `id` without it."
+    sorts = [own_parameter("sort", about, resource.sorts[0], resource.sorts)] if resource.sorts else []
+    return [*page_parameters(is_feed=resource.seq is not None), *sorts, *looks, *filter_parameters(resource)]
 
 
 def filter_parameters(resource: Resource) -> list[dict[str, Any]]:

@@ -1,16 +1,17 @@
 """Shows events: what accepted items said."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import orjson
-from sqlalchemy import Text, and_, cast, select
+from sqlalchemy import Text, and_, cast, or_, select
 
 from app.accounts.model import Access
 from app.ingest.contract import VERDICTS
 from app.query.contained import CHANGE_FIELDS
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
-from app.query.personal import hide, hide_changes
+from app.query.personal import hide, hide_changes, is_personal
 from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Event, EventFeed, EventPage
 from app.query.shapes import in_order, path, source_columns
@@ -42,6 +43,9 @@ _PLAIN = (
     "submission_id",
 )
 """The fields that are shown as they stand in the table."""
+
+_TIME_AT = 80
+"""So many bits of an id follow its time."""
 
 
 def _columns(_: Access) -> Statement:
@@ -86,17 +90,30 @@ def _in_some_source(condition: Condition, context: Context) -> Condition:
     return and_(condition, events.c.source_id.in_([source.id for source in context.visible_sources]))
 
 
+def _of_deliveries(ids: Sequence[UUID]) -> Condition:
+    """Return the condition by the ids, which begin with the time of their delivery's."""
+    begin = [UUID(int=one.int >> _TIME_AT << _TIME_AT) for one in ids]
+    end = [UUID(int=one.int | ((1 << _TIME_AT) - 1)) for one in ids]
+    own = events.c
+    return or_(
+        *(
+            and_(own.delivery_id == one, own.id >= low, own.id <= high)
+            for one, low, high in zip(ids, begin, end, strict=True)
+        )
+    )
+
+
 FIELDS: Mapping[str, Field] = {
     **source_fields(events),
     **CHANGE_FIELDS,
-    "id": of_column(events, "id", Kind.ID),
+    "id": of_column(events, "id", Kind.ID, few=True),
     "seq": of_column(events, "seq", Kind.INTEGER),
-    "delivery_id": of_column(events, "delivery_id", Kind.ID),
+    "delivery_id": of_column(events, "delivery_id", Kind.ID, build=_of_deliveries, few=True),
     "type": of_column(events, "type", Kind.WORD, plain_prefix=True),
-    "subject": of_column(events, "subject", Kind.TEXT, plain_prefix=True, among=_in_some_source),
+    "subject": of_column(events, "subject", Kind.TEXT, plain_prefix=True, among=_in_some_source, few=True),
     "record.kind": of_column(events, "record_kind", Kind.WORD, words={kind: kind for kind in RECORD_PATHS}),
-    "record.id": of_column(events, "record_id", Kind.ID),
-    "customer.id": of_column(events, "customer_id", Kind.ID),
+    "record.id": of_column(events, "record_id", Kind.ID, few=True),
+    "customer.id": of_column(events, "customer_id", Kind.ID, few=True),
     "occurred_at": of_column(events, "occurred_at", Kind.INSTANT),
     "occurred_on": of_column(events, "occurred_on", Kind.DATE),
     "received_at": of_column(events, "received_at", Kind.INSTANT, id_range=events.c.id),
@@ -104,7 +121,14 @@ FIELDS: Mapping[str, Field] = {
     "duplicate_of": of_column(events, "duplicate_of", Kind.ID),
     "stale": of_column(events, "stale", Kind.BOOLEAN),
     "revised_at": of_column(events, "revised_at", Kind.INSTANT),
-    "submission_id": of_column(events, "submission_id", Kind.ID),
+    "submission_id": of_column(events, "submission_id", Kind.ID, few=True),
+    "data": of_column(
+        events,
+        "data",
+        Kind.JSON,
+        personal=is_personal("event", "data"),
+        about="There is no index for it: name a time, too.",
+    ),
 }
 
 EVENTS = Resource(

@@ -20,11 +20,12 @@ from app.query.customers import CUSTOMERS
 from app.query.documented import export_parameters, list_problems
 from app.query.documents import DOCUMENTS
 from app.query.events import EVENTS
-from app.query.fields import Condition
+from app.query.fields import ANY_ID, Condition, IdRange
 from app.query.filters import Parameters, Question, Slips, read_question
 from app.query.flat import FORMS, MEDIA_TYPES, heading, lines
 from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
+from app.query.months import newest_rows
 from app.query.personal import may_see
 from app.query.reading import DatabaseAway, Reading, moment_of, reading_of
 from app.query.resource import Resource
@@ -117,7 +118,11 @@ async def _page(
         statement = statement.where(by > after if ascending else by < after)
     statement = statement.order_by(by.asc() if ascending else by.desc()).limit(PAGE)
     async with reading.asking() as connection:
-        rows = (await connection.execute(statement)).mappings().all()
+        if resource.seq is None or ascending or question.finds_few:
+            rows = (await connection.execute(statement)).mappings().all()
+        else:
+            ids = question.ids if after is None else question.ids.within(IdRange(ANY_ID.low, after))
+            rows = await newest_rows(connection, resource, statement, ids, PAGE)
         neighbours = await resource.neighbours(connection, rows, access) if rows else None
     shown = []
     for at, row in enumerate(rows):
@@ -186,6 +191,7 @@ def _add(resource: Resource, form: str) -> None:
         summary=f"Export {resource.name} as {_WORDS[form]}",
         description=f"All {resource.name} that fit the filters, streamed. {_ABOUT[form]} Every export is audited.",
         response_model=None,
+        response_class=Response,
         responses={200: {"description": "The rows.", "content": content}, **list_problems()},
         tags=["export"],
         openapi_extra={"parameters": export_parameters(resource, form)},

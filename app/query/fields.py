@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, ColumnElement, Table, and_, false, func, or_, select, type_coerce
@@ -25,6 +25,7 @@ from app.query.values import (
     parse_decimal,
     parse_id,
     parse_integer,
+    parse_json,
     parse_provider,
     parse_source,
     parse_span,
@@ -46,6 +47,7 @@ class Kind(StrEnum):
     DATE = "date"
     INSTANT = "instant"
     ID = "id"
+    JSON = "json"
 
 
 class Op(StrEnum):
@@ -61,6 +63,7 @@ class Op(StrEnum):
     NIN = "nin"
     PREFIX = "prefix"
     NULL = "null"
+    CONTAINS = "contains"
 
 
 _RANGE = (Op.GT, Op.GTE, Op.LT, Op.LTE)
@@ -73,6 +76,7 @@ _OPS: Mapping[Kind, tuple[Op, ...]] = {
     Kind.DATE: (Op.EQ, Op.NE, *_RANGE, Op.IN, Op.NIN),
     Kind.INSTANT: (Op.EQ, Op.NE, *_RANGE),
     Kind.ID: (Op.EQ, Op.NE, Op.IN, Op.NIN),
+    Kind.JSON: (Op.CONTAINS,),
 }
 _SPLIT_IN_EQUALITY = frozenset({Kind.WORD, Kind.INTEGER, Kind.ID})
 _PARSERS: Mapping[Kind, Callable[[str, Context], Any]] = {
@@ -84,6 +88,7 @@ _PARSERS: Mapping[Kind, Callable[[str, Context], Any]] = {
     Kind.DATE: parse_date,
     Kind.INSTANT: parse_span,
     Kind.ID: parse_id,
+    Kind.JSON: parse_json,
 }
 _COMPARISONS: Mapping[Op, Callable[[ColumnElement[Any], Any], Condition]] = {
     Op.GT: operator.gt,
@@ -91,8 +96,25 @@ _COMPARISONS: Mapping[Op, Callable[[ColumnElement[Any], Any], Condition]] = {
     Op.LT: operator.lt,
     Op.LTE: operator.le,
 }
-_EARLIER, _LATER = timedelta(minutes=1), timedelta(minutes=1)
+_MOST_ALTERNATIVES = 100
+"""How many conditions one parameter may make; values that go into one list are as many as the request can hold."""
+EARLIER, LATER = timedelta(minutes=1), timedelta(minutes=1)
 """How far an id's time may lie off the receipt; a pushed delivery has both from one reading of the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """Ids from `low` to `high`, both among them."""
+
+    low: UUID
+    high: UUID
+
+    def within(self, other: "IdRange") -> "IdRange":
+        """Return the ids that are in both."""
+        return IdRange(max(self.low, other.low), min(self.high, other.high))
+
+
+ANY_ID: Final = IdRange(UUID(int=0), UUID(int=(1 << 128) - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +125,7 @@ class Field:
     their kind, a tuple of values means any of them. `folded` is where the text without case and accents stands;
     `plain_prefix` allows `[prefix]` on the text as it is. `id_range` is the id column that carries the same time.
     `among` puts the condition into a wider one, such as a question about a neighbour; `build` replaces the usual
-    conditions of `eq` and `in`.
+    conditions of `eq` and `in`. `few` is set where only a few rows have the same value, and an index leads to them.
     """
 
     column: ColumnElement[Any]
@@ -118,6 +140,7 @@ class Field:
     among: Callable[[Condition, Context], Condition] | None = None
     build: Callable[[Sequence[Any]], Condition] | None = None
     about: str = ""
+    few: bool = False
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -134,8 +157,17 @@ class Field:
         if op in (Op.EQ, Op.IN):
             found = self._any_of([value for text in texts for value in self._values(op, text, context)])
         else:
+            _check_number(texts)
             found = or_(*(self._one(op, text, context) for text in texts))
         return self.among(found, context) if self.among is not None else found
+
+    def ids(self, op: Op, text: str, context: Context) -> "IdRange":
+        """Return between which ids all rows lie that fit."""
+        if self.id_range is None or op in (Op.NE, Op.NULL):
+            return ANY_ID
+        span = parse_span(text, context)
+        low, high = first_id_at(span.start - EARLIER), first_id_at(span.end + LATER)
+        return IdRange(ANY_ID.low if op in (Op.LT, Op.LTE) else low, ANY_ID.high if op in (Op.GT, Op.GTE) else high)
 
     def splits(self, op: Op) -> bool:
         """Tell whether a comma separates values."""
@@ -163,6 +195,8 @@ class Field:
         return type_coerce(self.column, BigInteger()) if self.kind is Kind.INTEGER else self.column
 
     def _any_of(self, values: Sequence[Any]) -> Condition:
+        if self.build is not None or self.kind in (Kind.INSTANT, Kind.BOOLEAN):
+            _check_number(values)
         if self.build is not None:
             return self.build(values)
         if self.kind is Kind.INSTANT:
@@ -183,6 +217,8 @@ class Field:
         if op in (Op.NE, Op.NIN):  # what is not known is not that value either
             return ~func.coalesce(self._any_of(self._values(op, text, context)), false())
         (value,) = self._values(op, text, context)
+        if op is Op.CONTAINS:
+            return type_coerce(self.column, JSONB).contains(value)
         if isinstance(value, Span):
             return self._beside_span(op, value)
         column = self._comparable
@@ -195,10 +231,10 @@ class Field:
 
     def _ids_from(self, span: Span) -> Condition:
         """Return the range of ids in which rows since then lie, so that older months are not looked at."""
-        return and_(True, *([self.id_range >= first_id_at(span.start - _EARLIER)] if self.id_range is not None else []))  # noqa: FBT003
+        return and_(True, *([self.id_range >= first_id_at(span.start - EARLIER)] if self.id_range is not None else []))  # noqa: FBT003
 
     def _ids_until(self, span: Span) -> Condition:
-        return and_(True, *([self.id_range < first_id_at(span.end + _LATER)] if self.id_range is not None else []))  # noqa: FBT003
+        return and_(True, *([self.id_range < first_id_at(span.end + LATER)] if self.id_range is not None else []))  # noqa: FBT003
 
     def _begins_with(self, text: str) -> Condition:
         if self.folded is None:
@@ -210,6 +246,12 @@ class Field:
         # The next letter may be a j: then the stored ij was folded to y, and only the text as written decides.
         as_y = self.folded.like(escaped(folded[:-1]) + "y%", escape="\\")
         return or_(found, and_(as_y, func.lower(self.column).like(escaped(text.lower()) + "j%", escape="\\")))
+
+
+def _check_number(values: Sequence[Any]) -> None:
+    """Refuse more alternatives than a statement can be made of in no time."""
+    if len(values) > _MOST_ALTERNATIVES:
+        raise Fault("too-many-values", f"has more than {_MOST_ALTERNATIVES} values; ask in several questions")
 
 
 def escaped(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads the parameters of a list: filters, order, limit and cursor, with every slip named at once.
+"""Reads the parameters of a list: filters, order, limit and cursor, with its slips named at once.
 
 Conditions are made by `fields`; the statement they go into by `lists`.
 """
@@ -13,7 +13,7 @@ from app.accounts.model import Access
 from app.problems import Invalid
 from app.query.access import FieldHidden
 from app.query.cursor import Binding, Position, read_cursor
-from app.query.fields import Condition, Field, Op
+from app.query.fields import ANY_ID, Condition, Field, IdRange, Op
 from app.query.personal import may_see
 from app.query.values import Context, Fault, check_text
 from app.times import from_epoch_ms
@@ -21,18 +21,23 @@ from app.times import from_epoch_ms
 LIMIT_DEFAULT = 50
 LIMIT_MOST = 500
 ORDERS = ("desc", "asc")
+SORT = "sort"
 PLAIN = ("limit", "cursor", "order")
 """The parameters of every list that are no filters."""
 
 _NAME = re.compile(r"([a-z][a-z0-9_.]*)(?:\[([a-z]*)\])?")
 _LONGEST_NAME = 100
+_MOST_SLIPS = 20
 
 Parameters = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a caller asks of a list, read and checked. `binding` is what its cursors are good for."""
+    """What a caller asks of a list, read and checked. `binding` is what its cursors are good for.
+
+    All rows that fit have an id within `ids`; `finds_few` where a filter leads to a few rows by an index of its own.
+    """
 
     conditions: Sequence[Condition]
     order: str
@@ -41,17 +46,26 @@ class Question:
     binding: Binding
     asked_at: datetime
     by_personal: bool
+    sort: str | None = None
+    ids: IdRange = ANY_ID
+    finds_few: bool = False
 
 
 class Slips:
-    """Collects what is wrong in the parameters of one request."""
+    """Collects what is wrong in the parameters of one request; the first twenty, for each lists what there is."""
 
     def __init__(self) -> None:
         self.errors: list[dict[str, str]] = []
 
     def add(self, name: str, code: str, detail: str) -> None:
         """Note one; `detail` never repeats the value."""
-        self.errors.append({"in": "query", "name": name[:_LONGEST_NAME], "code": code, "detail": detail})
+        if not self.is_full:
+            self.errors.append({"in": "query", "name": name[:_LONGEST_NAME], "code": code, "detail": detail})
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether there are as many as are told, so that looking for more is no use."""
+        return len(self.errors) >= _MOST_SLIPS
 
     def check(self) -> None:
         """Raise Invalid if there are any."""
@@ -79,12 +93,17 @@ def usable(parameters: Parameters, slips: Slips) -> dict[str, list[str]]:
 
 
 def read_question(
-    resource: str, fields: Mapping[str, Field], parameters: Parameters, context: Context, cursor_key: bytes
+    resource: str,
+    fields: Mapping[str, Field],
+    parameters: Parameters,
+    context: Context,
+    cursor_key: bytes,
+    sorts: Sequence[str] = (),
 ) -> Question:
-    """Return what is asked of a list.
+    """Return what is asked of a list, which may be sorted by the fields in `sorts`.
 
     Raises:
-        Invalid: parameters are unknown or their values cannot be used; all of them are named.
+        Invalid: parameters are unknown or their values cannot be used; the first twenty are named.
         FieldHidden: a filter is by a field that the key may not see.
         CursorInvalid: the cursor belongs to another question.
     """
@@ -93,9 +112,11 @@ def read_question(
     order = _one_of(found, "order", ORDERS, slips)
     limit = _limit(found, slips)
     cursor = _single(found, "cursor", slips)
+    sort = _sort(found, sorts, slips)
     filters = {name: texts for name, texts in found.items() if name not in PLAIN}
     by_personal = _check_visible(filters, fields, context.access)
-    binding = Binding.of(resource, order, [(name, text) for name in filters for text in filters[name]], context.access)
+    way = f"{order} {sort}" if sort else order
+    binding = Binding.of(resource, way, [(name, text) for name in filters for text in filters[name]], context.access)
     position = None
     if cursor is not None and not slips.errors:
         position = read_cursor(cursor_key, binding, cursor)
@@ -104,10 +125,23 @@ def read_question(
     conditions = [
         condition
         for name, texts in filters.items()
-        if (condition := _condition(name, texts, fields, context, slips)) is not None
+        if not slips.is_full and (condition := _condition(name, texts, fields, context, slips)) is not None
     ]
     slips.check()
-    return Question(conditions, order, limit, position, binding, context.moment, by_personal)
+    reach = _reach(filters, fields, context)
+    return Question(conditions, order, limit, position, binding, context.moment, by_personal, sort, *reach)
+
+
+def _reach(filters: Mapping[str, list[str]], fields: Mapping[str, Field], context: Context) -> tuple[IdRange, bool]:
+    """Return between which ids the rows lie as far as times say so, and whether they are few."""
+    ids, finds_few = ANY_ID, False
+    for name, texts in filters.items():
+        plain, mark, word = name.partition("[")
+        field, op = fields[plain], Op(word.rstrip("]")) if mark else Op.EQ
+        finds_few = finds_few or (field.few and op in (Op.EQ, Op.IN))
+        if len(texts) == 1:
+            ids = ids.within(field.ids(op, texts[0], context))
+    return ids, finds_few
 
 
 def _condition(
@@ -119,10 +153,11 @@ def _condition(
         slips.add(name, "unknown-field", _unknown(name, fields))
         return None
     word = parsed[2]
-    op = Op.EQ if word is None else next((op for op in field.ops if op == word and op is not Op.EQ), None)
+    known = [op for op in field.ops if (op is Op.EQ) == (word is None)]
+    op = next((op for op in known if word is None or op == word), None)
     if op is None:
-        known = ", ".join(f"[{op}]" for op in field.ops if op is not Op.EQ)
-        slips.add(name, "unknown-operator", f"has no such operator; there are: {known}, or none for equality")
+        there_are = ", ".join("none for equality" if op is Op.EQ else f"[{op}]" for op in field.ops)
+        slips.add(name, "unknown-operator", f"has no such operator; there are: {there_are}")
         return None
     try:
         return field.condition(op, texts, context)
@@ -146,7 +181,7 @@ def _check_visible(filters: Mapping[str, object], fields: Mapping[str, Field], a
         raise FieldHidden(
             errors=[
                 {"in": "query", "name": name, "code": "field-hidden", "detail": "is personal: needs read:personal"}
-                for name in personal
+                for name in (one[:_LONGEST_NAME] for one in personal[:_MOST_SLIPS])
             ]
         )
     return bool(personal)
@@ -164,6 +199,17 @@ def _one_of(found: Mapping[str, list[str]], name: str, words: Sequence[str], sli
     if text is not None and text not in words:
         slips.add(name, "unknown-value", f"is none of these: {', '.join(words)}")
     return words[0] if text is None else text
+
+
+def _sort(found: dict[str, list[str]], sorts: Sequence[str], slips: Slips) -> str | None:
+    """Return the field to sort by; where there is none, `sort` remains a name that nobody knows."""
+    if not sorts:
+        return None
+    sort = _single(found, SORT, slips)
+    found.pop(SORT, None)
+    if sort is not None and sort not in sorts:
+        slips.add(SORT, "unknown-value", f"is none of these: {', '.join(sorts)}")
+    return sort
 
 
 def _limit(found: Mapping[str, list[str]], slips: Slips) -> int:

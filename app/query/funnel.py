@@ -5,22 +5,25 @@ What a group is stands in `groups`; which inquiries are looked at is asked as in
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Date, Select, and_, cast, func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.accounts.model import Access
+from app.ids import first_id_at
 from app.query.answers import answer
 from app.query.counted import shown_spread, spread
 from app.query.export import chosen
-from app.query.filters import Slips, read_question
+from app.query.fields import ANY_ID, EARLIER
+from app.query.filters import Parameters, Slips, read_question
 from app.query.groups import OF_INQUIRIES
 from app.query.inquiries import INQUIRIES, parse_status_name, status_name
 from app.query.reading import moment_of, reading_of
 from app.query.statistics import MOST_ROWS, group_of, read_groups, split_off, too_many, zone_of
 from app.query.trail import note_reading
-from app.query.values import Context, Fault, parse_integer
+from app.query.values import Context, Fault, parse_integer, parse_span
 from app.query.walls import walled
 from app.storage.models import events, inquiries
 from app.times import now
@@ -48,8 +51,9 @@ async def answer_funnel(request: Request, access: Access) -> Response:
         column.label(f"k{n}") for n, column in enumerate(c for group in groups for c in group.keys(context.sources))
     ]
     values = [column for group in groups for column in group.values()]
-    entered = _entered(access, statuses[0], zone.key).subquery("entered")
-    reached = _reached(access, statuses[1], zone.key, entered).subquery("reached")
+    since = _since(filters, context)
+    entered = _entered(access, statuses[0], zone.key, since).subquery("entered")
+    reached = _reached(access, statuses[1], zone.key, entered, since).subquery("reached")
     both = inquiries.join(entered, entered.c.record_id == inquiries.c.id).outerjoin(
         reached, reached.c.record_id == inquiries.c.id
     )
@@ -89,21 +93,31 @@ def _day(zone: str) -> Any:
     return func.coalesce(events.c.occurred_on, cast(func.timezone(zone, moment), Date))
 
 
-def _of_status(access: Access, status: int) -> Select[Any]:
+def _since(filters: Parameters, context: Context) -> UUID:
+    """Return the lowest id that an event of the chosen inquiries may have: none was received before the first."""
+    names = ("first_received_at", "first_received_at[gte]", "first_received_at[gt]")
+    texts = [[text for name, text in filters if name == one] for one in names]
+    starts = [parse_span(found[0], context).start for found in texts if len(found) == 1]
+    return first_id_at(max(starts) - EARLIER) if starts else ANY_ID.low
+
+
+def _of_status(access: Access, status: int, since: UUID) -> Select[Any]:
     statement = select(events.c.record_id).where(
-        events.c.type == f"thinksurance.inquiry.{status_name(status)}", events.c.record_id.is_not(None)
+        events.c.type == f"thinksurance.inquiry.{status_name(status)}",
+        events.c.record_id.is_not(None),
+        events.c.id >= since,
     )
     return walled(statement, events, access).group_by(events.c.record_id)
 
 
-def _entered(access: Access, status: int, zone: str) -> Select[Any]:
+def _entered(access: Access, status: int, zone: str, since: UUID) -> Select[Any]:
     """Return the inquiries that were ever in a status, and the first day of it."""
-    return _of_status(access, status).add_columns(func.min(_day(zone)).label("day"))
+    return _of_status(access, status, since).add_columns(func.min(_day(zone)).label("day"))
 
 
-def _reached(access: Access, status: int, zone: str, entered: Any) -> Select[Any]:
+def _reached(access: Access, status: int, zone: str, entered: Any, since: UUID) -> Select[Any]:
     """Return those that were in a status on the day they entered the first one or later, and the first such day."""
-    statement = _of_status(access, status).add_columns(func.min(_day(zone)).label("day"))
+    statement = _of_status(access, status, since).add_columns(func.min(_day(zone)).label("day"))
     return statement.join(entered, and_(entered.c.record_id == events.c.record_id, _day(zone) >= entered.c.day))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, exists, literal, select
+from sqlalchemy import ARRAY, BigInteger, Uuid, and_, any_, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -119,7 +119,8 @@ async def _documents_of(
     if numbers:
         among = {row["source_id"] for row in rows}
         statement = of_documents.columns(access).where(
-            documents.c.inquiry_id.in_(sorted(numbers)), documents.c.source_id.in_(sorted(among))
+            documents.c.inquiry_id == any_(literal(sorted(numbers), ARRAY(BigInteger))),
+            documents.c.source_id == any_(literal(sorted(among), ARRAY(Uuid()))),
         )
         answer = await connection.execute(walled(statement, documents, access).order_by(documents.c.id))
         for row in answer.mappings():
@@ -221,6 +222,7 @@ INQUIRIES = Resource(
     columns=_columns,
     fields=FIELDS,
     shape=_shape,
+    sorts=("last_received_at", "changed_at", "updated_on", "premium_yearly_cents"),
     schema=Inquiry,
     page=InquiryPage,
     neighbours=_neighbours,

@@ -110,6 +110,7 @@ LEADS = Resource(
     columns=_columns,
     fields=FIELDS,
     shape=_shape,
+    sorts=("last_received_at", "changed_at"),
     schema=Lead,
     page=LeadPage,
     in_lists=(leads.c.merged_into.is_(None),),

@@ -3,6 +3,7 @@
 What a row looks like is told by its resource; how parameters are read by `filters`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +16,13 @@ from app.accounts.model import Access
 from app.ids import time_of
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
+from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Parameters, Question, read_question
+from app.query.months import in_reach_of, newest_rows
 from app.query.reading import Reading, moment_of, reading_of
 from app.query.resource import Resource, Row
 from app.query.shaping import count_rows, read_shaping
+from app.query.sorting import place_of, sorted_rows
 from app.query.trail import note_reading
 from app.query.values import Context
 from app.query.walls import Statement, walled
@@ -38,15 +42,14 @@ async def answer_list(
     given = request.query_params.multi_items() if posted is None else posted
     shaping, parameters = read_shaping(resource, given)
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
-    question = read_question(resource.name, resource.fields, parameters, context, reading.cursor_key)
+    question = read_question(resource.name, resource.fields, parameters, context, reading.cursor_key, resource.sorts)
     is_feed = resource.seq is not None and question.order == "asc"
     async with reading.asking() as connection:
         lag = await _lag_seconds(connection, access) if is_feed else 0.0
         counted = None
         if shaping.count is not None:
             counted = await count_rows(connection, _chosen(resource, question, access), shaping.count)
-        answered = await connection.execute(_statement(resource, question, access))
-        rows = answered.mappings().all()
+        rows = await _rows(connection, resource, question, access)
         has_more, rows = len(rows) > question.limit, rows[: question.limit]
         neighbours = await resource.neighbours(connection, rows, access) if rows else None
     if resource.audited:
@@ -74,9 +77,29 @@ def _chosen(resource: Resource, question: Question, access: Access) -> Statement
     return statement
 
 
-def _statement(resource: Resource, question: Question, access: Access) -> Statement:
+async def _rows(connection: AsyncConnection, resource: Resource, question: Question, access: Access) -> Sequence[Row]:
+    """Return one row more than the page holds, if there are as many."""
     statement = walled(resource.columns(access), resource.table, access)
     statement = statement.where(*resource.in_lists, *question.conditions)
+    if question.sort is not None:
+        return await sorted_rows(connection, resource, statement, question)
+    ordered = _in_order(statement, resource, question)
+    if resource.seq is None:
+        return (await connection.execute(ordered)).mappings().all()
+    ids = _ids_before(question)
+    if question.order == "asc" or question.finds_few:
+        return (await connection.execute(ordered, in_reach_of(ids))).mappings().all()
+    return await newest_rows(connection, resource, ordered, ids, question.limit + 1)
+
+
+def _ids_before(question: Question) -> IdRange:
+    """Return between which ids the rows of a page lie; in a feed the position says nothing of it."""
+    if question.position is None or question.order == "asc":
+        return question.ids
+    return question.ids.within(IdRange(ANY_ID.low, UUID(str(question.position.after[0]))))
+
+
+def _in_order(statement: Statement, resource: Resource, question: Question) -> Statement:
     by: ColumnElement[Any] = resource.table.c.id
     if question.order == "asc" and resource.seq is not None:
         by = resource.seq
@@ -96,7 +119,8 @@ def _end(reading: Reading, question: Question, last: Row | None, *, is_feed: boo
     elif is_feed:
         position = Position((last["seq"],))
     else:
-        position = Position((str(last["id"]),), int(question.asked_at.timestamp() * 1000))
+        place = (str(last["id"]),) if question.sort is None else place_of(last, question.sort)
+        position = Position(place, int(question.asked_at.timestamp() * 1000))
     return write_cursor(reading.cursor_key, question.binding, position)
 
 

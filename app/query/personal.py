@@ -11,6 +11,7 @@ from app.accounts.model import Access, Scope
 PERSONAL: Mapping[str, frozenset[str]] = {
     "delivery": frozenset({"headers"}),
     "event": frozenset({"data"}),
+    "gap": frozenset(),
     "inquiry": frozenset(),
     "customer": frozenset(
         {
@@ -46,6 +47,9 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     ),
     "source": frozenset(),
     "submission": frozenset({"request", "answer"}),
+    "shape": frozenset(),
+    "key": frozenset(),
+    "entry": frozenset(),
 }
 """The personal fields of each kind of object; a dotted name is a field of the objects in a list."""
 

@@ -13,7 +13,7 @@ _EXAMPLE: Final = {"customer.last_name[prefix]": "Muster", "status": [4, 6], "li
 
 
 async def posted_parameters(request: Request) -> Parameters:
-    """Return the parameters in a body: an object of texts, numbers, booleans, or lists of them for a repeated one.
+    """Return the parameters in a body: an object of texts, numbers, booleans, objects, or lists for a repeated one.
 
     Raises:
         Invalid: the body is none such, or there are parameters in the URL besides.
@@ -41,6 +41,8 @@ async def posted_parameters(request: Request) -> Parameters:
 def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
     if isinstance(value, str | int | float):
         return str(value)
     raise _wrong(f"/{name}"[:100], "unusable-value", "is no text, number or boolean, nor a list of them")

@@ -3,7 +3,7 @@
 Who opens and closes the engines is settled where the rooms meet, in `app.main`.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
@@ -57,7 +57,8 @@ class Reading:
     """What the endpoints stand on: set as `app.state.reading` while the application runs.
 
     `engine` may lead to a replica; `primary` takes the audit's entries and replays. `cursor_key` signs the cursors,
-    `zone` is where a date begins at midnight, `public_url` what links begin with (None: they begin with the path).
+    `zone` is where a date begins at midnight, `public_url` what links begin with (None: they begin with the path),
+    `spooled` tells how many callbacks wait in the spool of this process.
     """
 
     engine: AsyncEngine
@@ -67,6 +68,7 @@ class Reading:
     zone: tzinfo = UTC
     public_url: str | None = None
     limiter: Limiter = field(default_factory=Limiter)
+    spooled: Callable[[], int] = field(default=lambda: 0)
 
     @asynccontextmanager
     async def asking(self) -> AsyncGenerator[AsyncConnection]:

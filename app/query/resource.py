@@ -29,7 +29,8 @@ class Resource:
 
     `columns` returns the statement without wall, filters and order; `details` a wider one for a single row.
     `neighbours` asks once for a page what `shape` needs besides. `in_lists` are conditions that hold in lists only;
-    `merged_into` leads from a record to the one it turned out to be. `seq` makes the ascending list a feed.
+    `merged_into` leads from a record to the one it turned out to be. `seq` makes the ascending list a feed. `sorts` are
+    the columns that rows can be sorted by, of the same names as their fields; each has an index with the id.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Resource:
     feed: type[BaseModel] | None = None
     in_lists: Sequence[ColumnElement[bool]] = ()
     merged_into: ColumnElement[Any] | None = None
+    sorts: Sequence[str] = ()
     audited: bool = True
     hint: str = ""
 

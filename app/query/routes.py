@@ -23,8 +23,10 @@ from app.query.documented import (
     replay_parameters,
 )
 from app.query.documents import DOCUMENTS
+from app.query.drift import DRIFT
 from app.query.events import EVENTS
 from app.query.export import router as export_router
+from app.query.gaps import GAPS
 from app.query.history import answer_history
 from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
@@ -40,7 +42,7 @@ from app.query.stream import router as stream_router
 from app.query.time_travel import PARAMETER as AS_OF
 from app.query.time_travel import TRAVELLING, answer_as_of
 
-RESOURCES = (DELIVERIES, EVENTS, INQUIRIES, CUSTOMERS, DOCUMENTS, LEADS, SOURCES)
+RESOURCES = (DELIVERIES, EVENTS, INQUIRIES, CUSTOMERS, DOCUMENTS, LEADS, SOURCES, GAPS, DRIFT)
 """All lists."""
 
 _WITH_HISTORY = (INQUIRIES, CUSTOMERS, LEADS)
@@ -95,7 +97,7 @@ def _add_list(resource: Resource) -> None:
     about = f"List {resource.name}, newest first. Filters are `field=value` and `field[op]=value`."
     model: Any = resource.page
     if resource.feed is not None:
-        model = resource.page | resource.feed
+        model = resource.feed | resource.page  # in this order: generated clients take the first that fits
         about += " With `order=asc` they come in the order in which they became readable, to be followed for ever."
     link = {"Link": {"description": 'the next page, `rel="next"`', "schema": {"type": "string"}}}
     _add(
@@ -113,7 +115,7 @@ def _add_posted(resource: Resource) -> None:
     async def endpoint(request: Request, access: Reader) -> Response:
         return await answer_list(request, resource, access, await posted_parameters(request))
 
-    model: Any = resource.page if resource.feed is None else resource.page | resource.feed
+    model: Any = resource.page if resource.feed is None else resource.feed | resource.page
     router.add_api_route(
         f"/{resource.name}/query",
         endpoint,

@@ -107,7 +107,7 @@ async def answer_search(request: Request, parameters: Parameters, access: Access
     search = read_search(parameters, access)
     begin = 0
     if search.cursor is not None:
-        begin = int(read_cursor(reading.cursor_key, search.binding, search.cursor).after[0])
+        begin = int(str(read_cursor(reading.cursor_key, search.binding, search.cursor).after[0]))
     async with reading.asking() as connection:
         ranked = await _ranked(connection, search, access)
         page = ranked[begin : begin + search.limit]

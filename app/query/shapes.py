@@ -3,16 +3,18 @@
 What a row has of its own is shaped beside its list.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Table, select
 
 from app.storage.models import sources
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.~:-]*")
 ADDRESS_KEYS = ("street", "house_number", "postal_code", "city", "country", "text")
 
 
@@ -50,5 +52,10 @@ def in_order(schema: type[BaseModel], shown: Mapping[str, Any]) -> dict[str, Any
 
 def path(base: str, query: Iterable[tuple[str, Any]] = ()) -> str:
     """Return a path of the API with its query."""
-    written = urlencode([(name, str(value)) for name, value in query], safe=":")
+    written = "&".join(f"{name}={_quoted(str(value))}" for name, value in query)
     return f"{base}?{written}" if written else base
+
+
+def _quoted(text: str) -> str:
+    """Return a value as it stands in a query; most need no change, and lists have hundreds of them."""
+    return text if _PLAIN.fullmatch(text) else quote_plus(text, safe=":")

@@ -14,6 +14,7 @@ from sqlalchemy import ARRAY, Integer, Uuid, case, cast, column, exists, func, l
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
+from app.accounts.parts import OWN_LABEL
 from app.ids import first_id_at
 from app.query.deliveries import joined_deliveries, verdict_column
 from app.query.walls import Statement, wall, walled
@@ -101,6 +102,7 @@ def _recent(wanted: Sequence[UUID], access: Access, moment: datetime) -> Stateme
 def _labels(wanted: Sequence[UUID]) -> Statement:
     own = source_tokens.c
     live = select(own.source_id, own.label).where(own.source_id.in_(wanted), own.revoked_at.is_(None))
+    live = live.where(~own.label.startswith(OWN_LABEL))  # of these there is one for each lead
     return live.order_by(own.created_at, own.id)
 
 

@@ -22,6 +22,7 @@ from app.query.counted import STATISTICS, Statistic
 from app.query.export import chosen
 from app.query.filters import Parameters, Question, Slips, read_question
 from app.query.groups import Group
+from app.query.months import in_reach_of
 from app.query.reading import Reading, moment_of, reading_of
 from app.query.trail import note_reading
 from app.query.values import Context, Fault, Span, parse_date, parse_span
@@ -100,31 +101,38 @@ def _read(request: Request, statistic: Statistic, reading: Reading, access: Acce
     resource = statistic.resource
     question = read_question(resource.name, resource.fields, filters, context, reading.cursor_key)
     buckets = None if word is None else Buckets(word, zone)
-    return Asked(question, context, groups, by, buckets, zone.key, _bounds(by, filters, context, statistic))
+    bounds = (None, None) if buckets is None else _bounds(by, filters, context, statistic)
+    return Asked(question, context, groups, by, buckets, zone.key, bounds)
 
 
 def _bounds(
     by: str, filters: Parameters, context: Context, statistic: Statistic
 ) -> tuple[datetime | None, datetime | None]:
-    """Return from when until when the filters let rows in, as far as they say; a beginning alone means until now."""
+    """Return from when until when the filters let rows in, as far as they say; a beginning alone means until now.
+
+    Raises:
+        Invalid: a day is in the calendar's first or last year, which no buckets reach.
+    """
     is_date = isinstance(statistic.times[by].type, Date)
     first, last = None, None
     for name, text in filters:
-        if name.partition("[")[0] != by:
+        if name not in (by, *(f"{by}[{op}]" for op in ("gt", "gte", "lt", "lte"))):
             continue
-        span = _day(parse_date(text, context), context) if is_date else None
+        span = _day(parse_date(text, context), context) if is_date else parse_span(text, context)
         if name in (f"{by}[gte]", f"{by}[gt]", by):
-            first = (span or parse_span(text, context)).start
+            first = span.start
         if name == f"{by}[lt]":
-            last = (span or parse_span(text, context)).start - _INSTANT
+            last = span.start - _INSTANT
         elif name in (f"{by}[lte]", by):
-            last = span.start if span else parse_span(text, context).end - _INSTANT
+            last = span.start if is_date else span.end - _INSTANT
     if first is not None and last is None:
         last = context.moment
     return first, last
 
 
 def _day(day: date, context: Context) -> Span:
+    if not date.min.year < day.year < date.max.year:
+        raise too_many()
     start = datetime(day.year, day.month, day.day, tzinfo=context.zone).astimezone(UTC)
     return Span(start, start)
 
@@ -160,8 +168,9 @@ async def _count(statistic: Statistic, reading: Reading, asked: Asked, access: A
     if asked.buckets is not None:
         statement = statement.where(column.is_not(None))
     grouped = [*(["begin"] if asked.buckets is not None else []), *(f"k{n}" for n in range(len(keys)))]
+    reach = in_reach_of(asked.question.ids)
     async with reading.asking() as connection:
-        found = (await connection.execute(statement.group_by(*grouped).limit(MOST_ROWS + 1))).all()
+        found = (await connection.execute(statement.group_by(*grouped).limit(MOST_ROWS + 1), reach)).all()
     if len(found) > MOST_ROWS:
         raise too_many()
     return _shown(statistic, asked, [tuple(row) for row in found], sources)
@@ -215,7 +224,7 @@ def _begins(asked: Asked, found: Sequence[Any]) -> list[datetime | None]:
     try:
         expected = asked.buckets.between(min(moments), max(moments))
         return sorted({*found, *expected})
-    except TooManyError:
+    except (TooManyError, OverflowError):  # the calendar ends in the year 9999
         raise too_many() from None
 
 

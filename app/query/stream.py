@@ -56,7 +56,7 @@ async def answer_stream(request: Request, access: Access) -> Response:
     if last := request.headers.get("last-event-id"):  # a browser that comes back repeats its first `cursor` besides
         position = read_cursor(reading.cursor_key, question.binding, last)
     asked = Asked(reading, question, access)
-    start = await asked.top() if position is None else int(position.after[0])
+    start = await asked.top() if position is None else int(str(position.after[0]))
     streams = request.app.state.streams
     if not isinstance(streams, Streams):
         raise TypeError("app.state.streams is not set")
@@ -206,6 +206,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
     name="stream_events",
     operation_id="stream_events",
     response_model=None,
+    response_class=Response,
     responses=_RESPONSES,
     tags=["events"],
     openapi_extra={"parameters": [*stream_cursor(), *filter_parameters(EVENTS)]},

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
+
+import orjson
 
 from app.accounts.model import Access, Source
 
@@ -98,6 +101,19 @@ def parse_decimal(text: str, _: Context) -> Decimal:
     if not _DECIMAL.fullmatch(text.strip()):
         raise Fault("not-a-number", "is no number such as 19 or 16.15")
     return Decimal(text.strip())
+
+
+def parse_json(text: str, _: Context) -> Any:
+    """Return an object or a list of JSON."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict | list):
+        raise Fault("not-json", 'is no object of JSON such as {"data":{"productId":81}}')
+    if b"\\u0000" in orjson.dumps(value):
+        raise Fault("unusable-text", "holds the character U+0000")
+    return value
 
 
 def parse_boolean(text: str, _: Context) -> bool:

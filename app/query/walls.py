@@ -4,24 +4,60 @@ Every statement of this room goes through `walled`; which walls a key has is kep
 """
 
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Select, Table, Text, exists, false, func, literal, select, true
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    Uuid,
+    bindparam,
+    exists,
+    false,
+    func,
+    literal,
+    select,
+    true,
+)
 
 from app.accounts.model import Access
 from app.storage.models import (
+    api_keys,
+    audit,
     customers,
     deliveries,
     documents,
     events,
+    gaps,
     inbox,
     inquiries,
     leads,
     outcomes,
+    pulled,
+    searches,
+    shapes,
     sources,
     submissions,
 )
 
 Statement = Select[*tuple[Any, ...]]
+
+
+LOWEST, HIGHEST = "lowest_id", "highest_id"
+"""The parameters of a statement that say between which ids the deliveries lie that it can lead to."""
+
+_ANY = {LOWEST: UUID(int=0), HIGHEST: UUID(int=(1 << 128) - 1)}
+
+
+def in_reach(column: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return a condition that spares the database to look for a delivery's outcome in months of which none is asked.
+
+    It follows a join to the months only where the ids are equal to something.
+    """
+    low, high = (bindparam(name, _ANY[name], Uuid()) for name in (LOWEST, HIGHEST))
+    return (column >= low) & (column <= high)
 
 
 def walled(statement: Statement, table: Table, access: Access) -> Statement:
@@ -33,21 +69,31 @@ def wall(table: Table, access: Access) -> list[ColumnElement[bool]]:
     """Return the conditions under which a row of `table` exists for the key."""
     conditions: list[ColumnElement[bool]] = []
     if access.source_ids is not None:
-        column = table.c.id if table is sources else table.c.source_id
-        conditions.append(column.in_(sorted(access.source_ids)))
+        conditions.append(_source_wall(table, sorted(access.source_ids)))
     if access.brokers is not None:
         conditions.append(_broker_wall(table, sorted(access.brokers)))
     return conditions
 
 
+def _source_wall(table: Table, known: list[UUID]) -> ColumnElement[bool]:
+    if table is sources:
+        return table.c.id.in_(known)
+    if table is api_keys:  # those that have a wall, and it is not wider
+        return table.c.source_ids.bool_op("<@")(literal(known, ARRAY(Uuid())))
+    if table is audit:  # what was done to one source; what was read is told by ids of any
+        source: ColumnElement[str] = table.c.detail["source"].astext
+        return source.in_(select(sources.c.name).where(sources.c.id.in_(known)))
+    return table.c.source_id.in_(known)
+
+
 def _broker_wall(table: Table, known: list[str]) -> ColumnElement[bool]:
-    if table in (sources, inbox):  # they name no broker
+    if table in (sources, inbox, searches, pulled):  # they name no broker
         return true()
-    if table in (events, submissions):
+    if table in (events, gaps, submissions):
         return table.c.broker.in_(known)
     if table in (inquiries, documents):
         return table.c.broker_external_id.in_(known)
-    if table in (customers, outcomes):
+    if table in (customers, outcomes, api_keys):
         return _all_known(table.c.brokers, known)
     if table is deliveries:
         of_delivery = outcomes.alias("walled_outcomes")
@@ -55,10 +101,11 @@ def _broker_wall(table: Table, known: list[str]) -> ColumnElement[bool]:
             select(literal(1)).where(
                 of_delivery.c.delivery_id == deliveries.c.id,
                 of_delivery.c.source_id == deliveries.c.source_id,
+                in_reach(of_delivery.c.delivery_id),
                 _all_known(of_delivery.c.brokers, known),
             )
         )
-    if table is leads:  # WeGroup names no broker
+    if table in (leads, audit, shapes):  # WeGroup names no broker, nor do entries of the log and forms of items
         return false()
     raise LookupError(f"no wall is written down for {table.name}")
 

@@ -9,10 +9,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
-import psycopg
 import pytest
 from fastapi import FastAPI
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Table, create_engine, insert
 from starlette.testclient import TestClient
 
@@ -33,13 +31,16 @@ from app.storage.models import (
     deliveries,
     documents,
     events,
+    gaps,
     inbox,
     inquiries,
     leads,
     outcomes,
+    shapes,
     source_tokens,
     sources,
 )
+from tests.databases import Databases
 
 START = datetime(2026, 3, 9, 10, 0, tzinfo=UTC)
 
@@ -308,6 +309,33 @@ class World:
                 },
             ],
         )
+        ids["gap"] = ids["event"]
+        rows.insert(
+            gaps,
+            id=ids["gap"],
+            source_id=source_id,
+            subject=f"inquiry/{number}",
+            broker=broker,
+            delivery_id=ids["delivery"],
+            missed_since=START,
+            found_at=START + timedelta(minutes=number),
+            content=b"",
+        )
+        ids["shape"] = rows.id_at(number)
+        rows.insert(
+            shapes,
+            id=ids["shape"],
+            source_id=source_id,
+            kind="thinksurance.inquiry",
+            path="data.novelty",
+            type="text",
+            count=1,
+            items_before=500,
+            items_until=501,
+            first_event_id=ids["event"],
+            first_seen_at=START,
+            last_seen_at=START,
+        )
         ids["lead"] = rows.lead(
             wegroup_id,
             number,
@@ -421,17 +449,9 @@ def _rows(url: str) -> Iterator[Rows]:
 
 
 @pytest.fixture(scope="session")
-def world_url(server_url: str, template: str) -> Iterator[str]:
+def world_url(databases: Databases) -> str:
     """A database that many tests read and none changes."""
-    parts = conninfo_to_dict(server_url)
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {template}_world TEMPLATE {template}")
-    user = f"{parts.pop('user', '')}:{parts.pop('password', '')}@".replace(":@", "@").lstrip("@")
-    parts.pop("dbname", None)
-    rest = "&".join(f"{name}={value}" for name, value in parts.items())
-    yield f"postgresql://{user}/{template}_world?{rest}"
-    with psycopg.connect(make_conninfo(server_url), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {template}_world WITH (FORCE)")
+    return databases.lend()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What needs somebody, which brokers there are, how sources fare: each told once, and only to who may know."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,8 @@ from app.query.attention import QUESTIONS
 from app.query.schemas.brokers import BrokerPage, NoticePage
 from app.query.schemas.receipts import Source
 from app.query.source_health import quiet_since
-from app.storage.models import submissions
+from app.storage.models import spool_states, submissions
+from app.times import to_text
 from tests.query.conftest import START, Caller, Rows, World
 
 NOW = datetime.now(UTC)
@@ -49,6 +51,7 @@ def troubled(rows: Rows) -> Any:
     rows.document(source, 1, hash="a", **document)
     rows.document(source, 1, hash="b", archived_at=NOW, **document)
     rows.document(source, 1, hash="c", **document | {"token_expires_at": NOW + timedelta(days=5)})
+    rows.document(source, 1, hash="d", **document | {"token_expires_at": NOW - timedelta(days=5), "state": "expired"})
     for state, due_at in (
         ("accepted", NOW - timedelta(days=1)),
         ("accepted", NOW + timedelta(days=1)),
@@ -77,6 +80,7 @@ def test_what_needs_somebody(rows: Rows, open_caller: Callable[[], Caller], trou
         "processing-behind",
         "submissions-overdue",
         "documents-expiring",
+        "documents-lost",
         "order-failed",
     }
     assert troubled
@@ -109,7 +113,7 @@ def test_where_all_is_well(rows: Rows, open_caller: Callable[[], Caller]) -> Non
     source = rows.source("s", recipe_proven_at=START)
     _delivery(rows, source, 0.1)
     assert _kinds(open_caller(), rows.key(Scope.READ)) == {}
-    assert len(QUESTIONS) == 8
+    assert len(QUESTIONS) == 14
 
 
 @pytest.mark.parametrize(
@@ -191,6 +195,34 @@ def test_brokers_are_counted_by_source(rows: Rows, open_caller: Callable[[], Cal
     assert [row["source"] for row in page.json()["data"] + rest.json()["data"]] == ["one", "two", "one"]
     assert rest.json()["next_cursor"] is None
     assert page.json()["data"][0]["last_received_at"] == "2026-03-09T10:01:00.000Z"
+
+
+def test_callbacks_in_spools(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s", recipe_proven_at=START)
+    caller, key = open_caller(), rows.key(Scope.READ)
+    for host, count, hours in (("alpha", 40, 2), ("alpha", 2, 5), ("beta", 1, 1), ("gone", 500, 24 * 31)):
+        noted_at = NOW - timedelta(hours=hours)
+        own = {"file": f"{host}/{count}", "host": host, "rows": count, "bytes": 1, "noted_at": noted_at}
+        rows.insert(spool_states, oldest_at=noted_at, **own)
+    notice = _kinds(caller, key)["spool-in-use"]
+    assert (notice.count, notice.severity, notice.source) == (43, "warning", None)
+    assert notice.oldest_at == to_text(NOW - timedelta(hours=5))
+    assert "43 callbacks wait in the spool on alpha, beta" in notice.sentence
+    for walled in (rows.key(Scope.READ, source_ids=[source]), rows.key(Scope.READ, brokers=["B-1"])):
+        assert _kinds(caller, walled) == {}
+    rows.connection.exec_driver_sql("DELETE FROM spool_states")
+    rows.connection.commit()
+    assert _kinds(caller, key) == {}
+    state: Any = caller.client.app.state  # type: ignore[attr-defined]  # FastAPI's
+    state.reading = replace(state.reading, spooled=lambda: 7)
+    assert _kinds(caller, key)["spool-in-use"].count == 7
+
+
+def test_tokens_of_single_submissions_are_not_listed(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s")
+    for label in ("default", "submission-1", "submission-2"):
+        rows.token(source, label)
+    assert open_caller().get(rows.key(Scope.READ), "/v1/sources/s").json()["tokens"] == ["default"]
 
 
 def test_what_they_do_not_take(asking: Caller, world: World) -> None:

@@ -43,10 +43,12 @@ def test_escaped_tokens_too(form: str) -> None:
         assert orjson.loads(masked)["url"].startswith("cbt_*")
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be"])
 def test_tokens_in_wide_characters_too(encoding: str) -> None:
     masked = masked_body(f'{{"url": "{TOKEN}"}}'.encode(encoding), None)
     assert masked.decode(encoding) == f'{{"url": "{STARS}"}}'
+    escaped = masked_body(_escaped(TOKEN, "\\u00{:02x}").decode().encode(encoding), None)
+    assert escaped.decode(encoding) == _escaped("cbt_", "\\u00{:02x}").decode() + "*" * 6 * 43
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,18 @@ def test_compressed_bodies_are_masked_inside(encode: Callable[[bytes], bytes], n
     assert decode(masked) == body.replace(TOKEN.encode(), STARS.encode())
     harmless = encode(b'{"status": 4}')
     assert masked_body(harmless, named) == harmless
+
+
+def test_bodies_that_are_compressed_twice_are_masked_inside() -> None:
+    body = orjson.dumps({"callback": TOKEN})
+    masked = masked_body(gzip.compress(zlib.compress(body)), "deflate, gzip")
+    assert zlib.decompress(gzip.decompress(masked)) == body.replace(TOKEN.encode(), STARS.encode())
+
+
+def test_a_body_that_is_not_compressed_as_it_says_is_masked_all_the_same() -> None:
+    body = orjson.dumps({"callback": TOKEN})
+    for named in ("deflate", "gzip", "br", "gzip, deflate"):
+        assert masked_body(body, named) == body.replace(TOKEN.encode(), STARS.encode())
 
 
 def test_what_is_not_compressed_as_it_says_is_masked_as_it_is() -> None:

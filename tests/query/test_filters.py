@@ -184,6 +184,34 @@ def test_all_slips_are_named_at_once_and_what_exists_is_listed(asking: Caller, w
     assert "ts-one" in errors["source"]
 
 
+def _posted(asking: Caller, key: str, name: str, asked: dict[str, Any]) -> Any:
+    return asking.client.post(f"/v1/{name}/query", headers={"Authorization": f"Bearer {key}"}, json=asked)
+
+
+def test_of_many_slips_the_first_twenty_are_named(asking: Caller, world: World) -> None:
+    response = _posted(asking, world.keys["full"], "inquiries", {f"k{n}": 1 for n in range(3000)})
+    assert response.status_code == 422
+    assert [error["name"] for error in response.json()["errors"]] == [f"k{n}" for n in range(20)]
+
+
+def test_hidden_fields_are_named_within_bounds(asking: Caller, world: World) -> None:
+    asked = {f"last_name[{'x' * 200}{n}]": 1 for n in range(100)}
+    response = _posted(asking, world.keys["plain"], "customers", asked)
+    assert (response.status_code, len(response.json()["errors"])) == (403, 20)
+    assert len(response.content) < 10_000
+
+
+@pytest.mark.parametrize("name", ["updated_on[ne]", "updated_on[gt]", "changed_at", "ref"])
+def test_a_parameter_makes_a_hundred_conditions_at_most(asking: Caller, world: World, name: str) -> None:
+    value = "a:b:c" if name == "ref" else "2026-03-09"
+    for number, status in ((100, 200), (101, 422)):
+        response = _posted(asking, world.keys["full"], "inquiries", {name: [value] * number})
+        assert response.status_code == status, response.text
+    assert response.json()["errors"][0]["code"] == "too-many-values"
+    values = list(range(5000))
+    assert _posted(asking, world.keys["full"], "inquiries", {"status": values}).status_code == 200
+
+
 def test_values_are_not_repeated_in_problems(asking: Caller, world: World) -> None:
     response = asking.get(world.keys["full"], "/v1/customers?birth_date=Nele-Brandt&limit=Muster")
     assert response.status_code == 422

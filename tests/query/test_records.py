@@ -227,6 +227,8 @@ def test_links_lead_to_answers(asking: Caller, world: World) -> None:
     ):
         links = asking.get(world.keys["full"], f"/v1/{path}/{world.ids['inside'][kind]}").json()["links"]
         for name, link in links.items():
+            if name == "content" and link is None:  # there is no file
+                continue
             response = asking.get(world.keys["full"], link)
             assert response.status_code == (405 if name == "replay" else 200), link
             if "?" in link:

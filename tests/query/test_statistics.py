@@ -185,6 +185,20 @@ def test_there_are_not_too_many_buckets(asking: Caller, world: World) -> None:
         list(Buckets("hour", ZoneInfo("UTC")).between(START, START + timedelta(days=999)))
 
 
+@pytest.mark.parametrize("filters", ["created_on[in]=2026-01-01,2026-02-01", "created_on[null]=false"])
+def test_a_filter_that_bounds_nothing_is_no_bound_of_the_buckets(asking: Caller, world: World, filters: str) -> None:
+    response = asking.get(world.keys["plain"], f"/v1/stats/inquiries?bucket=month&by=created_on&{filters}")
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+def test_the_ends_of_the_calendar_are_too_far_for_buckets(asking: Caller, world: World, day: str) -> None:
+    path = f"/v1/stats/inquiries?by=created_on&created_on[gte]={day}&created_on[lte]=9999-12-31"
+    response = asking.get(world.keys["plain"], f"{path}&bucket=month")
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "too-many-buckets")
+    assert asking.get(world.keys["plain"], path).status_code == 200
+
+
 def test_the_funnel_is_counted_by_hand(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     source, key = rows.source("s"), rows.key(Scope.READ)
     stories: list[list[tuple[str, int]]] = [

@@ -33,8 +33,11 @@ class Notice(Shown):
         "processing-behind",
         "submissions-overdue",
         "documents-expiring",
+        "documents-lost",
         "order-failed",
         "partitions-missing",
+        "shape-drift",
+        "spool-in-use",
     ] = shown("quarantine")
     severity: Literal["error", "warning", "info"] = shown("warning")
     source: str | None = shown("thinksurance-demo", "the source's name; null: it is about the whole service")

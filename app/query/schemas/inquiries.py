@@ -26,6 +26,13 @@ _ADDRESS = {
     "country": "DE",
     "text": None,
 }
+TROUBLES = (
+    *("unreachable", "timed-out", "server-failed", "login-refused", "store-failed", "not-a-file", "refused"),
+    *("not-found", "link-refused", "no-way", "too-large", "token-ended"),
+)
+"""Why a document was not had."""
+
+WORDS_OF_TROUBLES = ", ".join(f"`{word}`" for word in TROUBLES)
 DocumentState = Literal["announced", "fetching", "archived", "failed", "expired"]
 
 
@@ -93,8 +100,17 @@ class Document(Shown):
     full_name: str | None = shown("Antrag Brandt-Muster.pdf")
     purpose: str | None = shown("proposal")
     token_expires_at: str | None = a_time("until when the platform hands it out")
-    state: DocumentState = shown("announced")
+    seconds_left: int | None = shown(
+        518_400,
+        "to `token_expires_at`, 0 where that is past; null once it is archived, or where none is known",
+    )
+    state: DocumentState = shown("announced", "`failed` and `expired` are tried again when it is announced anew")
+    attempts: int = shown(1, "to fetch it, since it was last announced anew")
+    attempted_at: str | None = a_time("of the last attempt")
+    next_attempt_at: str | None = a_time("null: at once while it is `announced`, else not by itself")
+    last_error: str | None = shown("unreachable", "why the last attempt brought nothing: " + WORDS_OF_TROUBLES)
     archived_at: str | None = a_time("when Callbox kept a copy")
+    fetched_by: str | None = shown("v1.1", "the way: `v1.1` or `v1` by its hash, `link`")
     size: int | None = shown(48213, "in bytes, of the copy")
     sha256: str | None = shown("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "of the copy, hex")
     content_type: str | None = shown("application/pdf", "of the copy")
@@ -102,7 +118,9 @@ class Document(Shown):
     last_received_at: str = a_time()
     changed_at: str | None = a_time("when an event last changed a field")
     links: Links = links(
-        self=f"/v1/documents/{AN_ID}", inquiry="/v1/inquiries?source=thinksurance-demo&inquiry_id=810042"
+        self=f"/v1/documents/{AN_ID}",
+        inquiry="/v1/inquiries?source=thinksurance-demo&inquiry_id=810042",
+        content=f"/v1/documents/{AN_ID}/content",
     )
     redacted: list[str] = REDACTED
 
