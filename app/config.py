@@ -28,7 +28,7 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 to 18; unset: the embedded one in DATA_DIR")
     database_read_url: SecretStr | None = Field(None, description="a replica for questions; unset: DATABASE_URL")
-    data_dir: Path = Field(Path("var"), description="where the embedded database, its key and the spool live")
+    data_dir: Path = Field(Path("var"), description="where the database, its key, the spool and the documents live")
     spool_dir: Path | None = Field(None, description="unset: `spool` inside DATA_DIR")
     spool_max_bytes: int = Field(1 << 30, ge=1 << 20, description="the most the spool may hold, in bytes")
     migrate: Literal["auto", "off"] = Field("auto", description="`off` for fleets that migrate by `callbox migrate`")
@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="the address to listen on")
     port: int = Field(8000, ge=1, le=65535, description="the port to listen on")
     max_body_bytes: int = Field(5 << 20, ge=1024, le=64 << 20, description="the largest callback, in bytes")
+    document_store: str | None = Field(None, description="`s3://bucket/prefix` or `file:///...`; unset: in DATA_DIR")
+    max_document_bytes: int = Field(50 << 20, ge=1024, le=1 << 30, description="the largest document, in bytes")
     encryption_key: SecretStr | None = Field(None, description="32 bytes base64url; made in DATA_DIR when embedded")
     trusted_proxies: str = Field("", description="addresses or networks whose X-Forwarded-For is believed, by comma")
     cors_origins: str = Field("", description="origins of dashboards in a browser, by comma")
@@ -70,6 +72,13 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("begins with neither http:// nor https://")
         return value.rstrip("/") if value else value
+
+    @field_validator("document_store")
+    @classmethod
+    def _store_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("s3://", "file:///")):
+            raise ValueError("begins with neither s3:// nor file:///")
+        return value
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -19,13 +19,18 @@ from prometheus_client.registry import Collector
 from app import metrics
 from app.ids import time_of
 from app.ingest.writer import CONNECT_TIMEOUT_S, within
-from app.problems import Problem, described
+from app.problems import Invalid, Problem, described
 from app.times import now
 
 PROBE_S = 1.5
 BEHIND = timedelta(minutes=1)
 
 _INBOX = "SELECT count(*), (SELECT delivery_id FROM inbox ORDER BY delivery_id LIMIT 1) FROM inbox"
+_WORK = (
+    "SELECT (SELECT count(*) FROM gaps WHERE late_at IS NULL), (SELECT count(*) FROM gaps WHERE late_at IS NOT NULL),"
+    " count(*) FILTER (WHERE status = 'todo'), count(*) FILTER (WHERE status = 'doing'),"
+    " count(*) FILTER (WHERE status = 'failed') FROM procrastinate_jobs"
+)
 _OLDEST = "SELECT (SELECT delivery_id FROM inbox ORDER BY delivery_id LIMIT 1)"
 
 
@@ -140,20 +145,62 @@ class InboxMeasures(Collector):
         )
 
 
+class WorkMeasures(Collector):
+    """What the jobs have found and what waits for them, as just read from the database."""
+
+    def __init__(self, row: tuple[Any, ...]) -> None:
+        self._gaps = dict(zip(("open", "late"), row[:2], strict=True))
+        self._jobs = dict(zip(("waiting", "running", "dead"), row[2:], strict=True))
+
+    def collect(self) -> Iterable[Metric]:
+        """Return them for Prometheus."""
+        return self._measures()
+
+    def _measures(self) -> Iterator[Metric]:
+        about = "Callbacks that never came and were found by a pull; `late`: came after that", self._gaps
+        for name, label, (text, counts) in (
+            ("callbox_gaps", "state", about),
+            ("callbox_jobs_queued", "state", ("Jobs that stand in the queue; `dead`: given up", self._jobs)),
+        ):
+            family = GaugeMetricFamily(name, text, labels=(label,))
+            for word, number in counts.items():
+                family.add_metric((word,), number)
+            yield family
+
+
 def _age_seconds(oldest: UUID | None) -> float:
     return 0.0 if oldest is None else max(0.0, (now() - time_of(oldest)).total_seconds())
 
 
 router = APIRouter(tags=["health"])
 
+_MEASURES: dict[str, Any] = {
+    "text/plain": {"schema": {"type": "string"}, "example": "callbox_inbox_deliveries 0.0\n"},
+}
 
-@router.get("/livez", summary="Whether this process answers")
+
+def _answered(example: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"description": "It does.", "content": {"application/json": {"example": example}}}}
+
+
+@router.get(
+    "/livez",
+    operation_id="livez",
+    summary="Whether this process answers",
+    responses=_answered({"status": "ok"}),
+)
 async def livez() -> dict[str, str]:
     """Answer at once, whatever else is up or down."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="Whether callbacks can be acknowledged", responses=described(NotReady))
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="Whether callbacks can be acknowledged",
+    responses=_answered({"status": "ok", "parts": dict.fromkeys(("database", "spool", "accounts", "processing"), "ok")})
+    | described(NotReady, Invalid),
+)
 async def readyz(
     request: Request,
     purpose: Annotated[
@@ -168,9 +215,17 @@ async def readyz(
     return {"status": "ok" if set(parts.values()) == {"ok"} else "degraded", "parts": parts}
 
 
-@router.get("/metrics", summary="Measures for Prometheus", response_class=Response)
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Measures for Prometheus",
+    response_class=Response,
+    responses={200: {"description": "All measures.", "content": _MEASURES}},
+)
 async def shown_metrics(request: Request) -> Response:
-    """All measures of all processes; those of the inbox are left out while the database is away."""
+    """All measures of all processes; what the database knows is left out while it is away."""
     health: Health = request.app.state.health
-    row = await health.primary.ask(_INBOX)
-    return Response(metrics.shown([InboxMeasures(row)] if row else []), media_type=metrics.CONTENT_TYPE)
+    inbox, work = await health.primary.ask(_INBOX), await health.primary.ask(_WORK)
+    asked: list[Collector] = [InboxMeasures(inbox)] if inbox else []
+    asked += [WorkMeasures(work)] if work else []
+    return Response(metrics.shown(asked), media_type=metrics.CONTENT_TYPE)

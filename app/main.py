@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ API_VERSION = "1"
 """Of the paths below `/v1`, which only ever gain."""
 
 _LAST_ID = "SELECT id FROM deliveries ORDER BY id DESC LIMIT 1"
+
+_LOOK_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -97,7 +100,11 @@ class Callbox:
             await keeper.start()
             stack.push_async_callback(keeper.close)
             ids = IdSource()
-            await _continue_ids(ids, self._url, keeper)
+            if spooled := await keeper.last_id():
+                ids.not_behind(spooled)
+            if not await _continue_ids(ids, self._url):
+                later = asyncio.create_task(_continue_ids_later(ids, self._url))
+                stack.callback(later.cancel)
             limits = Limits(
                 self._settings.max_body_bytes, trusted_proxies=parse_networks(self._settings.trusted_proxies)
             )
@@ -110,7 +117,9 @@ class Callbox:
 
     def _connected_api(self, book: AccountBook, keeper: Keeper) -> "FastAPI":
         """Return the API with what its answers are made of."""
-        from app.health import Health, Probe  # noqa: PLC0415 - here and below: heavy, and receiving does without
+        from app.administration.doing import Administration  # noqa: PLC0415
+        from app.documents.store import open_store  # noqa: PLC0415 - here and below: heavy, and receiving does without
+        from app.health import Health, Probe  # noqa: PLC0415
         from app.query import Reading, Streams, cursor_key  # noqa: PLC0415
         from app.storage.engine import open_read_engine  # noqa: PLC0415
         from app.submissions import Sender  # noqa: PLC0415
@@ -124,8 +133,11 @@ class Callbox:
             cursor_key=cursor_key(self._key),
             zone=self._settings.zone,
             public_url=self._settings.public_url,
+            spooled=lambda: keeper.spooled,
         )
         api.state.sender = Sender(api.state.reading.primary, Vault(self._key), self._settings.base_url)
+        api.state.administration = Administration(self._url, Vault(self._key), self._settings)
+        api.state.open_document_store = partial(open_store, self._settings)
         api.state.streams = Streams(api.state.reading)
         api.state.health = Health(Probe(self._url), Probe(self._read_url), book, keeper)
         return api
@@ -152,6 +164,9 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
     from fastapi.middleware.cors import CORSMiddleware  # noqa: PLC0415
 
     from app import health, problems, query, submissions  # noqa: PLC0415
+    from app.administration.routes import router as administration  # noqa: PLC0415
+    from app.documents import content  # noqa: PLC0415
+    from app.jobs.routes import router as jobs  # noqa: PLC0415
     from app.request_id import RequestIdMiddleware  # noqa: PLC0415
     from app.web import pages  # noqa: PLC0415
     from app.web.headers import SecurityHeadersMiddleware  # noqa: PLC0415
@@ -170,33 +185,44 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
         api.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=[
                 *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "X-Request-Id"),
             ],
             expose_headers=[
-                *("ETag", "Idempotency-Replayed", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
-                "X-Request-Id",
+                *("Content-Disposition", "Content-Range", "ETag", "Idempotency-Replayed", "Link", "Location"),
+                *("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"),
             ],
         )
     api.add_middleware(query.RateHeadersMiddleware)
     api.add_middleware(SecurityHeadersMiddleware)
     api.add_middleware(RequestIdMiddleware)
-    for router in (query.router, submissions.router, health.router, pages.router):
+    routers = (
+        query.router,
+        content.router,
+        submissions.router,
+        administration,
+        health.router,
+        pages.router,
+        jobs,
+    )
+    for router in routers:
         api.include_router(router)
     _document_receiver(api, sorted(providers))
     return api
 
 
 def _document_receiver(api: "FastAPI", providers: list[str]) -> None:
-    """Put the receiver's paths into the OpenAPI document."""
+    """Put the receiver's paths into the OpenAPI document, and an example into each answer."""
     from app.ingest.documented import receiver_paths  # noqa: PLC0415
+    from app.query.exampled import add_examples  # noqa: PLC0415
 
     plain = api.openapi
 
     def openapi() -> dict[str, Any]:
         document = plain()
         document["paths"] = receiver_paths(providers) | document["paths"]
+        add_examples(document)
         return document
 
     api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
@@ -237,15 +263,24 @@ def _report(task: "asyncio.Task[FastAPI]") -> None:
         _log.error("api.failed", error=type(error).__qualname__, reason=str(error))
 
 
-async def _continue_ids(ids: IdSource, url: str, keeper: Keeper) -> None:
-    """Let no new id lie below the last one stored, also where the clock was set back since."""
-    if spooled := await keeper.last_id():
-        ids.not_behind(spooled)
+async def _continue_ids(ids: IdSource, url: str) -> bool:
+    """Let no new id lie below the last one stored, also where the clock was set back since; tell whether that is so."""
     try:
         async with await psycopg.AsyncConnection.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             row = await (await connection.execute(_LAST_ID)).fetchone()
     except psycopg.Error as error:
-        _log.warning("ids.not_continued", kind=type(error).__name__)
-        return
+        _log.debug("ids.not_continued", kind=type(error).__name__)
+        return False
     if row:
         ids.not_behind(row[0])
+    return True
+
+
+async def _continue_ids_later(ids: IdSource, url: str) -> None:
+    """Do so as soon as the database answers that was away at the start."""
+    _log.warning("ids.not_continued")
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        if await _continue_ids(ids, url):
+            _log.info("ids.continued")
+            return

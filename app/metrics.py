@@ -26,6 +26,11 @@ DELIVERIES = Counter(
     "Deliveries kept, by the worst verdict and the status answered",
     ("provider", "verdict", "status"),
 )
+QUARANTINED = Counter(
+    "callbox_quarantined_deliveries",
+    "Deliveries kept of which nothing was accepted, by the reason",
+    ("provider", "reason"),
+)
 REFUSALS = Counter("callbox_refusals", "Callbacks that were not kept, by the reason", ("reason",))
 ACKNOWLEDGEMENT_SECONDS = Histogram(
     "callbox_acknowledgement_seconds", "From the last byte of a callback to its commit", buckets=_SECONDS
@@ -42,6 +47,22 @@ SPOOL_BYTES = Gauge("callbox_spool_bytes", "Bytes that wait on the local disk", 
 
 PROCESSED_ROWS = Histogram("callbox_processed_rows", "Deliveries in one batch of the processor", buckets=_ROWS)
 PROCESSING_SECONDS = Histogram("callbox_processing_seconds", "A batch of the processor", buckets=_SECONDS)
+
+# --- The jobs ------------------------------------------------------------------------------------------------------
+
+JOBS = Counter("callbox_jobs", "Attempts at jobs, by kind and whether it was done", ("kind", "outcome"))
+PULLED = Counter("callbox_pulled_items", "Items that were pulled, by whether they said something new", ("news",))
+JOB_SECONDS = Histogram("callbox_job_seconds", "A job that was done", buckets=(*_SECONDS, 10.0, 30.0, 60.0))
+
+
+# --- Documents -----------------------------------------------------------------------------------------------------
+
+DOCUMENTS = Counter("callbox_documents_fetched", "Attempts to fetch a document, by what came of them", ("outcome",))
+DOCUMENTS_GIVEN_UP = Counter("callbox_documents_given_up", "Documents that could not be had", ("source", "state"))
+DOCUMENT_BYTES = Counter("callbox_documents_bytes", "Bytes of the documents archived")
+DOCUMENT_SECONDS = Histogram(
+    "callbox_documents_fetch_seconds", "An attempt to fetch a document", buckets=(*_SECONDS, 10.0, 30.0, 60.0, 240.0)
+)
 
 
 def shown(further: Iterable[Collector] = ()) -> bytes:

@@ -43,7 +43,7 @@ def calibrate(
     from app.accounts.snapshot import read_accounts  # noqa: PLC0415
     from app.accounts.store import get_source_row  # noqa: PLC0415
     from app.accounts.writing import AccountError  # noqa: PLC0415
-    from app.cli.platforms import get_platform  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
     from app.providers.thinksurance import calibration  # noqa: PLC0415
 
     with opened() as room:
@@ -103,7 +103,7 @@ def _apply(room: Opened, account: "Source", found: "Calibration", given: str | N
     from app.accounts.store import set_source  # noqa: PLC0415
     from app.accounts.version import mark_recipe_proven  # noqa: PLC0415
     from app.accounts.writing import AccountError  # noqa: PLC0415
-    from app.cli.platforms import get_platform  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
 
     if not found.fits:
         return None

@@ -12,6 +12,8 @@ from typer._click.exceptions import ClickException
 from typer.core import TyperGroup
 
 from app.cli import (
+    audit,
+    backfill,
     calibrate,
     export,
     import_files,
@@ -80,11 +82,13 @@ sources.app.add_typer(source_tokens.app, name="token")
 sources.app.add_typer(source_secrets.app, name="secret")
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(audit.app, name="audit")
 replay.register(app)
 reverify.register(app)
 calibrate.register(app)
 rebuild.register(app)
 import_files.register(app)
+backfill.register(app)
 simulate.register(app)
 export.register(app)
 submit.register(app)

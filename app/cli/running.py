@@ -64,7 +64,7 @@ def migrate(as_json: JsonFlag = False) -> None:
 
 def doctor(as_json: JsonFlag = False) -> None:
     """Say what is well and what is not; changes nothing, and fails if something is not well."""
-    from app.cli.examination import examine  # noqa: PLC0415
+    from app.cli.doctor import examine  # noqa: PLC0415
 
     findings = examine(say)
     well = all(finding.well for finding in findings)

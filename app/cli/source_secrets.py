@@ -28,7 +28,7 @@ def add(
     from app.accounts.parts import add_secret  # noqa: PLC0415
     from app.accounts.store import get_source_row  # noqa: PLC0415
     from app.accounts.writing import AccountError  # noqa: PLC0415
-    from app.cli.platforms import get_platform  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
 
     given = [word for word in (value, secret) if word is not None]
     if len(given) != 1:

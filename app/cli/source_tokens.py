@@ -25,7 +25,7 @@ def add(
     from app.accounts.parts import add_token  # noqa: PLC0415
     from app.accounts.store import callback_url, get_source_row  # noqa: PLC0415
     from app.accounts.writing import AccountError  # noqa: PLC0415
-    from app.cli.platforms import get_platform  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
 
     with opened() as room:
         provider = get_source_row(room.connection, name)["provider"]

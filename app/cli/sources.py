@@ -51,7 +51,7 @@ def add(
 ) -> None:
     """Make a source and, where its platform calls back, its callback URL."""
     from app.accounts.store import add_source, callback_url  # noqa: PLC0415
-    from app.cli.platforms import get_platform  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
 
     platform, reader = get_platform(provider), Reader()
     given = _given(reader, recipe, credential, setting)
@@ -81,7 +81,7 @@ def set_(
     The values given for a credential replace all earlier ones of that KEY; `KEY=` removes a credential or setting.
     """
     from app.accounts.store import get_source_row, set_source  # noqa: PLC0415
-    from app.cli.platforms import get_platform  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
 
     if mode is None and recipe is None and not credential and not setting:
         raise typer.BadParameter("nothing to change is given", param_hint="--mode, --recipe, --credential, --setting")
@@ -123,7 +123,7 @@ def url(name: Name, as_json: JsonFlag = False) -> None:
     """Show the callback URLs of a source; that they were shown is noted in the audit log."""
     from app.accounts.parts import reveal_tokens  # noqa: PLC0415
     from app.accounts.store import callback_url, get_source_row  # noqa: PLC0415
-    from app.cli.platforms import get_platform  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
 
     with opened() as room:
         source = get_source_row(room.connection, name)
@@ -183,7 +183,7 @@ def _given(
 def _shown(room: Opened, name: str) -> dict[str, Any]:
     """Return what may be shown of a source, with what its platform allows."""
     from app.accounts.store import show_source  # noqa: PLC0415
-    from app.cli.platforms import get_platform  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
 
     source = show_source(room.connection, name)
     platform = get_platform(source["provider"])

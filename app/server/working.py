@@ -1,11 +1,13 @@
-"""Is the work process: runs the processor until it is told to stop.
+"""Is the work process: runs the processor, and the jobs beside it, until it is told to stop.
 
-What processing does is `app.processing`'s business.
+What processing does is `app.processing`'s business, how jobs are done `app.jobs`'s.
 """
 
+import gc
 import signal
 import threading
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from app import metrics
 from app.accounts.opening import database_of, prepare_database, vault_of, verify_vault
@@ -17,6 +19,12 @@ from app.providers import PROVIDERS
 from app.server.speech import CANNOT_START, speaker
 from app.storage.database import DatabaseError, connect
 from app.storage.embedded_program import EmbeddedError
+from app.storage.upkeep import Upkeep
+
+if TYPE_CHECKING:
+    from app.jobs import Kind
+
+_JOBS_STOP_WITHIN_S = 7.0
 
 
 class Measured:
@@ -61,4 +69,28 @@ def _run(url: str, vault: Vault, settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
+    jobs = threading.Thread(target=_run_jobs, args=(url, vault, settings, stop), name="jobs", daemon=True)
+    jobs.start()
+    threading.Thread(target=Upkeep(url).run, args=(stop,), name="partitions", daemon=True).start()
     run(url, Worker(vault, PROVIDERS, settings.zone, Measured()), stop)
+    jobs.join(_JOBS_STOP_WITHIN_S)
+
+
+def _run_jobs(url: str, vault: Vault, settings: Settings, stop: threading.Event) -> None:
+    """Do the jobs in this thread's own event loop: they wait for others most of the time.
+
+    Imported here, for all of it is heavy and processing does without.
+    """
+    from app.jobs import run_jobs  # noqa: PLC0415
+
+    kinds = job_kinds()
+    gc.freeze()  # what was imported stays: collecting it again and again would hold up the processor, and the end
+    run_jobs(url, vault, settings, kinds, stop)
+
+
+def job_kinds() -> "tuple[Kind, ...]":
+    """Return all kinds of jobs there are."""
+    from app.backfill import PULL, SEARCH  # noqa: PLC0415 - see above
+    from app.documents.fetching import FETCH, RENEW  # noqa: PLC0415
+
+    return (FETCH, RENEW, PULL, SEARCH)

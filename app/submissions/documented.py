@@ -11,30 +11,34 @@ _SOURCE = {"type": "string", "description": "The name of the account to call by.
 def request_body(kind: Kind) -> dict[str, Any]:
     """Return the body of a kind of call: `source` and the platform's own fields."""
     schema = kind.schema.model_json_schema(by_alias=True)
-    inlined = _inlined(schema, schema.get("$defs", {}))
+    plain = inlined(schema, schema.get("$defs", {}))
     added = {name: {"type": "string", "description": about} for name, about in kind.added.items()}
-    fields = {name: one for name, one in inlined["properties"].items() if name not in kind.filled & {"source"}}
-    required = [name for name in inlined.get("required", ()) if name not in kind.filled]
+    fields = {name: one for name, one in plain["properties"].items() if name not in kind.filled & {"source"}}
+    required = [name for name in plain.get("required", ()) if name not in kind.filled]
     body = {
         "type": "object",
         "title": f"{kind.provider} {kind.name}",
         "properties": {"source": _SOURCE, **added, **fields},
         "required": ["source", *required],
-        "additionalProperties": inlined.get("additionalProperties", True),
+        "additionalProperties": plain.get("additionalProperties", True),
     }
     example = {"source": f"{kind.provider}-demo", **kind.example}
     return {"required": True, "content": {"application/json": {"schema": body, "example": example}}}
 
 
-def _inlined(value: Any, definitions: dict[str, Any]) -> Any:
-    """Return a schema with its references written out: these definitions have no place in the document."""
+def inlined(value: Any, definitions: dict[str, Any]) -> Any:
+    """Return a schema with its references written out: these definitions have no place in the document.
+
+    What is written out is named by its place, for two of one title in one body could not both be generated.
+    """
     if isinstance(value, list):
-        return [_inlined(one, definitions) for one in value]
+        return [inlined(one, definitions) for one in value]
     if not isinstance(value, dict):
         return value
     if "$ref" in value:
-        return _inlined(definitions[value["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inlined(one, definitions) for name, one in value.items() if name != "$defs"}
+        named = definitions[value["$ref"].rpartition("/")[2]]
+        return inlined({name: one for name, one in named.items() if name != "title"}, definitions)
+    return {name: inlined(one, definitions) for name, one in value.items() if name != "$defs"}
 
 
 def headers(kind: Kind) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ from app.query.answers import answer
 from app.query.details import answer_detail, check_parameters
 from app.query.documented import detail_problems, list_parameters, list_problems
 from app.query.lists import answer_list
+from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow, reading_of
-from app.query.trail import actor_of
+from app.query.trail import actor_of, note_reading
 from app.submissions.bodies import access_token, idempotency_key, read_body, take_source
 from app.submissions.calls import Kind
 from app.submissions.catalogs import What, answer_catalog
@@ -66,6 +67,8 @@ def _submit_endpoint(kind: Kind) -> Endpoint:
             access_token=access_token(request.headers) if kind.provider == "wegroup" else None,
         )
         made = await sender_of(request).submit(order, reading_of(request).book.present.sources)
+        if made.is_repeat:  # the request and its answer are read from what is kept
+            await note_reading(reading_of(request), access, SUBMISSIONS.name, [made.row["id"]])
         _log.info("submission.made", submission=str(made.row["id"]), kind=kind.path, state=made.row["state"])
         told: Mapping[str, str] = {REPEATED: "true"} if made.is_repeat else {}
         place = {"Location": f"/v1/submissions/{made.row['id']}"}
@@ -82,6 +85,7 @@ _PROBLEMS = (
     AnswerNotKept,
     SourceNotReady,
     BodyTooLong,
+    TooManyRequests,
     DatabaseAway,
     TooSlow,
 )
@@ -173,7 +177,9 @@ def _add_catalog(what: What, parameters: list[dict[str, Any]]) -> None:
         response_model=None,
         responses={
             200: {"model": Catalog, "description": "All of them."},
-            **described(Unauthorized, Forbidden, Invalid, SourceNotReady, PlatformFailed),
+            **described(
+                Unauthorized, Forbidden, Invalid, SourceNotReady, TooManyRequests, PlatformFailed, DatabaseAway
+            ),
         },
         openapi_extra={"parameters": parameters},
         tags=["catalogs"],

@@ -20,7 +20,7 @@ def overdue_after(source: Source) -> timedelta | None:
     Raises:
         SourceNotReady: the setting is no period.
     """
-    return _read(source, "overdue_after", parse_period)
+    return read_setting(source, "overdue_after", parse_period)
 
 
 def has_own_tokens(source: Source) -> bool:
@@ -29,10 +29,15 @@ def has_own_tokens(source: Source) -> bool:
     Raises:
         SourceNotReady: the setting is neither `on` nor `off`.
     """
-    return bool(_read(source, "own_tokens", parse_switch))
+    return bool(read_setting(source, "own_tokens", parse_switch))
 
 
-def _read(source: Source, name: str, parse: Callable[[str], Value]) -> Value | None:
+def read_setting(source: Source, name: str, parse: Callable[[str], Value]) -> Value | None:
+    """Return a setting as `parse` reads it; None where it is not set.
+
+    Raises:
+        SourceNotReady: it is none.
+    """
     text = source.settings.get(name)
     if not text:
         return None

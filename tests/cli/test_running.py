@@ -1,4 +1,4 @@
-"""The command line as a whole: doctor, migrate, replay, wrong keys, and what a real process prints."""
+"""The command line as a whole: migrate, replay, and what a real process prints."""
 
 import json
 import os
@@ -14,7 +14,6 @@ import psycopg
 import pytest
 
 from app.accounts.writing import Connection
-from app.crypto import new_encryption_key
 from app.ids import IdSource
 
 if TYPE_CHECKING:
@@ -63,46 +62,8 @@ def test_replay_puts_back_what_exists(run: "Run", connection: Connection) -> Non
     assert (again.code, again.json) == (1, {"queued": [known], "unknown": [unknown]})
     rows = connection.execute("SELECT delivery_id::text FROM inbox").fetchall()
     assert rows == [(known,)]
-    assert run("doctor", "--json").json["checks"][-1]["depth"] == 1
-
-
-def test_doctor_says_what_is_well(run: "Run") -> None:
-    ran = run("doctor", "--json")
-    assert ran.code == 0
-    assert ran.json["ok"] is True
-    assert [one["name"] for one in ran.json["checks"]] == [
-        "database",
-        "version",
-        "revision",
-        "encryption_key",
-        "quarantine",
-        "inbox",
-    ]
-
-
-def test_doctor_says_what_is_not(run: "Run", connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    def faults() -> dict[str, str]:
-        ran = run("doctor", "--json")
-        assert ran.code == 1
-        return {one["name"]: one["detail"] for one in ran.json["checks"] if not one["ok"]}
-
-    run("sources", "list")
-    with monkeypatch.context() as patched:
-        patched.setenv("CALLBOX_ENCRYPTION_KEY", new_encryption_key())
-        assert "CALLBOX_ENCRYPTION_KEY" in faults()["encryption_key"]
-        assert "CALLBOX_ENCRYPTION_KEY" in run("sources", "list", "--json").error
-        assert run("sources", "list").err.startswith("callbox: CALLBOX_ENCRYPTION_KEY")
-    with monkeypatch.context() as patched:
-        patched.setenv("CALLBOX_PORT", "no")
-        assert "CALLBOX_PORT" in faults()["settings"]
-        assert run("sources", "list", "--json").error.startswith("CALLBOX_PORT")
-    with monkeypatch.context() as patched:
-        patched.setenv("CALLBOX_DATABASE_URL", "postgresql://u:geheim@127.0.0.1:1/x")
-        assert "127.0.0.1" in faults()["database"]
-        assert "geheim" not in faults()["database"]
-        assert run("sources", "list", "--json").code == 1
-    connection.execute("UPDATE alembic_version SET version_num = 'earlier'")
-    assert "callbox migrate" in faults()["revision"]
+    (inbox,) = [one for one in run("doctor", "--json").json["checks"] if one["name"] == "inbox"]
+    assert inbox["depth"] == 1
 
 
 def test_migrate_says_where_the_tables_are(run: "Run") -> None:

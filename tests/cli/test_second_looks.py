@@ -161,8 +161,8 @@ def test_reverify_says_that_no_processor_runs(run: "Run", connection: Connection
     assert ran.code == 1
     assert "start `callbox serve` or `callbox work`" in ran.error
     assert _one(connection, "SELECT count(*) FROM inbox") == 0
-    run("sources", "add", "wegroup", "b")
-    assert "signs nothing" in run("reverify", "b", "--json").error
+    run("sources", "add", "allianz", "b", "--setting", "base_url=https://allianz.example.test")
+    assert "calls nobody" in run("reverify", "b", "--json").error
     assert "there is no source 'c'" in run("reverify", "c", "--json").error
 
 
