@@ -46,8 +46,9 @@ def supervise(settings: Settings, *, receivers: int, with_work: bool) -> int:
     ends = [number for number in _ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        supervisor.is_stopping = True
-        raise _Stopped
+        if not supervisor.is_stopping:  # a second one, at once after the first, must not break into the end
+            supervisor.is_stopping = True
+            raise _Stopped
 
     for number in ends:
         signal.signal(number, on_signal)
