@@ -73,7 +73,7 @@ def note_pulls(database: Database, news: Sequence[News], zone: tzinfo) -> None:
     if changing:
         before = _confirmed_before(database, changing)
         known = _earlier(database, changing)
-        gaps = [one for one in changing if _is_gap(database, one, known[one.place])]
+        gaps = [one for one in changing if _is_gap(database, one, known[one.place], zone)]
         _write_gaps(database, [(one, _missed_since(one, known[one.place], before, zone)) for one in gaps])
     _note_confirmed(database, [one for one in pulls if not one.event.mark.stale])
 
@@ -145,7 +145,7 @@ def _was_before(one: News, known: Iterable[Earlier]) -> bool:
     return any(other.day == _day(one) and other.content == one.content and other.id != one.row.id for other in known)
 
 
-def _is_gap(database: Database, one: News, known: Sequence[Earlier]) -> bool:
+def _is_gap(database: Database, one: News, known: Sequence[Earlier], zone: tzinfo) -> bool:
     """Tell whether a push should have brought what a pull has found.
 
     None should where it was known before (its order was in doubt), where a thin notification announced it, where
@@ -176,7 +176,7 @@ def _is_gap(database: Database, one: News, known: Sequence[Earlier]) -> bool:
     created_at, is_pushed, has_pushed = row or (one.row.received_at, False, False)
     if one.row.statement.type not in _ALWAYS_PUSHED and not is_pushed:
         return False
-    day, first = one.row.statement.effective_at.date(), created_at.date()
+    day, first = one.row.statement.effective_at.date(), created_at.astimezone(zone).date()
     return bool(day > first or (day == first and has_pushed))
 
 

@@ -21,7 +21,7 @@ Item = dict[str, Any]
 
 PDF = b"%PDF-1.4\n% an invented policy\n%%EOF\n"
 LINKS = "https://app.dev.thinksurance.de/some/path"
-_BERLIN = ZoneInfo("Europe/Berlin")
+BERLIN = ZoneInfo("Europe/Berlin")
 _WEEK = timedelta(days=7)
 _PIECE = 64 * 1024
 
@@ -58,7 +58,7 @@ class Files:
             link += f"?t={token.text}"
         file = {"name": "Antrag", "fullName": "Antrag.pdf", "hash": digest, "fullFilePath": link}
         file["documentPurpose"] = "antrag"
-        ended: Any = {"token": token.text, "expired": f"{token.ends_at.astimezone(_BERLIN):%Y-%m-%d %H:%M:%S}"}
+        ended: Any = {"token": token.text, "expired": f"{token.ends_at.astimezone(BERLIN):%Y-%m-%d %H:%M:%S}"}
         holder: Item = {"docToken": ended, "files": [file]}
         if self.settings.docs_form == "text-token":
             holder["docToken"] = token.text
@@ -76,7 +76,7 @@ class Files:
         if held is None or held.ends_at <= self.clock():
             text = f"d41fa07c{inquiry_id:x}" + (f"{next(self._numbers):x}" if held else "")
             seconds = self.settings.document_seconds
-            noon = datetime.fromisoformat(f"{updated_on}T12:00:00").replace(tzinfo=_BERLIN)
+            noon = datetime.fromisoformat(f"{updated_on}T12:00:00").replace(tzinfo=BERLIN)
             ends_at = noon + _WEEK if seconds is None else self.clock() + timedelta(seconds=seconds)
             self.tokens[inquiry_id] = DocToken(text, ends_at)
         return self.tokens[inquiry_id]

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 
-from tests.doubles.thinksurance_documents import Files
+from tests.doubles.thinksurance_documents import BERLIN, Files
 from tests.doubles.thinksurance_rules import Settings
 
 Item = dict[str, Any]
@@ -70,8 +70,8 @@ class Inquiry:
     references: list[Item] = field(default_factory=list)
     answers: Item | None = None
     status: int = LEAD
-    created_on: date = field(default_factory=lambda: datetime.now(UTC).date())
-    updated_on: date = field(default_factory=lambda: datetime.now(UTC).date())
+    created_on: date = field(default_factory=lambda: datetime.now(BERLIN).date())
+    updated_on: date = field(default_factory=lambda: datetime.now(BERLIN).date())
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class World:
         self.switches: dict[str, Item] = {}
         self.called_back: list[CalledBack] = []
         self.files = Files(Settings())
-        self.today: Callable[[], date] = lambda: datetime.now(UTC).date()
+        self.today: Callable[[], date] = lambda: datetime.now(BERLIN).date()
         self._clock = clock
         self._inquiry_ids = itertools.count(2_900_417)
         self._customer_ids = itertools.count(511_209)

@@ -10,7 +10,7 @@ from app.accounts.model import Mode, Secret
 from app.ids import IdSource, first_id_at
 from app.processing.processor import MOST_ATTEMPTS
 from app.processing.reading import read_delivery
-from tests.processing.conftest import Desk
+from tests.processing.conftest import ZONE, Desk
 
 Item = Callable[..., dict[str, Any]]
 
@@ -58,7 +58,7 @@ def test_marks_above_a_late_event_are_judged_again(desk: Desk, item: Item) -> No
 
 
 def test_a_date_in_the_future_does_not_freeze_the_record(desk: Desk, item: Item) -> None:
-    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    today = f"{datetime.now(ZONE):%Y-%m-%d}"
     desk.lay(item(iUpdated="2099-12-31", status=4))
     desk.lay(item(iUpdated=today, status=6))
     desk.process()
