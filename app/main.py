@@ -142,6 +142,10 @@ class Callbox:
         api.state.health = Health(Probe(self._url), Probe(self._read_url), book, keeper)
         return api
 
+    def on_complete(self, callback: Callable[[], None]) -> None:
+        """Have something called once all is imported and made; to be asked for after startup."""
+        self._api.add_done_callback(lambda _: callback())
+
     def _end_streams(self) -> None:
         """End what would never end by itself; the server waits for all answers before it stops."""
         if self._api.done() and not self._api.cancelled() and self._api.exception() is None:
