@@ -15,8 +15,8 @@ import orjson
 
 from app.backfill.splitting import Piece
 from app.ids import time_of
-from app.ingest.contract import METHODS, Findings, Item, Provider, Reason, Receipt, Source, Verdict
-from app.ingest.importing import id_at
+from app.ingest.contract import METHODS, Findings, Item, Provider, Receipt, Source, Verdict
+from app.ingest.importing import find_tolerantly, id_at
 from app.ingest.judged import pack, worst_verdict
 from app.ingest.rows import STATEMENT, Array, ArrayDumper, Row, arrays, packed
 from app.jobs.bench import Database
@@ -167,7 +167,7 @@ class Keeper:
         return is_same and known.is_the_last and self.cause is not Cause.TOKEN
 
     def _found(self, body: bytes) -> Found:
-        findings = self._find(body)
+        findings = find_tolerantly(self.provider, body, _JSON, self.source, self.moment)
         item = findings.items[0] if len(findings.items) == 1 else None
         if item is None or item.subject is None or (item.reason and item.reason not in ABOUT_WHO_SENT_IT):
             digest = hashlib.sha256(body)
@@ -176,12 +176,6 @@ class Keeper:
             item, self.source, Receipt(UUID(int=0), self.moment, self.zone, hashlib.sha256(body).digest())
         )
         return Found(body, item, item.subject, content_of(parts_json(statement.parts)), statement.signature_digest)
-
-    def _find(self, body: bytes) -> Findings:
-        try:
-            return self.provider.find(body, _JSON, self.source, self.moment)
-        except Exception:  # noqa: BLE001 - whatever is in a body, it is kept, as at receipt
-            return Findings(reason=Reason.UNKNOWN_SHAPE)
 
     def _row(self, one: Found, number: int) -> Row:
         delivery_id = id_at(self.moment, number % _MOST_NUMBER)

@@ -110,7 +110,8 @@ class Importer:
         self._number += 1
         delivery_id = id_at(brought.received_at, self._number) if brought.received_at else self._ids.next()
         received_at = time_of(delivery_id)
-        answer = answer_for(self._find(brought, received_at), self._source)
+        found = find_tolerantly(self._provider, brought.body, brought.content_type, self._source, received_at)
+        answer = answer_for(found, self._source)
         return Row(
             id=delivery_id,
             source_id=self._source.id,
@@ -129,11 +130,13 @@ class Importer:
             body=body,
         )
 
-    def _find(self, brought: Brought, received_at: datetime) -> Findings:
-        try:
-            return self._provider.find(brought.body, brought.content_type, self._source, received_at)
-        except Exception:  # noqa: BLE001 - whatever is in a body, it is kept, as at receipt
-            return Findings(reason=Reason.UNKNOWN_SHAPE)
+
+def find_tolerantly(provider: Provider, body: bytes, content_type: str, source: Source, at: datetime) -> Findings:
+    """Find the items of a body that did not come by push; what breaks the reader is `unknown-shape`, as at receipt."""
+    try:
+        return provider.find(body, content_type, source, at)
+    except Exception:  # noqa: BLE001 - whatever is in a body, it is kept, as at receipt
+        return Findings(reason=Reason.UNKNOWN_SHAPE)
 
 
 def id_at(moment: datetime, number: int) -> UUID:
