@@ -83,6 +83,8 @@ class Run:
         service.demand(
             "guarded", sender_header="X-Callbox-Sender", sender_user="wegroup", sender_hmac_header="X-Signed"
         )
+        guarded = f"/callbacks/wegroup/{self.guarded}"
+        until(lambda: service.ask("POST", guarded, b"{}").status == 401, "a check that the receiver knows of")
         self.reader = service.add_key("reader", Scope.READ, Scope.READ_PERSONAL, Scope.WRITE)
         self.modest = service.add_key("modest", Scope.READ)
         self.unknown = (new_callback_token(), new_api_key())
