@@ -11,7 +11,7 @@ BROKEN := $(shell test -x $(VENV) || echo broken)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test drills fetching bench bench-compare bench-query fuzz advisories bytes week demo lint format env clean broken
+.PHONY: help run test drills fetching bench bench-compare bench-digest bench-query endurance fuzz advisories bytes week demo lint format env clean broken
 
 help: ## list what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name what; do \
@@ -36,11 +36,17 @@ advisories: .venv/.tools ## ask what is known against the locked dependencies
 bench: .venv/.dev ## measure receiving beside an endpoint that does nothing (ARGS='--sizes 1000 10000 --workers 1 2': more)
 	$(VENV) -m tests.bench.receiving $(ARGS)
 
+bench-digest: .venv/.dev ## measure processing alone, and what a delivery costs (ARGS='--size 10000': larger ones)
+	$(VENV) -m tests.bench.digesting $(ARGS)
+
 bench-query: .venv/.dev ## measure asking at a million deliveries, kept in var/bench (ARGS='--deliveries 5000000': more)
 	$(VENV) -m tests.bench.query $(ARGS)
 
 bench-compare: .venv/.dev ## print the last run of `make bench` against the one before it
 	$(VENV) -m tests.bench.comparing $(ARGS)
+
+endurance: .venv/.dev ## measure memory at full load for ten minutes, and receiving where a million rows lie (ARGS='--rows 5000000': more)
+	$(VENV) -m tests.bench.endurance $(ARGS)
 
 bytes: .venv/.dev ## measure what a stored callback costs on the disk (ARGS='--callbacks 100000': more of them)
 	@$(VENV) -m tests.measures.bytes_per_callback $(ARGS)

@@ -1,5 +1,12 @@
 """Runs the command line: `python -m app`. All else is `app.cli`'s."""
 
+import sys
+
+if sys.argv[1:2] == ["serve"] and not {"-h", "--help"} & set(sys.argv):
+    from app.server import ahead
+
+    ahead.begin()
+
 from app.cli.program import main
 
 main()

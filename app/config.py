@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(5 << 20, ge=1024, le=64 << 20, description="the largest callback, in bytes")
     document_store: str | None = Field(None, description="`s3://bucket/prefix` or `file:///...`; unset: in DATA_DIR")
     max_document_bytes: int = Field(50 << 20, ge=1024, le=1 << 30, description="the largest document, in bytes")
+    keep_months: int | None = Field(None, ge=2, le=1200, description="whole months to keep what came; unset: for ever")
     encryption_key: SecretStr | None = Field(None, description="32 bytes base64url; made in DATA_DIR when embedded")
     trusted_proxies: str = Field("", description="addresses or networks whose X-Forwarded-For is believed, by comma")
     cors_origins: str = Field("", description="origins of dashboards in a browser, by comma")

@@ -78,4 +78,4 @@ def sha256(text: str) -> bytes:
 
 def mask_tokens(text: str) -> str:
     """Return `text` with each callback token and API key overwritten, found by its shape wherever it stands."""
-    return _MASKED_SHAPES.sub(lambda match: match[1] + "*" * 43, text)
+    return _MASKED_SHAPES.sub(lambda match: match[1] + "*" * 43, text) if "cb" in text else text

@@ -1,7 +1,7 @@
-"""Makes the application of one process: the only place where the rooms meet.
+"""Makes the application of one process: where receiving meets all that answers questions.
 
-Callbacks are received as soon as the process runs; everything that answers questions is heavy to import and comes in
-beside that a moment later. Processes, ports and the database server are the supervisor's business, see `app.server`.
+Callbacks are received as soon as the process runs; everything that answers questions, `app.api`, is heavy to import and
+comes in beside that a moment later. Processes, ports and the database server are the business of `app.server`.
 """
 
 import asyncio
@@ -9,9 +9,8 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import structlog
@@ -28,16 +27,18 @@ from app.ingest.senders import parse_networks
 from app.ingest.spool import Spool
 from app.ingest.writer import CONNECT_TIMEOUT_S, Writer
 from app.providers import PROVIDERS
+from app.request_id import RequestIdMiddleware
+from app.web.headers import SecurityHeadersMiddleware
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-API_VERSION = "1"
-"""Of the paths below `/v1`, which only ever gain."""
-
 _LAST_ID = "SELECT id FROM deliveries ORDER BY id DESC LIMIT 1"
 
 _LOOK_S = 1.0
+
+_ALIVE = "/livez"
+_IS_ALIVE = b'{"status":"ok"}'
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,11 @@ _log = structlog.get_logger(__name__)
 def create_app(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS) -> "Callbox":
     """Return the application; `settings` name a database that is migrated and the key of its secrets."""
     return Callbox(settings, providers)
+
+
+def import_api() -> None:
+    """Import what the API is made of, which the application otherwise does once it receives."""
+    import app.api  # noqa: F401, PLC0415 - heavy, and receiving does without
 
 
 class Callbox:
@@ -59,7 +65,6 @@ class Callbox:
         self._settings = settings
         self._providers = providers
         self._url = settings.database_url.get_secret_value()
-        self._read_url = (settings.database_read_url or settings.database_url).get_secret_value()
         self._key = settings.encryption_key.get_secret_value()
         self._receiver: Receiver
         self._api: asyncio.Task[FastAPI]
@@ -70,6 +75,8 @@ class Callbox:
             await self._live(receive, send)
         elif scope["path"].lstrip("/").startswith("callbacks/"):
             await self._receiver(scope, receive, send)
+        elif scope["path"] == _ALIVE and scope["method"] == "GET" and not self._api.done():
+            await _tell_alive(scope, receive, send)
         else:
             api = await asyncio.shield(self._api)
             await api(scope, receive, send)
@@ -117,30 +124,9 @@ class Callbox:
 
     def _connected_api(self, book: AccountBook, keeper: Keeper) -> "FastAPI":
         """Return the API with what its answers are made of."""
-        from app.administration.doing import Administration  # noqa: PLC0415
-        from app.documents.store import open_store  # noqa: PLC0415 - here and below: heavy, and receiving does without
-        from app.health import Health, Probe  # noqa: PLC0415
-        from app.query import Reading, Streams, cursor_key  # noqa: PLC0415
-        from app.storage.engine import open_read_engine  # noqa: PLC0415
-        from app.submissions import Sender  # noqa: PLC0415
+        from app.api import connected_api  # noqa: PLC0415 - heavy, and receiving does without
 
-        api = build_api(self._settings, self._providers)
-        engine = open_read_engine(self._read_url)
-        api.state.reading = Reading(
-            engine=engine,
-            primary=engine if self._read_url == self._url else open_read_engine(self._url),
-            book=book,
-            cursor_key=cursor_key(self._key),
-            zone=self._settings.zone,
-            public_url=self._settings.public_url,
-            spooled=lambda: keeper.spooled,
-        )
-        api.state.sender = Sender(api.state.reading.primary, Vault(self._key), self._settings.base_url)
-        api.state.administration = Administration(self._url, Vault(self._key), self._settings)
-        api.state.open_document_store = partial(open_store, self._settings)
-        api.state.streams = Streams(api.state.reading)
-        api.state.health = Health(Probe(self._url), Probe(self._read_url), book, keeper)
-        return api
+        return connected_api(self._settings, self._providers, book, keeper)
 
     def on_complete(self, callback: Callable[[], None]) -> None:
         """Have something called once all is imported and made; to be asked for after startup."""
@@ -162,74 +148,14 @@ class Callbox:
         await api.state.reading.primary.dispose()
 
 
-def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS) -> "FastAPI":
-    """Return what answers everything but callbacks, with all of its OpenAPI document, and without a database."""
-    from fastapi import FastAPI  # noqa: PLC0415
-    from fastapi.middleware.cors import CORSMiddleware  # noqa: PLC0415
-
-    from app import health, problems, query, submissions  # noqa: PLC0415
-    from app.administration.routes import router as administration  # noqa: PLC0415
-    from app.documents import content  # noqa: PLC0415
-    from app.jobs.routes import router as jobs  # noqa: PLC0415
-    from app.request_id import RequestIdMiddleware  # noqa: PLC0415
-    from app.web import pages  # noqa: PLC0415
-    from app.web.headers import SecurityHeadersMiddleware  # noqa: PLC0415
-
-    api = FastAPI(
-        title="Callbox",
-        version=API_VERSION,
-        summary="Receives what insurance platforms call back with, keeps it, and answers questions about it.",
-        docs_url=None,  # FastAPI's pages load scripts of another host
-        redoc_url=None,
-    )
-    problems.install(api)
-    api.add_middleware(query.StrangersMiddleware, trusted=parse_networks(settings.trusted_proxies))
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
-    if origins:
-        api.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=[
-                *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "X-Request-Id"),
-            ],
-            expose_headers=[
-                *("Content-Disposition", "Content-Range", "ETag", "Idempotency-Replayed", "Link", "Location"),
-                *("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"),
-            ],
-        )
-    api.add_middleware(query.RateHeadersMiddleware)
-    api.add_middleware(SecurityHeadersMiddleware)
-    api.add_middleware(RequestIdMiddleware)
-    routers = (
-        query.router,
-        content.router,
-        submissions.router,
-        administration,
-        health.router,
-        pages.router,
-        jobs,
-    )
-    for router in routers:
-        api.include_router(router)
-    _document_receiver(api, sorted(providers))
-    return api
+async def _answer_alive(_scope: Scope, _receive: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(_IS_ALIVE)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": _IS_ALIVE})
 
 
-def _document_receiver(api: "FastAPI", providers: list[str]) -> None:
-    """Put the receiver's paths into the OpenAPI document, and an example into each answer."""
-    from app.ingest.documented import receiver_paths  # noqa: PLC0415
-    from app.query.exampled import add_examples  # noqa: PLC0415
-
-    plain = api.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = plain()
-        document["paths"] = receiver_paths(providers) | document["paths"]
-        add_examples(document)
-        return document
-
-    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+_tell_alive = RequestIdMiddleware(SecurityHeadersMiddleware(_answer_alive))
+"""What `/livez` answers before the API is in, which answers the same."""
 
 
 @contextmanager

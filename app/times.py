@@ -25,4 +25,9 @@ def to_epoch_ms(moment: datetime) -> int:
 
 def to_text(moment: datetime) -> str:
     """Return RFC 3339 in UTC with milliseconds, such as `2025-03-09T10:01:02.345Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+
+
+def to_moment(text: str) -> datetime:
+    """Return the moment that an ISO 8601 text with a zone says, in UTC."""
+    return datetime.fromisoformat(text).astimezone(UTC)

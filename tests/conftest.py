@@ -5,17 +5,23 @@ The server is the embedded one, or the one that CALLBOX_DATABASE_URL names when 
 
 import logging
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from app import health, main
+from app.accounts import snapshot
 from app.crypto import Vault, new_encryption_key
-from app.storage import embedded
+from app.ingest import writer
+from app.storage import database, embedded, engine
 from tests.databases import Databases
 
 _GIVEN_SERVER = os.environ.get("CALLBOX_DATABASE_URL")
@@ -25,6 +31,9 @@ for _name in [name for name in os.environ if name.startswith("CALLBOX_")]:
 # Who starts the tests in the background may have them ignore Ctrl-C; what they start would ignore it, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+PATIENCE_S = 30
+"""How long what is only a question of load may take."""
 
 # The suite tries the same examples each time, however busy the machine is. HYPOTHESIS_PROFILE=long looks for others.
 _SLOW = [HealthCheck.too_slow]
@@ -53,6 +62,25 @@ def _logging_as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Let an application in the test process wait for its database: half a minute where the service waits a second.
+
+    A machine that stands still for a moment shall change no answer. Tests of the bounds themselves set them.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(main, "Writer", partial(writer.Writer, patience=timedelta(seconds=PATIENCE_S)))
+        patch.setattr(health, "PROBE_S", float(PATIENCE_S))
+        patch.setattr(snapshot, "BOUND_S", float(PATIENCE_S))
+        patch.setattr(snapshot, "STALE_S", 3.0 * PATIENCE_S)
+        for room, name in ((snapshot, "_OPTIONS"), (engine, "READ_OPTIONS")):
+            longer = re.sub(r"statement_timeout=\w+", f"statement_timeout={PATIENCE_S}s", getattr(room, name))
+            patch.setattr(room, name, longer)
+        for room in (main, health, writer, database, engine):
+            patch.setattr(room, "CONNECT_TIMEOUT_S", PATIENCE_S)
+        yield
 
 
 @pytest.fixture(scope="session")

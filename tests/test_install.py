@@ -33,6 +33,7 @@ def test_installs_once_and_mends_what_was_interrupted(clone: Path) -> None:
     (venv / ".unfinished").touch()
     (venv / "half").touch()
     assert run_install(clone).startswith("Installing the dependencies into .venv")
+    assert list((clone / "app").glob("__pycache__/__main__.*.pyc")), "compiled, whatever PYTHONDONTWRITEBYTECODE says"
     assert not (venv / "half").exists()
     assert not (venv / ".unfinished").exists()
     assert not list(clone.glob(".venv-old-*"))

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from app.accounts import store
+from app.accounts.opening import verify_vault
 from app.accounts.writing import Platform
+from app.api import build_api
 from app.config import Settings, load_settings
 from app.crypto import Vault
 from app.health import Probe
-from app.main import build_api, create_app
+from app.main import Callbox, create_app
 
 WEGROUP = Platform("wegroup")
 PARTS = {"database": "ok", "spool": "ok", "accounts": "ok", "processing": "ok"}
@@ -62,6 +65,43 @@ def test_health(client: TestClient, settings: Settings) -> None:
     behind = client.get("/readyz")
     assert (behind.status_code, behind.json()["status"]) == (200, "degraded")
     assert behind.json()["parts"]["processing"] == "behind"
+
+
+def test_where_a_secret_cannot_be_decrypted_callbacks_are_kept(settings: Settings) -> None:
+    assert settings.database_url
+    assert settings.encryption_key
+    signing = Platform("thinksurance", check_recipe=lambda _: None)
+    path = add_source(settings, signing, secrets=["geheim"])
+    with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
+        verify_vault(connection, Vault(settings.encryption_key.get_secret_value()))
+        connection.execute("UPDATE sources SET recipe_proven_at = now()")
+        connection.execute("UPDATE source_secrets SET value_encrypted = %s", (bytes(40),))
+    with TestClient(create_app(settings)) as client:
+        answer = client.post(path, json={"iId": 1, "sHash": "0" * 32, "data": {"iId": 1, "bToken": "t"}})
+        assert client.get("/readyz").json()["parts"]["accounts"] == "ok"
+    assert (answer.status_code, answer.json()["reason"]) == (202, "signature-unproven")
+    assert answer.headers["callbox-delivery"] == answer.json()["id"]
+
+
+def test_that_it_lives_is_told_before_the_api_is_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_in = threading.Event()
+    connected = Callbox._connected_api
+
+    def later(self: Callbox, *parts: Any) -> Any:
+        let_in.wait()
+        return connected(self, *parts)
+
+    monkeypatch.setattr(Callbox, "_connected_api", later)
+    with TestClient(create_app(settings.model_copy(update={"cors_origins": ""}))) as client:
+        try:
+            early = client.get("/livez", headers={"X-Request-Id": "one"})
+        finally:
+            let_in.set()
+        assert client.get("/readyz").status_code == 200
+        late = client.get("/livez", headers={"X-Request-Id": "one"})
+    assert early.status_code == 200
+    assert early.content == late.content
+    assert early.headers == late.headers
 
 
 @pytest.mark.parametrize("spool_works", [True, False])

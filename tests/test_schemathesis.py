@@ -3,6 +3,7 @@
 `HYPOTHESIS_PROFILE=long` tries fifty times as many requests, others each time.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -32,7 +33,7 @@ from tests.whole import served_whole
 
 EXAMPLES = 2
 """Of each operation: so many requests that fit the document, and so many that do not."""
-PATIENCE_S = 30
+PATIENCE_S = 120
 STREAM = "GET /v1/events/stream"
 """Never ends; what it answers is tried in `query/test_stream`."""
 
@@ -50,6 +51,17 @@ def served(
     engine.dispose()
 
 
+@pytest.fixture
+def _nothing_collected() -> Iterator[None]:
+    """Collect no garbage: only then does a thread that parses Python let another one go on in its middle.
+
+    CPython before 3.11.8 confuses two that do so at the same time (gh-106905): here Hypothesis and the application.
+    """
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def _known_names(world: World, label: str) -> Mapping[str, Any]:
     """Return what a path can be filled with, so that more is answered than 404."""
     kind = next(iter(WAYS[label].kinds), None)
@@ -57,6 +69,7 @@ def _known_names(world: World, label: str) -> Mapping[str, Any]:
     return {"id": str(found)} if found else {"name": "ts-one"} if "{name}" in label else {}
 
 
+@pytest.mark.usefixtures("_nothing_collected")
 def test_no_failure_and_no_answer_that_is_not_documented(served: tuple[str, World]) -> None:
     url, world = served
     schema = schemathesis.openapi.from_dict(httpx2.get(f"{url}/openapi.json", timeout=PATIENCE_S).json())

@@ -41,6 +41,9 @@ class Source:
     secrets: tuple[Secret, ...] = field(repr=False)
     credentials: Mapping[str, tuple[str, ...]] = field(repr=False)
     settings: Mapping[str, str]
+    unreadable: bool = False
+    """Whether a live secret or credential of it cannot be decrypted and is left out. What comes is then judged by the
+    others only, and its recipe does not count as proven: what does not fit is kept and answered with 202."""
 
 
 class Scope(StrEnum):

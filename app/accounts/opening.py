@@ -11,13 +11,13 @@ from pathlib import Path
 
 import psycopg
 
+from app.accounts.reading import VAULT_CHECK, VAULT_QUESTION, is_key
 from app.accounts.writing import Connection
 from app.config import ConfigError, Settings
 from app.crypto import Vault, WrongKeyError, new_encryption_key
 from app.storage import database
 
-CHECK_ROW = "encryption-check"
-CHECK_TEXT = "callbox"
+CHECK_TEXT, CHECK_ROW = VAULT_CHECK
 KEY_FILE = "encryption.key"
 
 Say = Callable[[str], None]
@@ -160,7 +160,7 @@ def verify_vault(connection: Connection, vault: Vault) -> None:
             (CHECK_ROW, vault.encrypt(CHECK_TEXT, CHECK_ROW)),
         )
         row = find_vault_check(connection)
-    if row is None or not _fits(vault, row):
+    if row is None or not is_key(vault, row):
         raise WrongKeyError(
             "CALLBOX_ENCRYPTION_KEY (embedded: the file encryption.key in CALLBOX_DATA_DIR) is not the key that the"
             " secrets in this database were encrypted with; put the earlier key back"
@@ -169,12 +169,5 @@ def verify_vault(connection: Connection, vault: Vault) -> None:
 
 def find_vault_check(connection: psycopg.Connection[tuple[object, ...]]) -> bytes | None:
     """Return the value that only the right key decrypts, None where no key was ever used."""
-    row = connection.execute("SELECT value FROM installation WHERE key = %s", (CHECK_ROW,)).fetchone()
+    row = connection.execute(VAULT_QUESTION).fetchone()
     return None if row is None else bytes(row[0])  # type: ignore[call-overload]  # the column is bytea
-
-
-def _fits(vault: Vault, value: bytes) -> bool:
-    try:
-        return vault.decrypt(value, CHECK_ROW) == CHECK_TEXT
-    except WrongKeyError:
-        return False

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from app.accounts import audit
 from app.accounts.model import Mode
 from app.accounts.writing import AccountError, Connection, change, check_label, check_value
-from app.crypto import Vault, new_callback_token, sha256
+from app.crypto import Vault, WrongKeyError, new_callback_token, sha256
 from app.ids import IdSource
 
 OWN_LABEL = "submission-"
@@ -144,13 +144,20 @@ def add_secret(
     """
     with change(connection):
         source_id = get_source_id(connection, name)
-        sealed = (row[0] for row in live_secrets(connection, source_id))
-        if value in (vault.decrypt(blob, "secret") for blob in sealed):
+        if any(_is_same(vault, row[0], value) for row in live_secrets(connection, source_id)):
             raise AccountError("secret", "the source has it already")
         secret = add_secret_row(connection, vault, source_id, value, label)
         detail = {"source": name, "secret_id": str(secret.id), "label": secret.label}
         audit.record(connection, actor, "source.secret.add", detail)
     return secret
+
+
+def _is_same(vault: Vault, sealed: bytes, value: str) -> bool:
+    """Tell whether a secret is `value`; one that cannot be decrypted is not, for it is to be given again."""
+    try:
+        return vault.decrypt(sealed, "secret") == value
+    except WrongKeyError:
+        return False
 
 
 def add_secret_row(

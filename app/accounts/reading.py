@@ -4,12 +4,12 @@ How a running process keeps them fresh is `snapshot`'s business, who writes what
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from app.accounts.model import Access, Accounts, Mode, Scope, Secret, Source, Token
-from app.crypto import Vault
+from app.crypto import Vault, WrongKeyError
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -25,16 +25,41 @@ QUESTIONS = (
 )
 """What `to_accounts` wants the rows of, in this order."""
 
+VAULT_QUESTION = "SELECT value FROM installation WHERE key = 'encryption-check'"
+"""The value that the key of a database decrypts, whatever became of others; see `check_vault`."""
+
+VAULT_CHECK = ("callbox", "encryption-check")
+"""What it says, and the purpose that it was encrypted for."""
+
+
+def is_key(vault: Vault, value: bytes) -> bool:
+    """Tell whether the vault has the key that encrypted the answer to `VAULT_QUESTION`."""
+    text, purpose = VAULT_CHECK
+    try:
+        return vault.decrypt(value, purpose) == text
+    except WrongKeyError:
+        return False
+
+
+def check_vault(vault: Vault, row: Mapping[str, Any] | None) -> None:
+    """See that it is not the vault where something could not be decrypted; `row` answers `VAULT_QUESTION`.
+
+    Raises:
+        WrongKeyError: the vault has not the key of this database.
+    """
+    if row is None or not is_key(vault, row["value"]):
+        raise WrongKeyError("CALLBOX_ENCRYPTION_KEY does not fit the stored secrets")
+
 
 def to_accounts(vault: Vault, answers: Sequence[Rows]) -> Accounts:
     """Return the accounts that the rows of `QUESTIONS` tell of.
 
-    Raises:
-        WrongKeyError: the vault has not the key that encrypted the secrets.
+    A secret that cannot be decrypted is its source's trouble alone, see `Source.unreadable`.
     """
     source_rows, token_rows, secret_rows, credential_rows, key_rows = answers
-    secrets = _secrets(vault, secret_rows)
-    credentials = _credentials(vault, credential_rows)
+    unreadable: set[UUID] = set()
+    secrets = _secrets(vault, secret_rows, unreadable)
+    credentials = _credentials(vault, credential_rows, unreadable)
     sources: dict[UUID, Source] = {}
     disabled: set[UUID] = set()
     for row in source_rows:
@@ -44,10 +69,11 @@ def to_accounts(vault: Vault, answers: Sequence[Rows]) -> Accounts:
             provider=row["provider"],
             mode=Mode(row["mode"]),
             recipe=row["recipe"],
-            recipe_proven=row["recipe_proven_at"] is not None,
+            recipe_proven=row["recipe_proven_at"] is not None and row["id"] not in unreadable,
             secrets=tuple(secrets[row["id"]]),
             credentials={name: tuple(values) for name, values in credentials[row["id"]].items()},
             settings=row["settings"],
+            unreadable=row["id"] in unreadable,
         )
         if row["disabled_at"] is not None:
             disabled.add(row["id"])
@@ -59,20 +85,31 @@ def to_accounts(vault: Vault, answers: Sequence[Rows]) -> Accounts:
     return Accounts(sources=sources, tokens=tokens, keys={row["key_sha256"]: _access(row) for row in key_rows})
 
 
-def _secrets(vault: Vault, rows: Rows) -> defaultdict[UUID, list[Secret]]:
+def _secrets(vault: Vault, rows: Rows, unreadable: set[UUID]) -> defaultdict[UUID, list[Secret]]:
     """Return the secrets by source, the revoked too: what came while they were good is judged by them."""
     found: defaultdict[UUID, list[Secret]] = defaultdict(list)
-    for row in rows:
-        value = vault.decrypt(row["value_encrypted"], "secret")
+    for row, value in _decrypted(vault, rows, "secret", unreadable):
         found[row["source_id"]].append(Secret(value, row["created_at"], row["revoked_at"]))
     return found
 
 
-def _credentials(vault: Vault, rows: Rows) -> defaultdict[UUID, defaultdict[str, list[str]]]:
+def _credentials(vault: Vault, rows: Rows, unreadable: set[UUID]) -> defaultdict[UUID, defaultdict[str, list[str]]]:
     found: defaultdict[UUID, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        found[row["source_id"]][row["name"]].append(vault.decrypt(row["value_encrypted"], "credential"))
+    for row, value in _decrypted(vault, rows, "credential", unreadable):
+        found[row["source_id"]][row["name"]].append(value)
     return found
+
+
+def _decrypted(
+    vault: Vault, rows: Rows, purpose: str, unreadable: set[UUID]
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """Yield each row with its value; add the source of a live one that cannot be decrypted to `unreadable`."""
+    for row in rows:
+        try:
+            yield row, vault.decrypt(row["value_encrypted"], purpose)
+        except WrongKeyError:
+            if row.get("revoked_at") is None:
+                unreadable.add(row["source_id"])
 
 
 def _access(row: Mapping[str, Any]) -> Access:

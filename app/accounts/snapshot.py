@@ -22,12 +22,12 @@ from psycopg.rows import DictRow, dict_row
 
 from app.accounts.kept import FILE_NAME, find_answers, keep_answers
 from app.accounts.model import Accounts
-from app.accounts.reading import ONE_MOMENT, QUESTIONS, Rows, to_accounts
+from app.accounts.reading import ONE_MOMENT, QUESTIONS, VAULT_QUESTION, Rows, check_vault, to_accounts
 from app.accounts.version import VERSION_QUESTION
 from app.crypto import Vault, WrongKeyError
 from app.times import now
 
-INTERVAL_S = 1.0
+INTERVAL_S = 0.5
 FULL_READ_S = 60.0
 BOUND_S = 2.0
 NOTE_INTERVAL_S = 10.0
@@ -63,7 +63,10 @@ def read_accounts(connection: psycopg.Connection[Any], vault: Vault) -> Accounts
         if outermost:
             cursor.execute(ONE_MOMENT)
         answers = [cursor.execute(question).fetchall() for question in QUESTIONS]
-    return to_accounts(vault, answers)
+        accounts = to_accounts(vault, answers)
+        if any(one.unreadable for one in accounts.sources.values()):
+            check_vault(vault, cursor.execute(VAULT_QUESTION).fetchone())
+    return accounts
 
 
 class AccountBook:
@@ -80,6 +83,7 @@ class AccountBook:
         self._connection: psycopg.AsyncConnection[DictRow] | None = None
         self._asking = asyncio.Lock()
         self._coming: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._version: bytes | None = None
         self._read_at: float | None = None
@@ -194,7 +198,11 @@ class AccountBook:
             async with connection.transaction():
                 await connection.execute(ONE_MOMENT)
                 answers = [await (await connection.execute(question)).fetchall() for question in QUESTIONS]
-            self.present = to_accounts(self._vault, answers)
+                accounts = to_accounts(self._vault, answers)
+                if unreadable := [one.name for one in accounts.sources.values() if one.unreadable]:
+                    check_vault(self._vault, await (await connection.execute(VAULT_QUESTION)).fetchone())
+                    _log.error("accounts.unreadable", sources=unreadable)
+            self.present = accounts
             self._version, self._read_at = version, time.monotonic()
             await self._keep(answers)
         self._confirmed_at = time.monotonic()
@@ -226,11 +234,22 @@ class AccountBook:
             raise
 
     async def _connected(self) -> psycopg.AsyncConnection[DictRow]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, row_factory=dict_row, connect_timeout=int(BOUND_S), options=_OPTIONS
-            )
+        """Return the connection. Making one may take longer than a question, where the URL's first host is silent."""
+        while self._connection is None or self._connection.closed:
+            if self._connecting is None:
+                self._connecting = self._run(self._connect())
+            connecting = self._connecting
+            try:
+                await asyncio.shield(connecting)
+            finally:
+                if connecting.done():
+                    self._connecting = None
         return self._connection
+
+    async def _connect(self) -> None:
+        self._connection = await psycopg.AsyncConnection.connect(
+            self._url, autocommit=True, row_factory=dict_row, connect_timeout=int(BOUND_S), options=_OPTIONS
+        )
 
     async def _bounded(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what asks the database, within the bound; afterwards nothing of it is under way, whatever happened."""

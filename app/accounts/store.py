@@ -63,7 +63,7 @@ def add_source(
             "name", "must be 1 to 63 lower-case letters, digits and hyphens, and not begin with a hyphen"
         )
     mode = mode or (Mode.ENFORCE if secrets else Mode.OBSERVE)
-    _check_signing(platform, mode, secrets=len(secrets), recipe=recipe)
+    _check_signing(platform, secrets=len(secrets), recipe=recipe)
     if len(set(secrets)) < len(secrets):
         raise AccountError("secret", "is given twice")
     source_id = _ids.next()
@@ -79,6 +79,7 @@ def add_source(
             _put_credentials(connection, vault, platform, source_id, credentials)
             _put_settings(connection, platform, source_id, settings)
             _check_needs(connection, platform, source_id)
+            _check_enforced(connection, platform, source_id)
             detail = {"source": name, "provider": platform.name, "mode": mode.value, "token_id": str(token.id)}
             audit.record(connection, actor, "source.add", detail)
     except UniqueViolation:
@@ -108,7 +109,7 @@ def set_source(
     """
     with change(connection):
         source = get_source_row(connection, name, lock=True)
-        _check_signing(platform, mode, secrets=len(live_secrets(connection, source["id"])), recipe=recipe)
+        _check_signing(platform, secrets=len(live_secrets(connection, source["id"])), recipe=recipe)
         if mode is not None:
             connection.execute("UPDATE sources SET mode = %s WHERE id = %s", (mode.value, source["id"]))
         if recipe is not None and dict(recipe) != source["recipe"]:
@@ -119,6 +120,8 @@ def set_source(
         _put_credentials(connection, vault, platform, source["id"], credentials)
         _put_settings(connection, platform, source["id"], settings)
         _check_needs(connection, platform, source["id"])
+        if mode is not None or recipe is not None or credentials:
+            _check_enforced(connection, platform, source["id"])
         connection.execute("UPDATE sources SET updated_at = clock_timestamp() WHERE id = %s", (source["id"],))
         detail: dict[str, Any] = {"source": name, "credentials": sorted({key for key, _ in credentials})}
         detail |= {"mode": mode and mode.value, "recipe": recipe and dict(recipe), "settings": dict(settings)}
@@ -210,8 +213,8 @@ _OWN_TOKENS = (
 )
 
 
-def _check_signing(platform: Platform, mode: Mode | None, *, secrets: int, recipe: Mapping[str, Any] | None) -> None:
-    """Raise AccountError where mode, secrets and recipe do not fit each other or the platform."""
+def _check_signing(platform: Platform, *, secrets: int, recipe: Mapping[str, Any] | None) -> None:
+    """Raise AccountError where secrets or recipe do not fit the platform."""
     if platform.check_recipe is None:
         if secrets:
             raise AccountError("secret", f"{platform.name} signs nothing, a secret has no use")
@@ -223,8 +226,19 @@ def _check_signing(platform: Platform, mode: Mode | None, *, secrets: int, recip
         except ValueError as error:
             field, _, reason = str(error).partition(": ")
             raise AccountError(field, reason) from None
-    if mode is Mode.ENFORCE and not secrets:
+
+
+def _check_enforced(connection: Connection, platform: Platform, source_id: UUID) -> None:
+    """Raise AccountError where signatures are enforced, but there is nothing to check them by."""
+    names = "ARRAY(SELECT c.name FROM source_credentials c WHERE c.source_id = s.id)"
+    row = connection.execute(f"SELECT mode, recipe, {names} FROM sources s WHERE s.id = %s", (source_id,)).fetchone()  # noqa: S608 - ours
+    if row is None or row[0] != Mode.ENFORCE.value or live_secrets(connection, source_id):
+        return
+    needed = platform.keyed_by(row[1])
+    if needed == "secret":
         raise AccountError("mode", "`enforce` needs a secret to check by; add one first, or use `observe`")
+    if needed not in row[2]:
+        raise AccountError("mode", f"`enforce` needs the credential {needed} for this recipe; add it, or use `observe`")
 
 
 def _put_credentials(

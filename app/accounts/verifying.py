@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from psycopg.pq import TransactionStatus
 
 from app.accounts.reading import ONE_MOMENT
 from app.accounts.sealing import BEGINNING, ENTRY, MAC_BYTES, Cause, Seal, SealKey, digest_of, find_key, mac_of
 from app.accounts.writing import AccountError, Connection
 from app.crypto import Vault
+from app.times import now
+
+MISFIT_ROW: Final = "audit-misfit"
+"""The row of table `installation` that holds what the last check found, as JSON; none where all fitted."""
 
 _PAGE: Final = 500
 _DIGEST_DIGITS: Final = 64
@@ -67,6 +72,15 @@ class Checked:
             "what": str(self.misfit),
         }
         return told
+
+
+def note_misfit(connection: Connection, checked: Checked) -> None:
+    """Keep what was found for those who ask what needs somebody, or that all fits again."""
+    with connection.transaction():
+        connection.execute("DELETE FROM installation WHERE key = %s", (MISFIT_ROW,))
+        if checked.misfit is not None:
+            told = orjson.dumps({"what": str(checked.misfit), "found_at": now()})
+            connection.execute("INSERT INTO installation (key, value) VALUES (%s, %s)", (MISFIT_ROW, told))
 
 
 def parse_seal(text: str) -> tuple[int, bytes]:

@@ -35,6 +35,7 @@ class Platform:
 
     `single` are credentials of one value, `several` those of any number. `check_recipe` raises ValueError with
     `<field>: <reason>`; it is None where the platform signs nothing, so that secrets and recipes have no use.
+    `keyed_by` names what a recipe needs to be judged by: `secret`, or else a credential.
     `checks` are those of single settings by name, which raise ValueError with the reason. `needs` says which setting or
     credential is of no use without which other. A platform that does not `call_back` is told no callback URL.
     """
@@ -44,6 +45,7 @@ class Platform:
     several: frozenset[str] = frozenset()
     settings: frozenset[str] = frozenset()
     check_recipe: Callable[[Mapping[str, Any]], object] | None = None
+    keyed_by: Callable[[Mapping[str, Any]], str] = lambda _: "secret"
     checks: Mapping[str, Callable[[str], object]] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
     calls_back: bool = True

@@ -20,6 +20,14 @@ def _check_thinksurance_recipe(recipe: Mapping[str, Any]) -> object:
     return check_recipe(recipe)
 
 
+def _keyed_by(recipe: Mapping[str, Any]) -> str:
+    """Tell whether a recipe needs no secret of the source, but the credential `hash`."""
+    from app.providers.thinksurance.recipes import check_recipe  # noqa: PLC0415 - only where signatures are enforced
+
+    found = check_recipe(recipe)
+    return "hash" if found.needs("hash") and not found.needs("secret") else "secret"
+
+
 def _check_hosts(text: str) -> object:
     from app.providers.links import parse_origins  # noqa: PLC0415 - only where hosts are given
 
@@ -43,6 +51,7 @@ _RULES = {
         | {"v2_base_url"}
         | sender_checks.SETTINGS,
         check_recipe=_check_thinksurance_recipe,
+        keyed_by=_keyed_by,
         checks={**_CHECKS, **_PULLING, "document_hosts": _check_hosts},
         needs=sender_checks.NEEDS,
     ),

@@ -3,6 +3,7 @@
 What the endpoints do stands in `sources`, `source_parts` and `keys`; keys and entries are listed in `lists`.
 """
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request, Response
@@ -31,6 +32,7 @@ from app.administration.schemas import (
 from app.problems import Invalid, NotFound, described
 from app.query.access import Forbidden, Unauthorized
 from app.query.answers import answer
+from app.query.documented import OnDemand
 from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow
 from app.submissions.documented import inlined
@@ -66,6 +68,10 @@ PartId = Annotated[str, Path(description="its id or its label", examples=["token
 
 def _body(schema: type[BaseModel], *, repeats: bool = True) -> dict[str, Any]:
     """Return how a body is described in the OpenAPI document: it is read only once it is known who asks."""
+    return OnDemand(partial(_made_body, schema, repeats=repeats))
+
+
+def _made_body(schema: type[BaseModel], *, repeats: bool) -> dict[str, Any]:
     described_as = schema.model_json_schema()
     plain = inlined(described_as, described_as.get("$defs", {}))
     content = {"application/json": {"schema": plain, "example": _EXAMPLES[schema]}}

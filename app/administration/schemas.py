@@ -18,7 +18,7 @@ Walls = Annotated[list[str], Field(min_length=1, max_length=_MOST_WALLS)]
 class Asked(BaseModel):
     """What is sent: unknown fields are refused, so that no slip goes unnoticed."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class NewSource(Asked):

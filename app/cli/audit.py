@@ -37,11 +37,12 @@ def verify(
 
     That the end was cut off is seen only against seals from your log store. Exit code 1 if something does not fit.
     """
-    from app.accounts.verifying import parse_seal, verify_audit  # noqa: PLC0415
+    from app.accounts.verifying import note_misfit, parse_seal, verify_audit  # noqa: PLC0415
 
     logged = [parse_seal(text) for text in seal or ()]
     with opened() as room:
         checked = verify_audit(room.connection, room.vault, logged)
+        note_misfit(room.connection, checked)
     show(checked.as_json(), _told(checked, len(logged)), as_json=as_json)
     if checked.misfit is not None:
         raise typer.Exit(FAILED)

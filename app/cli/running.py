@@ -49,13 +49,18 @@ def migrate(as_json: JsonFlag = False) -> None:
     """Bring the tables up to date, whatever CALLBOX_MIGRATE says."""
     from app.accounts.opening import database_of  # noqa: PLC0415
     from app.config import load_settings  # noqa: PLC0415
+    from app.processing.retention import drop_waiting  # noqa: PLC0415
     from app.storage import database  # noqa: PLC0415
+    from app.times import now  # noqa: PLC0415
 
     settings = load_settings()
     with database_of(settings, say) as url:
         with database.connect(url) as connection:
             before = database.present_revision(connection)
         database.migrate(url, say)
+        if settings.keep_months is not None:
+            with database.connect(url) as connection:
+                drop_waiting(connection, settings.keep_months, now())
     revision = database.newest_revision()
     document = {"revision": revision, "before": before, "changed": before != revision}
     done = f"The tables are at revision {revision}" + ("." if before != revision else ", as before.")

@@ -23,7 +23,7 @@ from app.query.documented import detail_problems
 from app.query.documents import DOCUMENTS
 from app.query.personal import may_see
 from app.query.reading import reading_of
-from app.query.resource import Row
+from app.query.resource import Row, find_row_of
 from app.query.routes import RecordId
 from app.query.trail import note_reading
 from app.query.walls import Statement, walled
@@ -125,7 +125,7 @@ async def _row(request: Request, text: str, access: Access) -> Row:
     statement: Statement = select(documents.c.id, *(documents.c[name] for name in _ASKED))
     statement = statement.where(documents.c.id == parse_id(DOCUMENTS, text))
     async with reading_of(request).asking() as connection:
-        row = (await connection.execute(walled(statement, documents, access))).mappings().one_or_none()
+        row = find_row_of(await connection.execute(walled(statement, documents, access)))
     if row is None:
         raise no_such(DOCUMENTS)
     if not may_see(access):

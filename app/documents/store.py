@@ -60,6 +60,22 @@ class Store:
         except FileNotFoundError:
             return None
 
+    async def probe(self) -> None:
+        """Write something, read it and delete it again, under a name that no file has.
+
+        Raises:
+            StoreError: one of them fails, or what is read is something else.
+        """
+        name = f"probe-{os.urandom(8).hex()}"
+        try:
+            await obstore.put_async(self._inner, name, name.encode())
+            found = bytes(await (await obstore.get_async(self._inner, name)).bytes_async())
+            await obstore.delete_async(self._inner, name)
+        except (BaseError, OSError) as error:
+            raise StoreError(type(error).__name__) from None
+        if found != name.encode():
+            raise StoreError("what was written is read as something else")
+
     async def open(self, sha256: str, first: int, length: int) -> AsyncIterator[bytes]:
         """Return a stream of a file's bytes; that it is there has then been seen.
 
@@ -112,7 +128,17 @@ def open_store(settings: Settings) -> Store:
     Raises:
         StoreError: it cannot be opened; the text names the setting.
     """
-    return _open(settings.document_store or settings.data_dir.absolute().as_uri() + "/documents")
+    return _open(_address(settings))
+
+
+def find_folder(settings: Settings) -> Path | None:
+    """Return the folder that is the store, None where it is a bucket."""
+    address = _address(settings)
+    return Path(unquote(urlsplit(address).path)) if address.startswith("file:") else None
+
+
+def _address(settings: Settings) -> str:
+    return settings.document_store or settings.data_dir.absolute().as_uri() + "/documents"
 
 
 @lru_cache

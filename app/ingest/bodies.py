@@ -25,7 +25,7 @@ class _BrokenError(Exception):
 
 def header_value(headers: Iterable[tuple[str, str]], name: str) -> str:
     """Return the value of a header given in lower case, several joined by a comma, none as the empty string."""
-    return ", ".join(value for key, value in headers if key.lower() == name)
+    return ", ".join([value for key, value in headers if key.lower() == name])
 
 
 def decoded_body(body: bytes, content_encoding: str, limit: int) -> bytes | None:

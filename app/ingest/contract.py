@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from app.accounts.model import Mode as Mode  # noqa: PLC0414 - part of the contract
@@ -89,8 +89,7 @@ class Findings:
     notification: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(NamedTuple):
     """Something read tolerantly: the field (a dotted path in the item as sent) and the reason (a short code)."""
 
     field: str

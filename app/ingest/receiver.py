@@ -39,6 +39,7 @@ from app.ingest.room import FullError, Room, Share
 from app.ingest.rows import NotKeptError, Row, Sink
 from app.ingest.sender_checks import Sender, find_refusal, sealed_headers
 from app.ingest.senders import Network, sender_address
+from app.ingest.tally import Tally
 from app.problems import InternalError, Problem, problem_response, report_failure
 from app.request_id import HEADER, request_id_of
 
@@ -102,6 +103,7 @@ class Receiver:
         self._ids = ids
         self._limits = limits
         self._room = Room(limits.max_in_flight_bytes)
+        self._tally = Tally()
         self._aside = ThreadPoolExecutor(_THREADS, thread_name_prefix="judge")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -205,10 +207,7 @@ class Receiver:
         except NotKeptError:
             raise StorageAway from None
         self._book.note_use(token.id)
-        metrics.ACKNOWLEDGEMENT_SECONDS.observe(time.perf_counter() - began)
-        metrics.DELIVERIES.labels(source.provider, answer.verdict, str(answer.status)).inc()
-        if answer.reason is not None:
-            metrics.QUARANTINED.labels(source.provider, answer.reason).inc()
+        self._tally.note(source.provider, answer, time.perf_counter() - began)
         await _send_answer(send, scope, row, answer, source)
 
     async def _judge(self, source: Source, body: bytes, sender: Sender, received_at: datetime) -> Answer:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from struct import Struct
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 from uuid import UUID
 
 from psycopg.adapt import Dumper
@@ -106,9 +106,17 @@ def packed(row: Row) -> Packed:
 
 def _array(oid: int, values: Sequence[bytes | None]) -> Array:
     """Return values that are in binary form already as one array (PostgreSQL's array_send)."""
-    head = _ARRAY_HEAD(1, None in values, oid, len(values), 1)
-    parts = chain.from_iterable((_NULL, b"") if value is None else (_INT4(len(value)), value) for value in values)
-    return Array(b"".join(chain((head,), parts)))
+    has_null = None in values
+    head = _ARRAY_HEAD(1, has_null, oid, len(values), 1)
+    if has_null:
+        parts = [_NULL if value is None else _INT4(len(value)) + value for value in values]
+        return Array(head + b"".join(parts))
+    present = cast("Sequence[bytes]", values)
+    if len(set(map(len, present))) == 1:  # as in most columns: the size before each value is always the same
+        size = _INT4(len(present[0]))
+        return Array(head + size + size.join(present))
+    sized = chain.from_iterable(zip(map(_INT4, map(len, present)), present, strict=True))
+    return Array(head + b"".join(sized))
 
 
 def arrays(rows: Iterable[Packed]) -> list[Array]:

@@ -80,8 +80,11 @@ def find_refusal(source: Source, sender: Sender, body: bytes) -> Check | None:
 
     `body` is as it came, before any decompression. A check whose secret is gone is failed by everybody.
     """
+    settings = source.settings
+    if not settings:
+        return None
     for setting, check, passes in _CHECKS:
-        if setting in source.settings and not passes(source, sender, body):
+        if setting in settings and not passes(source, sender, body):
             return check
     return None
 

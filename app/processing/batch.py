@@ -19,6 +19,7 @@ from app.ingest.answers import was_sender_refused
 from app.ingest.bodies import header_value
 from app.ingest.contract import Provider, Statement, Warned
 from app.ingest.sender_checks import Sender
+from app.processing.arrays import UUIDS, array
 from app.processing.confirming import confirm, look_again, stay_confirmed
 from app.processing.event_rows import EventRow, load_known_events, write_events
 from app.processing.matching import match_events
@@ -30,6 +31,7 @@ from app.processing.pulls import find_kept
 from app.processing.reading import Delivery, Read, ReadItem, read_delivery
 from app.processing.record_rows import Database
 from app.processing.watch import NewBrokers, note_brokers, note_repeats
+from app.storage.counting import recounted
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ def process(database: Database, delivery_ids: Sequence[UUID], given: Circumstanc
     projection.project(events)
     note_repeats(database, fresh)
     outcomes = [outcome_of(read, one.seq, one.items) for read, one in zip(reads, stored, strict=True)]
+    known = [one.delivery_id for one in outcomes if one.seq is not None]
     _number(database, outcomes, rows)
     write_events(database, fresh, {event.id: event for event in events})
     match_events(database, fresh)
-    write_outcomes(database, outcomes)
+    with recounted(database, known):
+        write_outcomes(database, outcomes)
     _note_news(database, reads, fresh, events, given)
     _prove_recipes(database, reads, given.sources)
     return outcomes
@@ -97,8 +101,10 @@ def give_up(database: Database, delivery_id: UUID) -> Outcome | None:
     if not stored:
         return None
     outcome = failed_outcome(stored[0].delivery, stored[0].seq, stored[0].items)
+    known = [] if outcome.seq is None else [delivery_id]
     _number(database, [outcome], [])
-    write_outcomes(database, [outcome])
+    with recounted(database, known):
+        write_outcomes(database, [outcome])
     return outcome
 
 
@@ -109,7 +115,7 @@ def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored
         " d.answered, d.remote_addr, d.via, o.seq, o.items"
         " FROM unnest(%s::uuid[]) AS w (id) JOIN deliveries d ON d.id = w.id"
         " LEFT JOIN outcomes o ON o.delivery_id = d.id AND o.source_id = d.source_id ORDER BY d.id",
-        (list(delivery_ids),),
+        (array(UUIDS, delivery_ids),),
     )
     stored = []
     for delivery_id, source_id, received_at, judged, headers, body, digest, token_id, *met, seq, items in rows:

@@ -6,13 +6,26 @@ What an event says about records is brought there by `projection`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
 from app.ingest.contract import Statement, Verdict
-from app.processing.projection import Event, changes_json
+from app.processing.arrays import (
+    BOOLS,
+    DAYS,
+    INT4S,
+    INT8S,
+    JSONS,
+    MOMENTS,
+    TEXT_JSONS,
+    TEXTS,
+    UUIDS,
+    Type,
+    array,
+    arrays,
+    unnested,
+)
+from app.processing.projection import Event
 from app.processing.record_rows import Database
 
 
@@ -88,28 +101,45 @@ def load_known_events(database: Database, event_ids: Sequence[UUID]) -> dict[UUI
     """Return what is stored of those of the events that were written before."""
     rows = database.execute(
         "SELECT id, seq, type, subject, order_key, verdict, warnings, parts, data, record_id, customer_id"
-        " FROM events WHERE id = ANY(%s)",
-        (list(event_ids),),
+        " FROM events WHERE id = ANY(%s::uuid[])",
+        (array(UUIDS, event_ids),),
     )
     return {row[0]: dict(zip(_KNOWN, row, strict=True)) for row in rows}
 
 
-_WRITE = """
-INSERT INTO events (id, source_id, seq, delivery_id, item_index, type, subject, order_key, record_kind, record_id,
-    customer_key, customer_id, broker, received_at, occurred_at, occurred_on, verdict, repeat_key, duplicate_of, stale,
-    changes, warnings, parts, data)
-SELECT id, source_id, seq, delivery_id, item_index, type, subject, order_key, record_kind, record_id,
-    customer_key, customer_id, broker, received_at, occurred_at, occurred_on, verdict, repeat_key, duplicate_of, stale,
-    changes, warnings, parts, data
-FROM jsonb_populate_recordset(NULL::events, %s::jsonb)
-ON CONFLICT (id, source_id) DO UPDATE SET type = EXCLUDED.type, subject = EXCLUDED.subject,
-    order_key = EXCLUDED.order_key, record_kind = EXCLUDED.record_kind, record_id = EXCLUDED.record_id,
-    customer_key = EXCLUDED.customer_key, customer_id = EXCLUDED.customer_id, broker = EXCLUDED.broker,
-    occurred_at = EXCLUDED.occurred_at, occurred_on = EXCLUDED.occurred_on, verdict = EXCLUDED.verdict,
-    repeat_key = EXCLUDED.repeat_key, duplicate_of = EXCLUDED.duplicate_of, stale = EXCLUDED.stale,
-    changes = EXCLUDED.changes, warnings = EXCLUDED.warnings, parts = EXCLUDED.parts, data = EXCLUDED.data,
+_COLUMNS: Final[Mapping[str, Type]] = {
+    "id": UUIDS,
+    "source_id": UUIDS,
+    "seq": INT8S,
+    "delivery_id": UUIDS,
+    "item_index": INT4S,
+    "type": TEXTS,
+    "subject": TEXTS,
+    "order_key": TEXTS,
+    "record_kind": TEXTS,
+    "record_id": UUIDS,
+    "customer_key": TEXTS,
+    "customer_id": UUIDS,
+    "broker": TEXTS,
+    "received_at": MOMENTS,
+    "occurred_at": MOMENTS,
+    "occurred_on": DAYS,
+    "verdict": TEXTS,
+    "repeat_key": TEXTS,
+    "duplicate_of": UUIDS,
+    "stale": BOOLS,
+    "changes": JSONS,
+    "warnings": JSONS,
+    "parts": JSONS,
+    "data": TEXT_JSONS,
+}
+_SETTLED: Final = frozenset({"id", "source_id", "seq", "delivery_id", "item_index", "received_at"})
+_WRITE: Final = f"""
+INSERT INTO events ({", ".join(_COLUMNS)}) SELECT * FROM {unnested(_COLUMNS.values())}
+ON CONFLICT (id, source_id) DO UPDATE SET
+    {", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name not in _SETTLED)},
     revised_at = clock_timestamp()
-"""
+"""  # noqa: S608 - the names are our own
 
 _LINK = """
 UPDATE events e SET record_kind = 'inquiry', record_id = i.id FROM inquiries i
@@ -122,38 +152,40 @@ def write_events(database: Database, rows: Sequence[EventRow], projected: Mappin
     """Write events with the links and marks that projecting gave them, all in one statement."""
     if not rows:
         return
-    database.execute(_WRITE, (orjson.dumps([_to_json(row, projected[row.id]) for row in rows]).decode(),))
+    types = tuple(_COLUMNS.values())
+    database.execute(_WRITE, arrays(types, [_to_row(row, projected[row.id]) for row in rows]))
     if notifications := [row.id for row in rows if not row.parts]:
         database.execute(_LINK, (notifications,))
 
 
-def _to_json(row: EventRow, event: Event) -> dict[str, Any]:
+def _to_row(row: EventRow, event: Event) -> tuple[Any, ...]:
+    """Return the values of `_COLUMNS`."""
     statement, mark = row.statement, event.mark
     subject_part = next((part for part in row.parts if part["kind"] in {"inquiry", "lead"}), None)
     customer_part = next((part for part in row.parts if part["kind"] == "customer"), None)
-    return {
-        "id": row.id,
-        "source_id": row.source_id,
-        "seq": row.seq,
-        "delivery_id": row.delivery_id,
-        "item_index": row.index,
-        "type": statement.type,
-        "subject": statement.subject,
-        "order_key": row.key,
-        "record_kind": subject_part["kind"] if subject_part else None,
-        "record_id": event.links.get("record_id"),
-        "customer_key": customer_part["keys"][0] if customer_part else None,
-        "customer_id": event.links.get("customer_id"),
-        "broker": statement.broker,
-        "received_at": row.received_at,
-        "occurred_at": statement.occurred_at,
-        "occurred_on": statement.occurred_on,
-        "verdict": row.verdict,
-        "repeat_key": statement.repeat_key,
-        "duplicate_of": row.duplicate_of or mark.duplicate_of,
-        "stale": mark.stale,
-        "changes": orjson.Fragment(changes_json(mark)),
-        "warnings": row.warnings,
-        "parts": row.parts,
-        "data": statement.data,
-    }
+    return (
+        row.id,
+        row.source_id,
+        row.seq,
+        row.delivery_id,
+        row.index,
+        statement.type,
+        statement.subject,
+        row.key,
+        subject_part["kind"] if subject_part else None,
+        event.links.get("record_id"),
+        customer_part["keys"][0] if customer_part else None,
+        event.links.get("customer_id"),
+        statement.broker,
+        row.received_at,
+        statement.occurred_at,
+        statement.occurred_on,
+        row.verdict,
+        statement.repeat_key,
+        row.duplicate_of or mark.duplicate_of,
+        mark.stale,
+        [change.as_json() for change in mark.changes],
+        row.warnings,
+        row.parts,
+        statement.data,
+    )

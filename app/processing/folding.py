@@ -9,7 +9,7 @@ import unicodedata
 _BY_HAND = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h"})
 """Letters that Unicode does not take apart."""
 
-_WRITTEN_OUT = re.compile("([aou])e")
+_WRITTEN_OUT = re.compile("(?<=[aou])e")
 
 
 def fold(text: str) -> str:
@@ -19,4 +19,4 @@ def fold(text: str) -> str:
     else:
         parts = unicodedata.normalize("NFKD", text.lower())
         plain = "".join(char for char in parts if not unicodedata.combining(char)).lower().translate(_BY_HAND)
-    return _WRITTEN_OUT.sub(r"\1", plain).replace("ij", "y")
+    return _WRITTEN_OUT.sub("", plain).replace("ij", "y")

@@ -45,17 +45,17 @@ class Names:
 
     def root(self, key: str) -> str:
         """Return the key by which the record of `key` is kept."""
-        return _root(key, self.known | self.learned if self.learned else self.known)
+        return _root(key, self.learned, self.known)
 
     def root_before(self, key: str) -> str:
         """Return the same as it was before anything was learned here."""
-        return _root(key, self.known)
+        return _root(key, {}, self.known)
 
 
-def _root(key: str, aliases: Mapping[str, Alias]) -> str:
+def _root(key: str, newer: Mapping[str, Alias], older: Mapping[str, Alias]) -> str:
     """Follow the aliases; keys that lead to each other in a circle are kept under the lowest of them."""
     path = [key]
-    while (alias := aliases.get(path[-1])) is not None:
+    while (alias := newer.get(path[-1]) or older.get(path[-1])) is not None:
         if alias.target in path:
             return min(path[path.index(alias.target) :])
         path.append(alias.target)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from app.accounts.model import Source
 from app.ids import IdSource
+from app.processing.arrays import TEXTS, UUIDS, arrays
 from app.processing.event_rows import EventRow
 from app.processing.order import EFFECTIVE_DIGITS
 from app.processing.projection import Event
@@ -83,11 +84,11 @@ def note_late(database: Database, news: Sequence[News]) -> None:
     pushes = [one for one in news if one.via == PUSH and one.row.parts and one.row.known is None]
     if not pushes:
         return
-    places = _columns(one.place for one in pushes)
+    places = {one.place for one in pushes}
     rows = database.execute(
         "SELECT g.source_id, g.subject FROM gaps g JOIN unnest(%s::uuid[], %s::text[]) AS n (source_id, subject)"
         " USING (source_id, subject) WHERE g.late_at IS NULL",
-        places,
+        arrays((UUIDS, TEXTS), places),
     )
     missing = set(rows.fetchall())
     pushes = [one for one in pushes if one.place in missing]

@@ -5,13 +5,12 @@ What came of its items as events is `batch`'s business.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
-
-import orjson
 
 from app.ingest.contract import VERDICTS, Reason, Verdict
 from app.ingest.judged import unpack
+from app.processing.arrays import INT8S, JSONS, TEXTS, UUIDS, array, arrays, unnested
 from app.processing.reading import Delivery, Read, brokers_of
 from app.processing.record_rows import Database
 
@@ -77,27 +76,37 @@ def _verdict_at_receipt(delivery: Delivery) -> str:
     return max((verdict for verdict, _ in unpack(delivery.judged)), key=lambda one: one.rank, default=VERDICTS[3])
 
 
+_TYPES: Final = (UUIDS, UUIDS, INT8S, TEXTS, TEXTS, TEXTS, JSONS, JSONS)
+_WRITE: Final = f"""
+INSERT INTO outcomes (delivery_id, source_id, seq, status, verdict, reason, items, brokers, processed_at)
+SELECT o.delivery_id, o.source_id, o.seq, o.status, o.verdict, o.reason, o.items,
+    ARRAY(SELECT jsonb_array_elements_text(o.brokers)), clock_timestamp()
+FROM {unnested(_TYPES)} AS o (delivery_id, source_id, seq, status, verdict, reason, items, brokers)
+ON CONFLICT (delivery_id, source_id) DO UPDATE SET status = EXCLUDED.status, verdict = EXCLUDED.verdict,
+    reason = EXCLUDED.reason, items = EXCLUDED.items, brokers = EXCLUDED.brokers, processed_at = EXCLUDED.processed_at
+"""  # noqa: S608 - the types are our own
+
+
 def write_outcomes(database: Database, outcomes: Sequence[Outcome]) -> None:
     """Write outcomes over earlier ones and take their deliveries out of the inbox."""
     database.execute(
-        "INSERT INTO outcomes (delivery_id, source_id, seq, status, verdict, reason, items, brokers, processed_at)"
-        " SELECT o.delivery_id, o.source_id, o.seq, o.status, o.verdict, o.reason, o.items,"
-        " ARRAY(SELECT jsonb_array_elements_text(o.brokers)), clock_timestamp()"
-        " FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[], %s::text[], %s::text[], %s::text[],"
-        " %s::jsonb[], %s::jsonb[])"
-        " AS o (delivery_id, source_id, seq, status, verdict, reason, items, brokers)"
-        " ON CONFLICT (delivery_id, source_id) DO UPDATE SET status = EXCLUDED.status, verdict = EXCLUDED.verdict,"
-        " reason = EXCLUDED.reason, items = EXCLUDED.items, brokers = EXCLUDED.brokers,"
-        " processed_at = EXCLUDED.processed_at",
-        (
-            [one.delivery_id for one in outcomes],
-            [one.source_id for one in outcomes],
-            [one.seq for one in outcomes],
-            [one.status for one in outcomes],
-            [one.verdict for one in outcomes],
-            [one.reason for one in outcomes],
-            [orjson.dumps(one.items).decode() for one in outcomes],
-            [orjson.dumps(one.brokers).decode() for one in outcomes],
+        _WRITE,
+        arrays(
+            _TYPES,
+            [
+                (
+                    one.delivery_id,
+                    one.source_id,
+                    one.seq,
+                    one.status,
+                    one.verdict,
+                    one.reason,
+                    one.items,
+                    one.brokers,
+                )
+                for one in outcomes
+            ],
         ),
     )
-    database.execute("DELETE FROM inbox WHERE delivery_id = ANY(%s)", ([one.delivery_id for one in outcomes],))
+    done = array(UUIDS, [one.delivery_id for one in outcomes])
+    database.execute("DELETE FROM inbox WHERE delivery_id = ANY(%s::uuid[])", (done,))

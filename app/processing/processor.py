@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -17,10 +18,13 @@ from psycopg.types.json import set_json_loads
 
 from app.accounts.sealing import Sealer
 from app.processing import batch, matching
+from app.processing.arrays import UUIDS, array
 from app.processing.batch import Circumstances
 from app.processing.outcome import Outcome
 from app.processing.record_rows import Database
+from app.processing.retention import Retention
 from app.processing.shapes import Shapes
+from app.times import now
 
 BATCH_DELIVERIES = 500
 BATCH_BYTES = 16 << 20
@@ -59,13 +63,25 @@ def _described(error: Exception) -> dict[str, str]:
 
 
 class Processor:
-    """The processor of one connection, which it has for itself; `given` is asked anew for each batch."""
+    """The processor of one connection, which it has for itself; `given` is asked anew for each batch.
 
-    def __init__(self, database: Database, given: Callable[[], Circumstances]) -> None:
+    `keep_months` is after how many old months are dropped; None: never. `clock` is a seam for tests.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        given: Callable[[], Circumstances],
+        keep_months: int | None = None,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
         set_json_loads(orjson.loads, database)
         self._database = database
         self._given = given
         self._shapes = Shapes(database)
+        self.is_behind = False
+        """Tells whether more was waiting than the last step took."""
+        self._retention = Retention(database, keep_months, clock)
 
     def step(self) -> int:
         """Process the next batch; return how many deliveries left the inbox.
@@ -114,17 +130,22 @@ class Processor:
         self._watch(sealer.seal)
         self._watch(self._shapes.write_if_due)
 
+    def drop_old(self) -> bool:
+        """Go on a little with dropping old months; tell whether there is more to do. Raises as `look_after`."""
+        return self._watch(self._retention.step) is True
+
     def finish(self) -> None:
         """Write down what was only counted; raises as `look_after`."""
         self._watch(self._shapes.write)
 
-    def _watch(self, work: Callable[[], object]) -> None:
+    def _watch(self, work: Callable[[], object]) -> object:
         try:
-            work()
+            return work()
         except Exception as error:
             if _is_the_databases(error):
                 raise DatabaseTroubleError([]) from error
             _log.error("watching.failed", **_described(error))
+            return None
 
     def forgive(self, ids: Sequence[UUID]) -> None:
         """Take back the attempt that ended because of the database."""
@@ -138,6 +159,7 @@ class Processor:
             " ORDER BY i.delivery_id LIMIT %s",
             (BATCH_DELIVERIES,),
         ).fetchall()
+        self.is_behind = len(rows) > 1
         ids: list[UUID] = []
         size = 0
         for delivery_id, attempts, bytes_ in rows:
@@ -149,6 +171,7 @@ class Processor:
             if ids and size > BATCH_BYTES:
                 break
             ids.append(delivery_id)
+        self.is_behind = len(ids) < len(rows) or len(rows) == BATCH_DELIVERIES
         return (0, ids) if ids else None
 
     def _count(self, ids: Sequence[UUID], by: int) -> None:
@@ -157,13 +180,14 @@ class Processor:
         It need not outlive the server, so nobody waits for the disk.
         """
         self._database.execute(
-            "UPDATE inbox SET attempts = greatest(0, attempts + %s) WHERE delivery_id = ANY(%s)"
+            "UPDATE inbox SET attempts = greatest(0, attempts + %s) WHERE delivery_id = ANY(%s::uuid[])"
             " AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'",
-            (by, list(ids)),
+            (by, array(UUIDS, ids)),
         )
 
     def _process(self, ids: Sequence[UUID]) -> list[Outcome]:
         begun = time.perf_counter()
+        self._retention.touch(ids)
         with self._database.transaction():
             outcomes = batch.process(self._database, ids, replace(self._given(), sighted=self._shapes.offer))
             self._database.execute(f"NOTIFY {FEED}")

@@ -11,15 +11,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from app.crypto import Vault, WrongKeyError
 from app.ids import derived_id
 from app.processing import record_rows
+from app.processing.baselines import Baseline, load_baselines, merged, relink_baselines
 from app.processing.identity import Names, bounded_key
-from app.processing.order import receipt_key
+from app.processing.order import delivery_in, receipt_key
 from app.processing.record_rows import Database, Record, Scope, StoredEvent
-from app.processing.records import Mark, Told, flatten, fold_events
+from app.processing.records import Mark, Told, changes_json, flatten, fold_events
 
 LINKS = {"inquiry": "record_id", "lead": "record_id", "customer": "customer_id"}
 """For each kind whose events can be found again: the column of events that names the record."""
@@ -58,6 +57,7 @@ class Projection:
         self._records: dict[tuple[Scope, str], Record] = {}
         self._sealed: dict[tuple[UUID, str, str], str] = {}
         self._relinked: list[tuple[str, UUID, UUID]] = []
+        self._rebased: dict[UUID, UUID] = {}
 
     def project(self, events: Sequence[Event]) -> None:
         """Fold the events into their records, write these, and leave links and marks on the events."""
@@ -137,12 +137,14 @@ class Projection:
         self._unlink_revised(events)
         for record in self._records.values():
             record.told.sort(key=lambda told: told.key)
-            record.anew = record.anew or (record.scope[1] in LINKS and not _in_order(record))
+            record.anew = record.anew or (record.scope[1] in LINKS and not record.account.is_in_order(record.told))
 
     def _told(self, event: Event, number: int, record: Record) -> Told:
-        told, known = told_of(event, number), record.account.state.values
-        sealed = {}
-        for name, text in event.secrets.get(number, {}).items():
+        told, secrets = told_of(event, number), event.secrets.get(number)
+        if not secrets:
+            return told
+        known, sealed = record.account.state.values, {}
+        for name, text in secrets.items():
             column = f"{name}_encrypted"
             place = (record.id, column, text)
             if place not in self._sealed:  # said again in the same batch it is the same, too
@@ -167,7 +169,7 @@ class Projection:
                         self._records.setdefault((record.scope, record.identity), record).anew = True
 
     def _recall(self, in_batch: set[UUID]) -> None:
-        """Read the stored events of the records to be folded anew; each goes to the record it belongs to now."""
+        """Read stored events and baselines of the records to be folded anew; each goes to the record that it is of."""
         recalled: set[UUID] = set()
         while waiting := [r for r in self._records.values() if r.anew and not r.is_new and r.id not in recalled]:
             for record in waiting:
@@ -180,6 +182,8 @@ class Projection:
                 record_rows.load_records(self._database, set(places.values()), self._records)
                 for event in stored:
                     self._hand_over(event, record, self._record(places[event.id], event.delivery_id))
+                for baseline in load_baselines(self._database, [record.id]):
+                    self._hand_over_baseline(baseline, record)
 
     def _hand_over(self, event: StoredEvent, record: Record, target: Record) -> None:
         kind = target.scope[1]
@@ -189,6 +193,17 @@ class Projection:
         target.anew = True
         if target.id != record.id:
             self._relinked.append((LINKS[kind], event.id, target.id))
+
+    def _hand_over_baseline(self, baseline: Baseline, record: Record) -> None:
+        record_rows.load_aliases(self._database, {(record.scope, baseline.key)}, self._names)
+        place = self._root(*record.scope, baseline.key)
+        record_rows.load_records(self._database, {place}, self._records)
+        target = self._record(place, delivery_in(baseline.account.head_key))
+        target.anew = True
+        if baseline.holds:
+            target.baselines.append(baseline)
+        if target.id != record.id:
+            self._rebased[baseline.id] = target.id
 
     # --- what comes of it ----------------------------------------------------------------------------------------
 
@@ -200,7 +215,8 @@ class Projection:
                 continue
             record.touched = True
             if record.anew:
-                record.account, marks = fold_events([*record.stored.values(), *record.told])
+                told, base = [*record.stored.values(), *record.told], merged(record.baselines)
+                record.account, marks = fold_events(told, base, record.marks_before)
             else:
                 marks = {told.event_id: record.account.add(told) for told in record.told}
             if LINKS.get(record.scope[1]) == "record_id":
@@ -245,6 +261,7 @@ class Projection:
             moved = [(event_id, record_id) for name, event_id, record_id in self._relinked if name == link]
             if moved:
                 record_rows.relink(self._database, link, moved)
+        relink_baselines(self._database, self._rebased)
         record_rows.link_inquiries(self._database, self._records, self._names)
         record_rows.link_notifications(self._database, [r for r in self._records.values() if r.is_new])
 
@@ -271,21 +288,6 @@ def told_of(event: Event | StoredEvent, number: int) -> Told:
     for name in said.keys() & _EITHER.keys():
         said[_EITHER[name]] = None
     return Told(event.id, key, receipt, event.received_at, said)
-
-
-def changes_json(mark: Mark) -> str:
-    """Return the changes of a mark as JSON text."""
-    return orjson.dumps([change.as_json() for change in mark.changes]).decode()
-
-
-def _in_order(record: Record) -> bool:
-    """Tell whether all that a record is told is newer than what it knows, by both orders."""
-    key, receipt = record.account.head_key, record.account.head_receipt
-    for told in record.told:
-        if told.key <= key or told.receipt <= receipt:
-            return False
-        key, receipt = told.key, told.receipt
-    return True
 
 
 def _keys(part: Mapping[str, Any]) -> list[str]:

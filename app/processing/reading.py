@@ -134,7 +134,9 @@ def _with_earlier_verdicts(findings: Findings, judged: bytes, accepted_before: f
         reason = item.reason
         if reason in ABOUT_WHO_SENT_IT and (not was_quarantined or item.index in accepted_before):
             reason = None
-        items.append(replace(item, verdict=min(item.verdict, verdict, key=_rank), reason=reason))
+        verdict = min(item.verdict, verdict, key=_rank)
+        is_as_judged = verdict is item.verdict and reason is item.reason
+        items.append(item if is_as_judged else replace(item, verdict=verdict, reason=reason))
     return items
 
 

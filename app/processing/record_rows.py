@@ -5,17 +5,19 @@ What is done with them is settled in `projection`.
 
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
 from psycopg import Connection, sql
 
+from app.processing.arrays import TEXTS, UUIDS, arrays
+from app.processing.baselines import Baseline
 from app.processing.identity import Alias, Names, bounded_key
 from app.processing.records import FIELDS, Account, Change, Mark, Told, key_exceptions, to_columns, to_state
 from app.storage.models import RECORDS
-from app.times import to_text
+from app.times import to_moment, to_text
 
 Database: TypeAlias = Connection[tuple[Any, ...]]
 Scope: TypeAlias = tuple[UUID, str]
@@ -65,6 +67,7 @@ class Record:
     told: list[Told] = field(default_factory=list)
     stored: dict[UUID, Told] = field(default_factory=dict)
     marks_before: dict[UUID, Mark] = field(default_factory=dict)
+    baselines: list[Baseline] = field(default_factory=list)
     anew: bool = False
     merged_into: UUID | None = None
     customer_record_id: UUID | None = None
@@ -81,7 +84,7 @@ def load_aliases(database: Database, keys: Collection[tuple[Scope, str]], names:
             "SELECT a.source_id, a.kind, a.key, a.target, a.order_key FROM aliases a"
             " JOIN unnest(%s::uuid[], %s::text[], %s::text[]) AS w (source_id, kind, key)"
             " ON (a.source_id, a.kind, a.key) = (w.source_id, w.kind, w.key)",
-            _columns((source, kind, key) for (source, kind), key in missing),
+            arrays((UUIDS, TEXTS, TEXTS), [(source, kind, key) for (source, kind), key in missing]),
         )
         for source, kind, key, target, order in rows:
             names[source, kind].known[key] = Alias(target, order)
@@ -101,7 +104,7 @@ def write_aliases(database: Database, names: Mapping[Scope, Names]) -> None:
             " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[])"
             " ON CONFLICT (source_id, kind, key) DO UPDATE"
             " SET target = EXCLUDED.target, order_key = EXCLUDED.order_key",
-            _columns(rows),
+            arrays((UUIDS, TEXTS, TEXTS, TEXTS, TEXTS), rows),
         )
 
 
@@ -114,20 +117,23 @@ def load_records(
         if not rows:
             continue
         statement = sql.SQL(
-            "SELECT to_jsonb(t) {exact} FROM {table} t JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, identity)"
+            "SELECT row_to_json(t), {exact} FROM {table} t"
+            " JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, identity)"
             " ON (t.source_id, t.identity) = (w.source_id, w.identity)"
         ).format(
             table=sql.Identifier(table.name),
-            exact=sql.SQL("|| jsonb_build_object('tax_percent', t.tax_percent::text)" if kind == "inquiry" else ""),
+            exact=sql.SQL("t.tax_percent::text" if kind == "inquiry" else "NULL"),
         )
-        for (row,) in database.execute(statement, _columns(rows)):
+        for row, tax_percent in database.execute(statement, arrays((UUIDS, TEXTS), rows)):
+            if tax_percent is not None:  # in JSON it would be a float
+                row["tax_percent"] = tax_percent
             record = _to_record(kind, row)
             records[record.scope, record.identity] = record
 
 
 def _to_record(kind: str, row: dict[str, Any]) -> Record:
     if row.get("token_expires_at"):
-        row["token_expires_at"] = to_text(_time(row["token_expires_at"]))
+        row["token_expires_at"] = to_text(to_moment(row["token_expires_at"]))
     return Record(
         UUID(row["id"]),
         (UUID(row["source_id"]), kind),
@@ -138,9 +144,9 @@ def _to_record(kind: str, row: dict[str, Any]) -> Record:
             row["head_key"],
             row["head_receipt"],
             _uuid(row["last_change_id"]),
-            _time(row["first_received_at"]),
-            _time(row["last_received_at"]),
-            _time(row["changed_at"]) if row["changed_at"] else None,
+            to_moment(row["first_received_at"]),
+            to_moment(row["last_received_at"]),
+            to_moment(row["changed_at"]) if row["changed_at"] else None,
             row["event_count"],
         ),
         customer_record_id=_uuid(row.get("customer_record_id")),
@@ -279,7 +285,7 @@ def link_notifications(database: Database, records: Iterable[Record]) -> None:
             "UPDATE events e SET record_kind = 'inquiry', record_id = n.record_id"
             " FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, subject, record_id)"
             " WHERE (e.source_id, e.subject) = (n.source_id, n.subject) AND e.record_id IS NULL",
-            _columns(new),
+            arrays((UUIDS, TEXTS, UUIDS), new),
         )
 
 
@@ -290,7 +296,3 @@ def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
 
 def _uuid(text: str | None) -> UUID | None:
     return UUID(text) if text else None
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)

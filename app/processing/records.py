@@ -6,10 +6,13 @@ Pure: what is loaded and written stands in `projection`.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
+import orjson
+
 from app.processing.folding import fold
+from app.processing.order import receipt_in
 from app.storage.models import RECORDS
 
 ENTRY = "\x1e"
@@ -33,8 +36,7 @@ _UNNAMED = frozenset({"customer_key"})
 """Set by events but no field of the API: what it follows from is told as a change of the customer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One field that got another value; `field` as the API names it."""
 
     field: str
@@ -181,6 +183,11 @@ class Mark:
     stale: bool
 
 
+def changes_json(mark: Mark) -> str:
+    """Return the changes of a mark as JSON text."""
+    return orjson.dumps([change.as_json() for change in mark.changes]).decode()
+
+
 @dataclass(slots=True)
 class Account:
     """A record's state with what is counted over its events."""
@@ -194,9 +201,14 @@ class Account:
     changed_at: datetime | None = None
     event_count: int = 0
 
-    def is_in_order(self, told: Told) -> bool:
-        """Tell whether an event is newer than all before it, by both orders, so that it can simply be added."""
-        return told.key > self.head_key and told.receipt > self.head_receipt
+    def is_in_order(self, events: Iterable[Told]) -> bool:
+        """Tell whether all events are newer than what is known, by both orders, so that they can simply be added."""
+        key, receipt = self.head_key, self.head_receipt
+        for told in events:
+            if told.key <= key or told.receipt <= receipt:
+                return False
+            key, receipt = told.key, told.receipt
+        return True
 
     def add(self, told: Told) -> Mark:
         """Add the next event in key order and return its mark (`stale` is judged by `fold_events`)."""
@@ -213,25 +225,36 @@ class Account:
         return Mark(tuple(changes), duplicate_of, stale=False)
 
 
-def fold_events(events: Iterable[Told]) -> tuple[Account, dict[UUID, Mark]]:
-    """Fold all events of a record from nothing; return its account and the mark of each event.
+def fold_events(
+    events: Iterable[Told], base: Account | None = None, settled: Mapping[UUID, Mark] | None = None
+) -> tuple[Account, dict[UUID, Mark]]:
+    """Fold all events of a record from nothing, or on to its baseline, which `base` is; return account and marks.
 
-    An event is stale if one with a higher key was received before it.
+    An event is stale if one with a higher key was received before it. What a baseline holds nobody can tell apart any
+    more, so what lies below its highest key keeps the mark that it has (`settled`).
     """
     ordered = sorted(events, key=lambda told: told.key)
-    account, marks = Account(), {}
+    account, marks = base or Account(), {}
+    head = account.head_key
     for told in ordered:
-        marks[told.event_id] = account.add(told)
-    for told in _stale(ordered):
+        mark = account.add(told)
+        if settled and told.key < head:
+            mark = settled.get(told.event_id, mark)
+            if mark.changes:
+                account.changed_at = max(told.received_at, account.changed_at or told.received_at)
+        marks[told.event_id] = mark
+    for told in _stale(ordered, head):
         mark = marks[told.event_id]
         marks[told.event_id] = Mark(mark.changes, mark.duplicate_of, stale=True)
     return account, marks
 
 
-def _stale(ordered: list[Told]) -> Iterator[Told]:
-    """Yield the events, from the highest key down, that came after one with a higher key."""
+def _stale(ordered: list[Told], head: str) -> Iterator[Told]:
+    """Yield the events, from the highest key down, that came after one with a higher key; a baseline's is `head`."""
     earliest_above = None
     for told in reversed(ordered):
+        if told.key < head:
+            earliest_above = min(receipt_in(head), earliest_above or receipt_in(head))
         if earliest_above is not None and earliest_above < told.receipt:
             yield told
         earliest_above = told.receipt if earliest_above is None else min(earliest_above, told.receipt)

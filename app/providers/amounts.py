@@ -11,6 +11,7 @@ from app.providers.values import INT32, INT64, INVISIBLE, MAX_NUMBER, Warn
 
 _MINUS = ("-", "\u2212")
 _SIGNS = (*_MINUS, "+")
+_READABLE = (int, float, str)  # a union would be made anew for each value
 
 _CURRENCY = re.compile(r"^(?:EUR|Euro|€)\s*|\s*(?:EUR|Euro|€)$", re.IGNORECASE)
 _GROUP_BLANKS = re.compile(r"(?<=\d)[\s'’](?=\d{3}(?!\d))")  # noqa: RUF001 - the apostrophe people type
@@ -40,7 +41,7 @@ def plain_number(value: Any, warn: Warn) -> Decimal | None:
 
 
 def _number(value: Any, warn: Warn, *, german: bool) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, _READABLE):
         warn("wrong-type")
         return None
     if not isinstance(value, str):
@@ -49,7 +50,8 @@ def _number(value: Any, warn: Warn, *, german: bool) -> Decimal | None:
     if len(bare) > MAX_NUMBER:
         warn("wrong-type")
         return None
-    bare = _ROUND_PRICE.sub("", _CURRENCY.sub("", bare)).strip(INVISIBLE)
+    if not bare.isdigit():  # most are
+        bare = _ROUND_PRICE.sub("", _CURRENCY.sub("", bare)).strip(INVISIBLE)
     negative = bare.startswith(_MINUS)
     bare = _GROUP_BLANKS.sub("", bare[1:].strip(INVISIBLE) if bare.startswith(_SIGNS) else bare)
     if not bare.isascii():
@@ -91,6 +93,8 @@ def _bounded(amount: Decimal | None, low: int, high: int, warn: Warn) -> int | N
 
 def small_integer(value: Any, warn: Warn) -> int | None:
     """Return a count or code from 0 that fits 32 bits."""
+    if type(value) is int and 0 <= value <= INT32:
+        return value
     return _bounded(number(value, warn), 0, INT32, warn)
 
 
@@ -114,6 +118,8 @@ def _times_hundred(amount: Decimal | None) -> Decimal | None:
 
 def cents_from_euros(value: Any, warn: Warn) -> int | None:
     """Return cents of an amount in euros, written the German way or as a number."""
+    if type(value) is int and abs(value) <= INT32:
+        return 100 * value
     return _to_cents(_times_hundred(number(value, warn)), warn)
 
 
@@ -124,6 +130,8 @@ def cents_from_plain_euros(value: Any, warn: Warn) -> int | None:
 
 def cents_from_cents(value: Any, warn: Warn) -> int | None:
     """Return cents of an amount that is in cents already."""
+    if type(value) is int and abs(value) <= INT64:
+        return value
     return _to_cents(number(value, warn), warn)
 
 

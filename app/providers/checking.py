@@ -49,7 +49,7 @@ class PlatformRequest(BaseModel):
     Give a child an alias generator or aliases where the platform's names are not ours: problems name the aliases.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     def conditions(self) -> Iterable[FieldProblem]:
         """Return what is wrong with fields that depend on each other; run when each is right by itself."""

@@ -5,6 +5,7 @@ What a date means for the order of events is each platform's reader's business.
 
 import re
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from app.providers.values import INVISIBLE, MAX_NUMBER, Warn
@@ -22,9 +23,12 @@ _EPOCH_MS_FROM = 100_000_000_000
 
 def find_day(value: Any) -> date | None:
     """Return the day in `YYYY-MM-DD`, with or without a time, or `DD.MM.YYYY`; as written, without zones."""
-    if not isinstance(value, str):
-        return None
-    bare = value[:MAX_NUMBER].strip(INVISIBLE)
+    return _day_in(value[:MAX_NUMBER]) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)  # callbacks are about few days, and each is looked at several times
+def _day_in(written: str) -> date | None:
+    bare = written.strip(INVISIBLE)
     if not bare.isascii():
         return None
     if match := _DATE.match(bare):
@@ -54,7 +58,7 @@ def find_instant(value: Any, zone: tzinfo) -> datetime | None:
         return None
     bare = value[:MAX_NUMBER].strip(INVISIBLE)
     match = _TIME.fullmatch(bare) if bare.isascii() else None
-    day = find_day(bare.replace("t", "T"))
+    day = None if match is None else find_day(bare.replace("t", "T"))
     if match is None or day is None:
         return None
     hour, minute, second, fraction, offset = match.groups()

@@ -9,6 +9,7 @@ from typing import Any
 from app.crypto import mask_tokens
 
 MASK = "***"
+_CONTAINERS = (dict, list)  # a union would be made anew for each value
 
 
 def mask_item(value: Any, credentials: Collection[str], holders: Collection[str] = ()) -> Any:
@@ -33,6 +34,8 @@ def mask_item(value: Any, credentials: Collection[str], holders: Collection[str]
         shown = mask_tokens(name) if "cb" in name else name
         if hidden and child is not None and child not in ("", [], {}):
             copy[shown] = MASK
-        else:
+        elif isinstance(child, _CONTAINERS):
             copy[shown] = mask_item(child, credentials, holders)
+        else:  # most are: a call for each would cost more than all the rest
+            copy[shown] = mask_tokens(child) if isinstance(child, str) and "cb" in child else child
     return copy

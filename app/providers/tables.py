@@ -15,6 +15,7 @@ from app.providers.values import Parse, Warn, is_unknown
 _MAX_WARNINGS = 200
 _MAX_UNKNOWN_NAMES = 20
 _MAX_KEY_BYTES = 400
+_CONTAINERS = (dict, list)
 SEPARATOR = "\x1f"
 
 
@@ -34,6 +35,10 @@ class Notes:
         """Return the function that notes a reason on `field`."""
         return lambda reason: self.add(field, reason)
 
+    def under(self, prefix: str) -> "_Under":
+        """Return the function that notes a reason on the field whose path below `prefix` was set last."""
+        return _Under(self, prefix)
+
     def unknown_names(self, prefix: str, names: Iterable[str], known: frozenset[str]) -> None:
         """Note the names that are not among the known ones; the first 20 of an item."""
         for name in names:
@@ -44,6 +49,20 @@ class Notes:
     def all(self) -> tuple[Warned, ...]:
         """Return what was noted, each once, in order."""
         return tuple(self._found)
+
+
+class _Under:
+    """Notes reasons on the field at `path`, which is set anew for each: a function for each field would cost more."""
+
+    __slots__ = ("_notes", "_prefix", "path")
+
+    def __init__(self, notes: Notes, prefix: str) -> None:
+        self._notes = notes
+        self._prefix = prefix
+        self.path = ""
+
+    def __call__(self, reason: str) -> None:
+        self._notes.add(self._prefix + self.path, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +92,19 @@ def top_names(rows: Iterable[Row]) -> frozenset[str]:
 def read_rows(rows: Sequence[Row], value: Mapping[str, Any], prefix: str, notes: Notes) -> dict[str, Any]:
     """Return what `value` says in the API's names; what is unknown or unreadable is not in it."""
     fields: dict[str, Any] = {}
+    warn = notes.under(prefix)
+    nested: list[tuple[str, dict[str, Any]]] | None = None
     for one in rows:
         for path in one.paths:
-            found, where = _look(value, path)
-            if is_unknown(found):
+            if "." not in path:
+                found, warn.path = value.get(path), path
+            elif path.startswith("*."):
+                nested = _nested(value) if nested is None else nested
+                found, warn.path = _first_known(nested, path)
+            else:
+                found, warn.path = _below(value, path), path
+            if found is None or is_unknown(found):
                 continue
-            warn = notes.on(prefix + where)
             parsed = one.parse(found, warn)
             if parsed is None:
                 continue
@@ -89,18 +115,30 @@ def read_rows(rows: Sequence[Row], value: Mapping[str, Any], prefix: str, notes:
     return fields
 
 
-def _look(value: Mapping[str, Any], path: str) -> tuple[Any, str]:
-    """Return what stands at `path`, and the path as sent."""
-    if "." not in path:
-        return value.get(path), path
+def _below(value: Mapping[str, Any], path: str) -> Any:
+    """Return what stands at a path of two names."""
     first, _, last = path.partition(".")
-    if first != "*":
-        inner = value.get(first)
-        return (inner.get(last) if isinstance(inner, dict) else None), path
-    for name, child in value.items():
-        for inner in child if isinstance(child, list) else (child,):
-            if isinstance(inner, dict) and not is_unknown(inner.get(last)):
-                return inner[last], f"{name}.{last}"
+    inner = value.get(first)
+    return inner.get(last) if isinstance(inner, dict) else None
+
+
+def _nested(value: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the objects that are members or in lists that are, each with its member's name."""
+    return [
+        (name, inner)
+        for name, child in value.items()
+        if isinstance(child, _CONTAINERS)
+        for inner in (child if isinstance(child, list) else (child,))
+        if isinstance(inner, dict)
+    ]
+
+
+def _first_known(nested: Iterable[tuple[str, dict[str, Any]]], path: str) -> tuple[Any, str]:
+    """Return the first known member of nested objects that `*.name` means, and its path as sent."""
+    last = path.removeprefix("*.")
+    for name, inner in nested:
+        if not is_unknown(inner.get(last)):
+            return inner[last], f"{name}.{last}"
     return None, path
 
 

@@ -20,6 +20,8 @@ INT64 = (1 << 63) - 1
 
 _BLANKS = " \t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 INVISIBLE = _BLANKS + "\u2028\u2029\u202f\u205f\u3000\u200b\ufeff"
+_CONTAINERS = (list, dict)  # a union would be made anew for each value
+_NUMBERS = (int, float)
 _NO_DATE = "0000-00-00"
 MAX_NUMBER = 64
 
@@ -29,16 +31,18 @@ def is_unknown(value: Any) -> bool:
     if value is None:
         return True
     if isinstance(value, str):
+        if "1" <= value < "\x7f":  # begins with a letter or a digit of ASCII: most do, and none of these is blank
+            return False
         bare = value.strip(INVISIBLE)
         return not bare or bare.startswith(_NO_DATE)
-    return isinstance(value, list | dict) and not value
+    return isinstance(value, _CONTAINERS) and not value
 
 
 def text(value: Any, warn: Warn) -> str | None:
     """Return trimmed text in NFC, at most 1,000 characters, with callback tokens of ours masked; numbers as text."""
     if isinstance(value, str):
         bare = value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, _NUMBERS) and not isinstance(value, bool):
         bare = str(value)
     else:
         warn("wrong-type")

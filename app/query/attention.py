@@ -3,7 +3,7 @@
 How sources fare is asked in `source_health`; what to do about it is people's business.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.accounts.model import Access
+from app.accounts.model import Access, Source
 from app.ids import first_id_at, time_of
 from app.query import attention_pulls as pulls
 from app.query import attention_watch as watch
@@ -234,14 +234,16 @@ QUESTIONS: Final[Sequence[Callable[[Asking], Awaitable[list[dict[str, Any]]]]]] 
 )
 
 
-async def notices(connection: AsyncConnection, access: Access, spooled: int = 0) -> list[dict[str, Any]]:
+async def notices(
+    connection: AsyncConnection, access: Access, known: Iterable[Source], spooled: int = 0
+) -> list[dict[str, Any]]:
     """Return what needs somebody, as far as the key may know of it, the worst first.
 
-    `spooled` are the callbacks in the spool of the process that asks.
+    `known` are all sources as they could be read, `spooled` the callbacks in the spool of the process that asks.
     """
     named: Statement = select(sources.c.id, sources.c.name)
     names = {row.id: row.name for row in await connection.execute(walled(named, sources, access))}
-    asking = Asking(connection, access, names, now(), spooled)
+    asking = Asking(connection, access, names, now(), spooled, frozenset(one.id for one in known if one.unreadable))
     found = [notice for question in QUESTIONS for notice in await question(asking)]
     return sorted(found, key=lambda notice: (_SEVERITIES.index(notice["severity"]), notice["kind"], -notice["count"]))
 
@@ -263,11 +265,11 @@ async def list_attention(request: Request, access: Reader) -> Response:
     Deliveries in quarantine by reason (of the last 30 days), sources whose signature has never fitted or that have
     gone quiet, processing that is behind, gaps of the last week, searches that fail, signatures that differ between
     push and pull, submissions without their callback, documents that could not be had or soon cannot, failed orders,
-    missing partitions, items that look otherwise than before, callbacks in a spool. An empty list means that all is
-    well.
+    missing partitions, items that look otherwise than before, callbacks in a spool, jobs that were given up, an audit
+    log that was found changed, secrets that cannot be decrypted. An empty list means that all is well.
     """
     check_parameters(request)
     reading = reading_of(request)
     async with reading.asking() as connection:
-        found = await notices(connection, access, reading.spooled())
+        found = await notices(connection, access, reading.book.present.sources.values(), reading.spooled())
     return answer({"data": found, "next_cursor": None})

@@ -1,15 +1,17 @@
-"""Asks what is watched beside the records: how items look, and what waits in spools."""
+"""Asks what is watched beside the records: how items look, spools, jobs, the audit log, what cannot be decrypted."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select
+import orjson
+from sqlalchemy import func, select, text
 
+from app.accounts.verifying import MISFIT_ROW
 from app.query.drift import CHANGES, drift_path, recent_drift
 from app.query.noticing import Asking, notice, number
-from app.storage.models import shapes, spool_states
+from app.storage.models import installation, shapes, spool_states
 
 _RECENT: Final = timedelta(days=7)
 _SINCE: Final = timedelta(days=30)
@@ -19,6 +21,11 @@ _WORDS: Final[Mapping[str, str]] = {
     "type-changed": "changed the type",
     "overflow": "not kept, for there are too many",
 }
+_DEAD_JOBS: Final = text(
+    "SELECT count(*), (SELECT min(at) FROM procrastinate_events e JOIN procrastinate_jobs j ON j.id = e.job_id"
+    " WHERE j.status = 'failed' AND e.type = 'failed') FROM procrastinate_jobs WHERE status = 'failed'"
+)
+_MISFIT: Final = select(installation.c.value).where(installation.c.key == MISFIT_ROW)
 
 
 async def _drift(asking: Asking) -> list[dict[str, Any]]:
@@ -43,7 +50,7 @@ def _drifted(source: str, found: Mapping[str, tuple[int, datetime]]) -> dict[str
 
 async def _spool(asking: Asking) -> list[dict[str, Any]]:
     """Tell of the spool keys without walls only: it is not known whose callbacks wait there."""
-    if asking.access.source_ids is not None or asking.access.brokers is not None:
+    if not asking.sees_all:
         return []
     own = spool_states.c
     recent = own.noted_at >= asking.moment - _SINCE
@@ -60,4 +67,48 @@ async def _spool(asking: Asking) -> list[dict[str, Any]]:
     return [notice("spool-in-use", "warning", sentence, count=count, oldest_at=oldest)]
 
 
-QUESTIONS: Final[Sequence[Callable[[Asking], Awaitable[list[dict[str, Any]]]]]] = (_drift, _spool)
+async def _dead_jobs(asking: Asking) -> list[dict[str, Any]]:
+    """Tell of jobs keys without walls only, as their list does."""
+    if not asking.sees_all:
+        return []
+    count, oldest = (await asking.connection.execute(_DEAD_JOBS)).one()
+    if not count:
+        return []
+    sentence = f"{number(count, 'job was', 'jobs were')} given up; `/v1/jobs` says why, and they can be retried."
+    return [notice("jobs-dead", "warning", sentence, count=count, oldest_at=oldest, link="/v1/jobs?state=dead")]
+
+
+async def _audit(asking: Asking) -> list[dict[str, Any]]:
+    """Tell what the last `callbox audit verify` found, to keys without walls."""
+    if not asking.sees_all:
+        return []
+    row = (await asking.connection.execute(_MISFIT)).one_or_none()
+    if row is None:
+        return []
+    told = orjson.loads(row.value)
+    sentence = f"The audit log is not as it was sealed. {told['what']} `callbox audit verify` looks again."
+    return [notice("audit-misfit", "error", sentence, oldest_at=datetime.fromisoformat(told["found_at"]))]
+
+
+async def _unreadable(asking: Asking) -> list[dict[str, Any]]:
+    return [
+        notice(
+            "secret-unreadable",
+            "error",
+            f"A secret or credential of {name} cannot be decrypted. What comes is kept, but no signature is checked by"
+            f" it: give it again, revoke the old secret, then `callbox reverify {name}`.",
+            source=name,
+            link=f"/v1/sources/{name}",
+        )
+        for one, name in asking.names.items()
+        if one in asking.unreadable
+    ]
+
+
+QUESTIONS: Final[Sequence[Callable[[Asking], Awaitable[list[dict[str, Any]]]]]] = (
+    _drift,
+    _spool,
+    _dead_jobs,
+    _audit,
+    _unreadable,
+)

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from app.accounts.model import Access, Scope
 from app.query.access import FieldHidden
 from app.query.deliveries import DELIVERIES, header
-from app.query.details import check_parameters, no_such, parse_id
+from app.query.details import absent, check_parameters, parse_id
 from app.query.personal import may_see
 from app.query.reading import reading_of
 from app.query.trail import note_reading
@@ -74,8 +74,8 @@ async def answer_body(request: Request, text: str, access: Access) -> Response:
         statement = statement.with_only_columns(deliveries.c.id)
     async with reading.asking() as connection:
         row = (await connection.execute(walled(statement, deliveries, access))).mappings().one_or_none()
-    if row is None:
-        raise no_such(DELIVERIES)
+        if row is None:
+            raise await absent(connection, DELIVERIES, delivery_id)
     if not may_see(access):
         raise FieldHidden("The bytes of a delivery are personal; the key lacks the scope `read:personal`.")
     await note_reading(reading, access, "deliveries/body", [delivery_id])

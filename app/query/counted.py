@@ -3,12 +3,14 @@
 Which of it is asked for, and how it is counted, is told in `statistics`.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, case, func
+from sqlalchemy import ColumnElement, case, func, literal, literal_column
 
 from app.query.deliveries import DELIVERIES
 from app.query.groups import OF_DELIVERIES, OF_INQUIRIES, OF_LEADS, Group
@@ -16,6 +18,7 @@ from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
 from app.query.resource import Resource
 from app.query.schemas.statistics import DeliveryStatistic, InquiryStatistic, LeadStatistic
+from app.storage.counting import SPENT, histogram
 from app.storage.models import deliveries, inquiries, leads, outcomes
 
 WITHOUT_PREMIUM: Final = (2, 3, 4)
@@ -39,8 +42,34 @@ class Statistic:
 
 
 def _times_to_process() -> list[ColumnElement[Any]]:
-    seconds = func.date_part("epoch", outcomes.c.processed_at - deliveries.c.received_at)
-    return spread(seconds)
+    """Return the expression for what `shown_times` reads: to sort the times here is quicker than there."""
+    sql = SPENT.format(processed="outcomes.processed_at", received="deliveries.received_at", sign=1)
+    spent: ColumnElement[bytes] = literal_column(sql)
+    return [func.string_agg(spent, literal(b"")).filter(outcomes.c.processed_at.is_not(None))]
+
+
+def shown_times(row: Sequence[Any]) -> dict[str, Any]:
+    """Return how long it took to process deliveries, in seconds: to the millisecond, and to three digits."""
+    found = histogram([row[0] or b""])
+    if not found:
+        return {"median": None, "p90": None, "count": 0}
+    ordered = sorted(found)
+    passed = list(accumulate(map(found.__getitem__, ordered)))
+    median, p90 = (_percentile(ordered, passed, share) for share in (0.5, 0.9))
+    return {"median": median, "p90": p90, "count": passed[-1]}
+
+
+def _percentile(ordered: Sequence[float], passed: Sequence[int], share: float) -> float:
+    """Return the value below which a share of all lies, between two of them as PostgreSQL has it.
+
+    `passed` says how many have a value of `ordered` or a lower one.
+    """
+    place = share * (passed[-1] - 1)
+    below = int(place)
+    value = ordered[bisect_right(passed, below)]
+    if below != place:
+        value += (place - below) * (ordered[bisect_right(passed, below + 1)] - value)
+    return round(value / 1000, 3)
 
 
 def spread(column: ColumnElement[Any]) -> list[ColumnElement[Any]]:
@@ -86,8 +115,8 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
         },
         DeliveryStatistic,
         _times_to_process,
-        (None, None, 0),
-        lambda row: {"seconds_to_process": shown_spread(row)},
+        (None,),
+        lambda row: {"seconds_to_process": shown_times(row)},
     ),
     "inquiries": Statistic(
         INQUIRIES,

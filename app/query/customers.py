@@ -4,17 +4,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, func, literal, select
+from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.query.contained import reference_field
 from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.personal import hide, is_personal
-from app.query.resource import Resource, Row
+from app.query.resource import Resource, Row, find_row_of, rows_of
 from app.query.schemas.inquiries import Customer, CustomerPage
-from app.query.shapes import address, in_order, path, references, source_columns
-from app.query.walls import Statement, walled
+from app.query.shapes import address, in_braces, in_order, references, source_columns
+from app.query.walls import Statement, cache_of_walls, walled
 from app.storage.models import customers, inquiries
 
 _PLAIN = (
@@ -38,6 +38,7 @@ _PLAIN = (
 _LONGEST_CHAIN = 8
 
 
+@cache_of_walls
 def columns(access: Access) -> Statement:
     """Return the statement of customers, still without wall."""
     plain = [customers.c[name] for name in _PLAIN]
@@ -55,7 +56,8 @@ def columns(access: Access) -> Statement:
 def shape(row: Row, access: Access, _: object = None) -> dict[str, Any]:
     """Return a customer as it is shown."""
     private, company = address(row["address"]), address(row["company_address"])
-    own = f"/v1/customers/{row['id']}"
+    own_id = str(row["id"])
+    own = f"/v1/customers/{own_id}"
     shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
     shown |= {
         "address": private,
@@ -66,8 +68,8 @@ def shape(row: Row, access: Access, _: object = None) -> dict[str, Any]:
         "links": {
             "self": own,
             "history": f"{own}/history",
-            "inquiries": path("/v1/inquiries", [("customer.id", row["id"])]),
-            "events": path("/v1/events", [("customer.id", row["id"])]),
+            "inquiries": f"/v1/inquiries?customer.id={own_id}",
+            "events": f"/v1/events?customer.id={own_id}",
         },
     }
     return in_order(Customer, hide("customer", shown, access))
@@ -82,6 +84,13 @@ def effective_address(
     return private if private_is_company else company
 
 
+@cache_of_walls
+def _statement_by_ids(access: Access) -> Statement:
+    """Return the statement of some customers: the same each time, so that it is not made for each page."""
+    wanted = any_(cast(bindparam("ids", type_=Text), ARRAY(Uuid())))
+    return walled(columns(access).where(customers.c.id == wanted), customers, access)
+
+
 async def shown_by_id(
     connection: AsyncConnection, wanted: Iterable[UUID], access: Access
 ) -> Mapping[UUID, dict[str, Any]]:
@@ -91,9 +100,8 @@ async def shown_by_id(
     for _ in range(_LONGEST_CHAIN):
         if not asked:
             break
-        statement = columns(access).where(customers.c.id == any_(literal(sorted(set(asked.values())), ARRAY(Uuid()))))
-        answer = await connection.execute(walled(statement, customers, access))
-        rows = {row["id"]: row for row in answer.mappings()}
+        answer = await connection.execute(_statement_by_ids(access), {"ids": in_braces(asked.values())})
+        rows = {row["id"]: row for row in rows_of(answer)}
         merged: dict[UUID, UUID] = {}
         for origin, present in asked.items():
             row = rows.get(present)
@@ -110,7 +118,7 @@ async def find_row(connection: AsyncConnection, customer_id: UUID, access: Acces
     wanted: UUID | None = customer_id
     for _ in range(_LONGEST_CHAIN):
         statement = columns(access).where(customers.c.id == wanted)
-        row = (await connection.execute(walled(statement, customers, access))).mappings().one_or_none()
+        row = find_row_of(await connection.execute(walled(statement, customers, access)))
         if row is None or row["merged_into"] is None:
             return row
         wanted = row["merged_into"]

@@ -17,7 +17,7 @@ from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Delivery, DeliveryDetail, DeliveryFeed, DeliveryItem, DeliveryPage
 from app.query.shapes import in_order, path, source_columns
 from app.query.values import Context, Fault
-from app.query.walls import Statement, in_reach, walled
+from app.query.walls import Statement, cache_of_walls, in_reach, walled
 from app.storage.models import deliveries, inbox, outcomes, source_tokens
 
 PENDING = "pending"
@@ -38,6 +38,7 @@ joined_deliveries = deliveries.outerjoin(
 )
 
 
+@cache_of_walls
 def _columns(access: Access) -> Statement:
     own = deliveries.c
     received = (own.id, own.received_at, own.stored_at, own.via, own.method, own.remote_addr, own.headers, own.size)

@@ -15,9 +15,10 @@ from app.accounts.model import Access
 from app.problems import NotFound
 from app.query.answers import tagged_answer
 from app.query.filters import Slips
+from app.query.kept import dropped_month
 from app.query.personal import PERSONAL
 from app.query.reading import reading_of
-from app.query.resource import Resource, Row
+from app.query.resource import Resource, Row, find_row_of
 from app.query.trail import note_reading
 from app.query.walls import walled
 
@@ -73,10 +74,17 @@ async def get_row(connection: AsyncConnection, resource: Resource, row_id: UUID,
     for _ in range(_LONGEST_CHAIN):
         statement = (resource.details or resource.columns)(access).where(resource.table.c.id == wanted)
         found = await connection.execute(walled(statement, resource.table, access))
-        row = found.mappings().one_or_none()
+        row = find_row_of(found)
         if row is None:
             break
         wanted = row["merged_into"] if resource.merged_into is not None else None
         if wanted is None:
             return row
-    raise no_such(resource)
+    raise await absent(connection, resource, row_id)
+
+
+async def absent(connection: AsyncConnection, resource: Resource, row_id: UUID) -> NotFound:
+    """Return the problem that there is no such row, or that there is none any more."""
+    if resource.seq is not None and (month := await dropped_month(connection, row_id)) is not None:
+        return NotFound(f"There is no such {resource.kind}: what was received in {month} is no longer kept.")
+    return no_such(resource)

@@ -3,7 +3,7 @@
 All of it is made from the resources, so that it cannot say anything else than what is done.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, ItemsView, Iterable, Mapping
 from typing import Any
 
 from app.problems import Invalid, NotFound, Problem, described
@@ -11,6 +11,7 @@ from app.query.access import FieldHidden, Forbidden, Unauthorized
 from app.query.cursor import CursorInvalid
 from app.query.fields import Field, Kind, Op
 from app.query.filters import LIMIT_DEFAULT, LIMIT_MOST, ORDERS
+from app.query.kept import NotKept
 from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow
 from app.query.resource import Resource
@@ -58,6 +59,24 @@ _FORMS: Mapping[Kind, str] = {
 }
 
 
+class OnDemand(dict[str, Any]):
+    """A part of the document that is costly to make: made when FastAPI writes the document, which few starts see."""
+
+    def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __bool__(self) -> bool:
+        """Say that there is something in it."""
+        return True
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]  # the built-in's own type cannot be named
+        """Make it; this is where FastAPI begins to read it."""
+        if not len(self):
+            self.update(self._make())
+        return super().items()
+
+
 def list_problems(*more: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """Return the problems of a list, and what else there may be."""
     return described(*_ALWAYS, FieldHidden, CursorInvalid, *more)
@@ -66,6 +85,11 @@ def list_problems(*more: type[Problem]) -> dict[int | str, dict[str, Any]]:
 def detail_problems() -> dict[int | str, dict[str, Any]]:
     """Return the problems of whatever has an id in its path."""
     return described(*_ALWAYS, FieldHidden, NotFound)
+
+
+def past_problems() -> dict[int | str, dict[str, Any]]:
+    """Return the problems of a record as it was."""
+    return detail_problems() | described(NotKept)
 
 
 def history_problems() -> dict[int | str, dict[str, Any]]:

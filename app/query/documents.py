@@ -11,7 +11,7 @@ from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import TROUBLES, Document, DocumentPage
 from app.query.shapes import in_order, path, source_columns
-from app.query.walls import Statement
+from app.query.walls import Statement, cache_of_walls
 from app.storage.models import documents
 from app.times import now
 
@@ -38,6 +38,7 @@ _PLAIN = (
 """The fields that are shown as they stand in the table."""
 
 
+@cache_of_walls
 def columns(_: Access) -> Statement:
     """Return the statement of documents, still without wall."""
     source, _provider = source_columns(documents)

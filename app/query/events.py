@@ -16,7 +16,7 @@ from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Event, EventFeed, EventPage
 from app.query.shapes import in_order, path, source_columns
 from app.query.values import Context
-from app.query.walls import Statement
+from app.query.walls import Statement, cache_of_walls
 from app.storage.models import events
 
 RECORD_PATHS: Mapping[str, str] = {
@@ -48,6 +48,7 @@ _TIME_AT = 80
 """So many bits of an id follow its time."""
 
 
+@cache_of_walls
 def _columns(_: Access) -> Statement:
     own = events.c
     # As text: the item goes through as it stands, without being taken apart here.

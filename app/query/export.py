@@ -28,7 +28,7 @@ from app.query.leads import LEADS
 from app.query.months import newest_rows
 from app.query.personal import may_see
 from app.query.reading import DatabaseAway, Reading, moment_of, reading_of
-from app.query.resource import Resource
+from app.query.resource import Resource, Row, rows_of
 from app.query.trail import actor_of
 from app.query.values import Context
 from app.query.walls import Statement, walled
@@ -119,7 +119,7 @@ async def _page(
     statement = statement.order_by(by.asc() if ascending else by.desc()).limit(PAGE)
     async with reading.asking() as connection:
         if resource.seq is None or ascending or question.finds_few:
-            rows = (await connection.execute(statement)).mappings().all()
+            rows: Sequence[Row] = rows_of(await connection.execute(statement))
         else:
             ids = question.ids if after is None else question.ids.within(IdRange(ANY_ID.low, after))
             rows = await newest_rows(connection, resource, statement, ids, PAGE)
@@ -162,7 +162,7 @@ def trace(resource: Resource, form: str, filters: Parameters, access: Access) ->
 
 
 async def _note(reading: Reading, access: Access, resource: Resource, form: str, filters: Parameters) -> None:
-    async with reading.writing() as connection:
+    async with reading.adding() as connection:
         await record_async(connection, actor_of(access), "export.begin", trace(resource, form, filters, access))
 
 

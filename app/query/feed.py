@@ -22,6 +22,7 @@ from app.query.cursor import Position, write_cursor
 from app.query.events import EVENTS
 from app.query.filters import Question
 from app.query.reading import Reading
+from app.query.resource import rows_of
 from app.query.walls import walled
 from app.storage.models import events
 
@@ -77,7 +78,7 @@ class Asked:
             statement = walled(EVENTS.columns(self.access), events, self.access)
             statement = statement.where(*self.question.conditions, events.c.seq > after, events.c.seq <= top)
             found = await connection.execute(statement.order_by(events.c.seq).limit(PAGE))
-            rows = found.mappings().all()
+            rows = rows_of(found)
         sent = [self._sent(row) for row in rows]
         return sent, sent[-1].seq if len(sent) == PAGE else top
 

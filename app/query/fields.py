@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Table, and_, false, func, or_, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Table, and_, cast, false, func, or_, select, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.ids import first_id_at
@@ -31,7 +31,7 @@ from app.query.values import (
     parse_span,
     parse_text,
 )
-from app.storage.models import events
+from app.storage.models import baselines, events
 
 Condition = ColumnElement[bool]
 
@@ -218,7 +218,7 @@ class Field:
             return ~func.coalesce(self._any_of(self._values(op, text, context)), false())
         (value,) = self._values(op, text, context)
         if op is Op.CONTAINS:
-            return type_coerce(self.column, JSONB).contains(value)
+            return cast(self.column, JSONB).contains(value)  # items are kept as JSON, as they came
         if isinstance(value, Span):
             return self._beside_span(op, value)
         column = self._comparable
@@ -270,14 +270,16 @@ def of_column(table: Table, name: str, kind: Kind, **more: Any) -> Field:
 def submission_field(record: Table) -> Field:
     """Return `submission_id` of a record: the last call of ours that was answered by an event about it."""
     asked = (
-        select(events.c.submission_id)
-        .where(events.c.record_id == record.c.id, events.c.source_id == record.c.source_id)
-        .where(events.c.submission_id.is_not(None))
-        .order_by(events.c.id.desc())
+        select(told.c.submission_id)
+        .where(told.c.record_id == record.c.id, told.c.source_id == record.c.source_id)
+        .where(told.c.submission_id.is_not(None))
+        .order_by(told.c.id.desc())
         .limit(1)
         .scalar_subquery()
+        for told in (events, baselines)
     )
-    return Field(column=asked, kind=Kind.ID, about="With `[null]=true` those that nobody asked for.")
+    about = "With `[null]=true` those that nobody asked for."
+    return Field(column=func.coalesce(*asked), kind=Kind.ID, about=about)
 
 
 def source_fields(table: Table) -> dict[str, Field]:

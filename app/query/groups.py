@@ -14,7 +14,7 @@ from app.accounts.model import Source
 from app.ingest.contract import VIAS
 from app.query.deliveries import PENDING, verdict_column
 from app.query.inquiries import status_name
-from app.storage.models import deliveries, inquiries, leads, outcomes
+from app.storage.models import deliveries, delivery_counts, inquiries, leads, outcomes
 
 Columns = list[ColumnElement[Any]]
 Show = Callable[[list[Any], Mapping[UUID, Source]], dict[str, Any]]
@@ -56,14 +56,27 @@ def _named(name: str) -> Group:
     )
 
 
-OF_DELIVERIES: Final[Mapping[str, Group]] = {
-    "source": _source(deliveries.c.source_id),
-    "provider": _provider(deliveries.c.source_id),
-    "verdict": _plain("verdict", verdict_column),
-    "status": _plain("status", func.coalesce(outcomes.c.status, PENDING)),
-    "reason": _plain("reason", outcomes.c.reason),
-    "via": Group(lambda _: [deliveries.c.via], lambda row, _: {"via": VIAS[row[0]]}),
-}
+def _deliveries(own: Mapping[str, ColumnElement[Any]]) -> Mapping[str, Group]:
+    return {
+        "source": _source(own["source_id"]),
+        "provider": _provider(own["source_id"]),
+        **{name: _plain(name, own[name]) for name in ("verdict", "status", "reason")},
+        "via": Group(lambda _: [own["via"]], lambda row, _: {"via": VIAS[row[0]]}),
+    }
+
+
+OF_DELIVERIES: Final = _deliveries(
+    {
+        "source_id": deliveries.c.source_id,
+        "verdict": verdict_column,
+        "status": func.coalesce(outcomes.c.status, PENDING),
+        "reason": outcomes.c.reason,
+        "via": deliveries.c.via,
+    }
+)
+OF_COUNTED_DELIVERIES: Final = _deliveries(dict(delivery_counts.c))
+"""The same, of what was counted by the hour."""
+
 OF_INQUIRIES: Final[Mapping[str, Group]] = {
     "source": _source(inquiries.c.source_id),
     "status": Group(

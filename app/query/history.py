@@ -16,12 +16,14 @@ from starlette.responses import Response
 
 from app.accounts.model import Access
 from app.ingest.contract import VIAS
+from app.processing.baselines import merged
 from app.processing.order import receipt_key
 from app.processing.records import Told, flatten, fold_events
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.details import get_row, parse_id
 from app.query.filters import Question, read_question
+from app.query.kept import Beginning, find_beginning, with_beginning
 from app.query.personal import hide_changes
 from app.query.reading import moment_of, reading_of
 from app.query.resource import Resource
@@ -56,7 +58,7 @@ async def answer_history(request: Request, resource: Resource, text: str, access
         name = f"{resource.name}/{record['id']}/history"
         question = read_question(name, {}, parameters, context, reading.cursor_key)
         find = _of_customer if resource.kind == "customer" else _of_subject
-        entries = await find(connection, record["id"], question, access)
+        entries, beginning = await find(connection, record["id"], question, access)
     await note_reading(reading, access, name, [record["id"]])
     has_more, entries = len(entries) > question.limit, entries[: question.limit]
     cursor = None
@@ -64,10 +66,13 @@ async def answer_history(request: Request, resource: Resource, text: str, access
         cursor = write_cursor(reading.cursor_key, question.binding, Position((entries[-1]["place"],)))
     shown = [_shape(resource.kind, entry, access) for entry in entries]
     link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)} if cursor else None
-    return answer({"data": shown, "next_cursor": cursor}, headers=link)
+    whole = {"complete_from": beginning.complete_from}
+    return answer({"data": shown, "next_cursor": cursor, **whole}, headers=link)
 
 
-async def _of_subject(connection: AsyncConnection, record_id: UUID, question: Question, access: Access) -> Entries:
+async def _of_subject(
+    connection: AsyncConnection, record_id: UUID, question: Question, access: Access
+) -> tuple[Entries, Beginning]:
     """Return one entry more than the page holds; places are order keys."""
     statement: Statement = select(*_COLUMNS, events.c.changes).where(
         events.c.record_id == record_id, events.c.changes != func.jsonb_build_array()
@@ -78,18 +83,26 @@ async def _of_subject(connection: AsyncConnection, record_id: UUID, question: Qu
         statement = statement.where(place > after if ascending else place < after)
     statement = statement.order_by(place.asc() if ascending else place.desc()).limit(question.limit + 1)
     found = await connection.execute(walled(statement, events, access))
-    return [_entry(row, row["changes"], row["order_key"]) for row in found.mappings()]
+    entries = [_entry(row, row["changes"], row["order_key"]) for row in found.mappings()]
+    return entries, await find_beginning(connection, record_id, access)
 
 
-async def _of_customer(connection: AsyncConnection, record_id: UUID, question: Question, access: Access) -> Entries:
+async def _of_customer(
+    connection: AsyncConnection, record_id: UUID, question: Question, access: Access
+) -> tuple[Entries, Beginning]:
     """Fold what all events say about a customer; places are receipts."""
     part = func.jsonb_path_query_first(
         events.c.parts, literal_column("'$[*] ? (@.kind == \"customer\").fields'::jsonpath"), type_=JSONB
     )
     statement: Statement = select(*_COLUMNS, events.c.item_index, part.label("fields"))
-    found = await connection.execute(walled(statement.where(events.c.customer_id == record_id), events, access))
-    rows = {row["id"]: row for row in found.mappings() if row["fields"]}
-    _, marks = fold_events(_told(row) for row in rows.values())
+    statement = walled(statement.where(events.c.customer_id == record_id), events, access)
+
+    async def ask() -> dict[UUID, RowMapping]:
+        found = await connection.execute(statement)
+        return {row["id"]: row for row in found.mappings() if row["fields"]}
+
+    beginning, rows = await with_beginning(connection, record_id, access, ask)
+    _, marks = fold_events((_told(row) for row in rows.values()), merged(beginning.baselines))
     entries = [
         _entry(row, changes, _place(row))
         for row in rows.values()
@@ -100,7 +113,7 @@ async def _of_customer(connection: AsyncConnection, record_id: UUID, question: Q
     if question.position is not None:
         after = str(question.position.after[0])
         entries = [entry for entry in entries if (entry["place"] > after if ascending else entry["place"] < after)]
-    return entries[: question.limit + 1]
+    return entries[: question.limit + 1], beginning
 
 
 def _told(row: RowMapping) -> Told:

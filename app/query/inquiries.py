@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Uuid, and_, any_, exists, literal, select
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid, and_, any_, bindparam, cast, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -15,11 +15,11 @@ from app.query import documents as of_documents
 from app.query.contained import reference_field
 from app.query.fields import Condition, Field, Kind, of_column, source_fields, submission_field
 from app.query.personal import hide
-from app.query.resource import Resource, Row
+from app.query.resource import Resource, Row, rows_of
 from app.query.schemas.inquiries import Inquiry, InquiryPage
-from app.query.shapes import in_order, path, references, source_columns
+from app.query.shapes import in_braces, in_order, references, source_columns
 from app.query.values import Context, Fault
-from app.query.walls import Statement, wall, walled
+from app.query.walls import Statement, cache_of_walls, wall, walled
 from app.storage.models import customers, documents, inquiries
 
 STATUS_NAMES: Mapping[int, str] = {
@@ -88,6 +88,7 @@ def parse_status_name(text: str, _: Context) -> int:
     raise Fault("unknown-value", f"is none of these: {', '.join(_STATUS_BY_NAME)}, status_<n>")
 
 
+@cache_of_walls
 def _columns(_: Access) -> Statement:
     plain = [inquiries.c[name] for name in _PLAIN]
     source, _provider = source_columns(inquiries)
@@ -111,6 +112,16 @@ async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: 
     )
 
 
+@cache_of_walls
+def _documents_statement(access: Access) -> Statement:
+    """Return the statement of the documents of inquiries: the same each time, so that it is not made for each page."""
+    statement = of_documents.columns(access).where(
+        documents.c.inquiry_id == any_(cast(bindparam("numbers", type_=Text), ARRAY(BigInteger))),
+        documents.c.source_id == any_(cast(bindparam("among", type_=Text), ARRAY(Uuid()))),
+    )
+    return walled(statement, documents, access).order_by(documents.c.id)
+
+
 async def _documents_of(
     connection: AsyncConnection, rows: Sequence[Row], access: Access
 ) -> Mapping[tuple[UUID, int | None], list[dict[str, Any]]]:
@@ -118,12 +129,8 @@ async def _documents_of(
     numbers = {row["inquiry_id"] for row in rows if row["inquiry_id"] is not None}
     if numbers:
         among = {row["source_id"] for row in rows}
-        statement = of_documents.columns(access).where(
-            documents.c.inquiry_id == any_(literal(sorted(numbers), ARRAY(BigInteger))),
-            documents.c.source_id == any_(literal(sorted(among), ARRAY(Uuid()))),
-        )
-        answer = await connection.execute(walled(statement, documents, access).order_by(documents.c.id))
-        for row in answer.mappings():
+        wanted = {"numbers": in_braces(numbers), "among": in_braces(among)}
+        for row in rows_of(await connection.execute(_documents_statement(access), wanted)):
             found[row["source_id"], row["inquiry_id"]].append(of_documents.within_inquiry(row, access))
     return found
 
@@ -131,7 +138,8 @@ async def _documents_of(
 def _shape(row: Row, access: Access, neighbours: Neighbours) -> dict[str, Any]:
     shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
     customer = neighbours.customers.get(row["customer_record_id"])
-    own = f"/v1/inquiries/{row['id']}"
+    own_id, named = str(row["id"]), f"source={row['source']}"  # names of sources stand in a query as they are
+    own = f"/v1/inquiries/{own_id}"
     shown |= {
         "status_name": status_name(row["status"]),
         "customer": customer,
@@ -140,9 +148,9 @@ def _shape(row: Row, access: Access, neighbours: Neighbours) -> dict[str, Any]:
         "links": {
             "self": own,
             "history": f"{own}/history",
-            "events": path("/v1/events", [("record.id", row["id"])]),
+            "events": f"/v1/events?record.id={own_id}",
             "customer": customer["links"]["self"] if customer else None,
-            "documents": path("/v1/documents", [("source", row["source"]), ("inquiry_id", row["inquiry_id"])]),
+            "documents": f"/v1/documents?{named}&inquiry_id={row['inquiry_id']}",
         },
     }
     return in_order(Inquiry, hide("inquiry", shown, access))

@@ -12,7 +12,7 @@ from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
 from app.query.schemas.leads import Lead, LeadPage
 from app.query.shapes import address, in_order, path, references, source_columns
-from app.query.walls import Statement
+from app.query.walls import Statement, cache_of_walls
 from app.storage.models import leads
 
 KINDS = ("customer", "company", "unknown")
@@ -43,6 +43,7 @@ _PLAIN = (
 _LISTS = ("risk_objects", "policy_packages", "insurance_policies")
 
 
+@cache_of_walls
 def _columns(_: Access) -> Statement:
     own = leads.c
     source, _provider = source_columns(leads)

@@ -20,7 +20,7 @@ from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Parameters, Question, read_question
 from app.query.months import in_reach_of, newest_rows
 from app.query.reading import Reading, moment_of, reading_of
-from app.query.resource import Resource, Row
+from app.query.resource import Resource, Row, rows_of
 from app.query.shaping import count_rows, read_shaping
 from app.query.sorting import place_of, sorted_rows
 from app.query.trail import note_reading
@@ -85,10 +85,10 @@ async def _rows(connection: AsyncConnection, resource: Resource, question: Quest
         return await sorted_rows(connection, resource, statement, question)
     ordered = _in_order(statement, resource, question)
     if resource.seq is None:
-        return (await connection.execute(ordered)).mappings().all()
+        return rows_of(await connection.execute(ordered))
     ids = _ids_before(question)
     if question.order == "asc" or question.finds_few:
-        return (await connection.execute(ordered, in_reach_of(ids))).mappings().all()
+        return rows_of(await connection.execute(ordered, in_reach_of(ids)))
     return await newest_rows(connection, resource, ordered, ids, question.limit + 1)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ids import first_id_at, time_of
 from app.query.fields import ANY_ID, IdRange
-from app.query.resource import Resource, Row
+from app.query.resource import Resource, Row, rows_of
 from app.query.walls import HIGHEST, LOWEST, Statement
 from app.times import now
 
@@ -33,11 +33,11 @@ async def newest_rows(
     newest = now() if ids.high == ANY_ID.high else time_of(ids.high)
     border = first_id_at(newest - FIRST_LOOK)
     if border <= ids.low:
-        return (await connection.execute(ordered.where(own_id >= ids.low), in_reach_of(ids))).mappings().all()
+        return rows_of(await connection.execute(ordered.where(own_id >= ids.low), in_reach_of(ids)))
     late = ids.within(IdRange(border, ANY_ID.high))
-    rows = (await connection.execute(ordered.where(own_id >= border), in_reach_of(late))).mappings().all()
+    rows = rows_of(await connection.execute(ordered.where(own_id >= border), in_reach_of(late)))
     if len(rows) == wanted:
         return rows
     early = ids.within(IdRange(ANY_ID.low, border))
     before = ordered.where(own_id < border).limit(wanted - len(rows))
-    return [*rows, *(await connection.execute(before, in_reach_of(early))).mappings()]
+    return [*rows, *rows_of(await connection.execute(before, in_reach_of(early)))]

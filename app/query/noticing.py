@@ -22,7 +22,8 @@ from app.query.walls import Statement, walled
 class Asking:
     """What the questions are asked with: the connection, who asks, and the names of the sources that the key sees.
 
-    `spooled` are the callbacks that wait in the spool of this very process.
+    `spooled` are the callbacks that wait in the spool of this very process, `unreadable` the sources of which a secret
+    or credential cannot be decrypted.
     """
 
     connection: AsyncConnection
@@ -30,6 +31,12 @@ class Asking:
     names: Mapping[UUID, str]
     moment: datetime
     spooled: int = 0
+    unreadable: frozenset[UUID] = frozenset()
+
+    @property
+    def sees_all(self) -> bool:
+        """Tell whether the key has no wall, so that it may know of what belongs to no source."""
+        return self.access.source_ids is None and self.access.brokers is None
 
     async def rows(self, statement: Statement, table: Table) -> Sequence[Any]:
         """Return the rows of a statement within the key's wall."""

@@ -18,11 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from app.accounts.model import Accounts
 from app.problems import Problem
 from app.query.rate import Limiter
+from app.storage.engine import in_transactions
 
 _RETRY_AFTER = {"Retry-After": "2"}
-_PLANNED = "callbox planned"
-_PLAN_ANEW = "SET plan_cache_mode = force_custom_plan"
-"""A prepared statement is else planned once for all values, and reads a whole table where one of them is rare."""
 
 
 class TooSlow(Problem):
@@ -80,17 +78,20 @@ class Reading:
         """
         with translated_errors():
             async with self.engine.connect() as connection:
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
-                if _PLANNED not in connection.info:  # once for each connection to the database
-                    await connection.exec_driver_sql(_PLAN_ANEW)
-                    connection.info[_PLANNED] = True
+                yield connection
+
+    @asynccontextmanager
+    async def adding(self) -> AsyncGenerator[AsyncConnection]:
+        """Give a connection to the primary on which each statement is committed by itself; raises as `asking` does."""
+        with translated_errors():
+            async with self.primary.connect() as connection:
                 yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
         """Give a transaction on the primary that is committed at the end; raises as `asking` does."""
         with translated_errors():
-            async with self.primary.begin() as connection:
+            async with in_transactions(self.primary).begin() as connection:
                 yield connection
 
 

@@ -8,14 +8,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, RowMapping, Table
+from sqlalchemy import ColumnElement, Result, Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.query.fields import Field
 from app.query.walls import Statement
 
-Row = RowMapping
+Row = Mapping[str, Any]
+
+
+def rows_of(found: Result[Any]) -> list[Row]:
+    """Return what a statement found, each row as a dict: they are looked into many times, which these bear best."""
+    names = tuple(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def find_row_of(found: Result[Any]) -> Row | None:
+    """Return the one row that a statement found, if there is any."""
+    return next(iter(rows_of(found)), None)
 
 
 async def no_neighbours(_: AsyncConnection, __: Sequence[Row], ___: Access) -> Any:

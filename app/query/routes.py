@@ -20,6 +20,7 @@ from app.query.documented import (
     list_parameters,
     list_problems,
     page_parameters,
+    past_problems,
     replay_parameters,
 )
 from app.query.documents import DOCUMENTS
@@ -134,16 +135,16 @@ def _add_posted(resource: Resource) -> None:
 
 def _add_detail(resource: Resource) -> None:
     model = resource.detail_schema or resource.schema
-    about, more = "", {}
+    about, more, problems = "", {}, detail_problems()
     if resource in TRAVELLING:
         about = f" With `as_of` as it was known then: from the {resource.kind}'s events received until that time."
-        more = {"openapi_extra": {"parameters": [as_of_parameter()]}}
+        more, problems = {"openapi_extra": {"parameters": [as_of_parameter()]}}, past_problems()
     _add(
         f"/{resource.name}/{{id}}",
         _detail_endpoint(resource),
         f"get_{resource.kind}",
         f"Get one {resource.kind}. {resource.hint}{about}",
-        {200: {"model": model, "description": "It."}, **detail_problems()},
+        {200: {"model": model, "description": "It."}, **problems},
         tags=[resource.name],
         **more,
     )

@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter
-from sqlalchemy import Text, cast, literal, literal_column, select, union_all
+from sqlalchemy import CompoundSelect, Text, bindparam, cast, literal, literal_column, select, union_all
 from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -33,7 +34,7 @@ from app.query.leads import LEADS
 from app.query.personal import may_see
 from app.query.posted import posted_body, posted_parameters
 from app.query.reading import reading_of
-from app.query.resource import Resource
+from app.query.resource import Resource, rows_of
 from app.query.schemas.search import Found, FoundPage
 from app.query.shapes import in_order
 from app.query.trail import note_reading
@@ -54,19 +55,25 @@ _ENOUGH = 50
 """Where so many records have the words whole, those in which they are only begun are not looked for."""
 
 _SHORTEST_PREFIX = 2
+_MOST_CACHED = 256
 _OTHER_WAYS = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
 _BEGUN = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is searched for, read and checked."""
+    """What is searched for, read and checked.
+
+    With `is_address` an e-mail address is among the words: half the world has the words of its end, and to look for
+    those in which they are begun takes as long as all of these. Where it is found whole, that is not done.
+    """
 
     words: tuple[str, ...]
     kinds: tuple[str, ...]
     limit: int
     binding: Binding
     cursor: str | None
+    is_address: bool
 
 
 def read_search(parameters: Parameters, access: Access) -> Search:
@@ -94,7 +101,8 @@ def read_search(parameters: Parameters, access: Access) -> Search:
         slips.add("limit", "out-of-range", f"is no whole number from 1 to {LIMIT_MOST}")
     slips.check()
     binding = Binding.of("search", "best", [("q", " ".join(words)), ("kind", ",".join(kinds))], access)
-    return Search(words, kinds, int(limit), binding, found["cursor"][0] if "cursor" in found else None)
+    cursor = found["cursor"][0] if "cursor" in found else None
+    return Search(words, kinds, int(limit), binding, cursor, is_address="@" in text)
 
 
 async def answer_search(request: Request, parameters: Parameters, access: Access) -> Response:
@@ -136,14 +144,17 @@ async def _by_index_only(connection: AsyncConnection) -> AsyncIterator[None]:
     It takes folding for as cheap as adding, and would rather fold a whole table than look up a word of which it
     expects many.
     """
-    for way in _OTHER_WAYS:
-        await connection.exec_driver_sql(f"SET {way} = off")
+    await connection.exec_driver_sql(_set(on=False))
     try:
         yield
     finally:
         with suppress(DBAPIError):  # a connection that is broken is not used again
-            for way in _OTHER_WAYS:
-                await connection.exec_driver_sql(f"RESET {way}")
+            await connection.exec_driver_sql(_set(on=True))
+
+
+def _set(*, on: bool) -> str:
+    """Return the statement that sets all at once."""
+    return "SELECT " + ", ".join(f"set_config('{way}', '{'on' if on else 'off'}', false)" for way in _OTHER_WAYS)
 
 
 async def _ranked(connection: AsyncConnection, search: Search, access: Access) -> Ranked:
@@ -151,25 +162,30 @@ async def _ranked(connection: AsyncConnection, search: Search, access: Access) -
     scores: dict[tuple[str, UUID], float] = {}
     async with _by_index_only(connection):
         for begun in (False, True):
-            ways = [_candidates(SEARCHED[kind], search.words, access, begun=begun) for kind in search.kinds]
-            found = await connection.execute(union_all(*(select(way.subquery()) for way in ways)))
-            scores |= {(row.kind, row.id): _score(search.words, words_in(row.text)) for row in found}
-            if len(scores) >= _ENOUGH:
+            asked = " & ".join(_asked(word, begun=begun) for word in search.words)
+            found = await connection.execute(_all_candidates(search.kinds, access), {"asked": asked})
+            scores |= {(kind, row_id): _score(search.words, words_in(text)) for kind, row_id, text in found}
+            if len(scores) >= _ENOUGH or (scores and search.is_address):
                 break
     order = list(SEARCHED)
     ranked = [(score, kind, row_id) for (kind, row_id), score in scores.items()]
     return sorted(ranked, key=lambda one: (-one[0], order.index(one[1]), -one[2].int))
 
 
-def _candidates(resource: Resource, words: Sequence[str], access: Access, *, begun: bool) -> Statement:
-    """Return the statement of records that hold all words, whole or, with `begun`, begun."""
+@lru_cache(_MOST_CACHED)
+def _all_candidates(kinds: Sequence[str], access: Access) -> CompoundSelect[Any]:
+    """Return the statement of records of these kinds that hold what is `asked`: long, and the same each time."""
+    return union_all(*(select(_candidates(SEARCHED[kind], access).subquery()) for kind in kinds))
+
+
+def _candidates(resource: Resource, access: Access) -> Statement:
     name = resource.table.name
     searched = WHOLE[name] if may_see(access) and name in WHOLE else OPEN[name]
     shown = literal_column(f"({searched})", Text)
     statement: Statement = select(literal(resource.kind).label("kind"), resource.table.c.id, shown.label("text"))
     statement = walled(statement, resource.table, access).where(*resource.in_lists)
-    asked = " & ".join(_asked(word, begun=begun) for word in words)
-    holds = literal_column(words_of(searched), TSVECTOR).bool_op("@@")(cast(literal(asked), TSQUERY))
+    asked = cast(bindparam("asked", type_=Text), TSQUERY)
+    holds = literal_column(words_of(searched), TSVECTOR).bool_op("@@")(asked)
     return statement.where(holds).limit(_MOST_CANDIDATES)
 
 
@@ -202,7 +218,7 @@ async def _records(connection: AsyncConnection, page: Ranked, access: Access) ->
     for kind, ids in wanted.items():
         resource = SEARCHED[kind]
         statement = walled(resource.columns(access), resource.table, access).where(resource.table.c.id.in_(ids))
-        rows = (await connection.execute(statement)).mappings().all()
+        rows = rows_of(await connection.execute(statement))
         neighbours = await resource.neighbours(connection, rows, access) if rows else None
         shown |= {row["id"]: resource.shape(row, access, neighbours) for row in rows}
     return shown
@@ -226,7 +242,7 @@ async def search(request: Request, access: Reader) -> Response:
     All words must be in a record, whole or begun: names, companies, e-mail, place, numbers of inquiries, customers,
     leads and policies, VIN, external references, names of documents. Case and accents do not matter, `ue` is `ü`.
     Without `read:personal` only what the key may see is searched. At most 100 records of each kind are weighed, and
-    where 50 have the words whole, others are not looked for.
+    where 50 have the words whole, or one has the e-mail address that is asked for, others are not looked for.
     """
     return await answer_search(request, request.query_params.multi_items(), access)
 

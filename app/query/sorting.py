@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.query.cursor import Position
 from app.query.filters import Question
-from app.query.resource import Resource, Row
+from app.query.resource import Resource, Row, rows_of
 from app.query.walls import Statement
 
 
@@ -32,11 +32,11 @@ async def sorted_rows(
     rows: list[Row] = []
     if position is None or position.after[0] is not None:
         known = _known(statement.where(by.is_not(None)), by, resource.table.c.id, question)
-        rows += (await connection.execute(known.limit(wanted))).mappings()
+        rows += rows_of(await connection.execute(known.limit(wanted)))
         position = None
     if len(rows) < wanted and by.nullable:
         unknown = _unknown(statement.where(by.is_(None)), resource.table.c.id, question, position)
-        rows += (await connection.execute(unknown.limit(wanted - len(rows)))).mappings()
+        rows += rows_of(await connection.execute(unknown.limit(wanted - len(rows))))
     return rows
 
 

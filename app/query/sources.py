@@ -17,7 +17,7 @@ from app.query.details import check_parameters
 from app.query.fields import Field, Kind, of_column
 from app.query.personal import hide
 from app.query.reading import reading_of
-from app.query.resource import Resource, Row
+from app.query.resource import Resource, Row, find_row_of
 from app.query.schemas.receipts import Source, SourcePage
 from app.query.shapes import in_order, path
 from app.query.source_health import Health, health_of
@@ -94,7 +94,7 @@ async def answer_source(request: Request, name: str, access: Access) -> Response
         raise NotFound("There is no such source.")
     statement = walled(_columns(access).where(sources.c.name == name), sources, access)
     async with reading_of(request).asking() as connection:
-        row = (await connection.execute(statement)).mappings().one_or_none()
+        row = find_row_of(await connection.execute(statement))
         if row is None:
             raise NotFound("There is no such source.")
         neighbours = await _neighbours(connection, [row], access)

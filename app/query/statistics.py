@@ -1,7 +1,7 @@
 """Answers statistics: how many there are, in buckets of time and by groups, with sums and medians.
 
-Everything is counted over the rows themselves, so that late ones are counted right. What makes a group is told in
-`groups`, what a bucket in `buckets`, what is counted at all in `counted`; rows are chosen as in the lists.
+Late ones are counted right, for it is the rows that are counted, or what `hours` has of them. What makes a group is
+told in `groups`, what a bucket in `buckets`, what is counted at all in `counted`; rows are chosen as in the lists.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,15 +10,18 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Date, func, null
+from sqlalchemy import ColumnElement, Date, Select, func, null
+from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.accounts.model import Access, Source
 from app.problems import Invalid
+from app.query import hours
 from app.query.answers import answer
 from app.query.buckets import MOST, WORDS, Buckets, TooManyError, parse_zone
 from app.query.counted import STATISTICS, Statistic
+from app.query.deliveries import DELIVERIES
 from app.query.export import chosen
 from app.query.filters import Parameters, Question, Slips, read_question
 from app.query.groups import Group
@@ -45,6 +48,7 @@ class Asked:
     buckets: Buckets | None
     tz: str
     bounds: tuple[datetime | None, datetime | None]
+    filters: Parameters
 
 
 def read_groups(given: Mapping[str, Sequence[str]], known: Mapping[str, Group], slips: Slips) -> tuple[str, ...]:
@@ -102,7 +106,7 @@ def _read(request: Request, statistic: Statistic, reading: Reading, access: Acce
     question = read_question(resource.name, resource.fields, filters, context, reading.cursor_key)
     buckets = None if word is None else Buckets(word, zone)
     bounds = (None, None) if buckets is None else _bounds(by, filters, context, statistic)
-    return Asked(question, context, groups, by, buckets, zone.key, bounds)
+    return Asked(question, context, groups, by, buckets, zone.key, bounds, filters)
 
 
 def _bounds(
@@ -168,12 +172,34 @@ async def _count(statistic: Statistic, reading: Reading, asked: Asked, access: A
     if asked.buckets is not None:
         statement = statement.where(column.is_not(None))
     grouped = [*(["begin"] if asked.buckets is not None else []), *(f"k{n}" for n in range(len(keys)))]
-    reach = in_reach_of(asked.question.ids)
+    statement = statement.group_by(*grouped).limit(MOST_ROWS + 1)
     async with reading.asking() as connection:
-        found = (await connection.execute(statement.group_by(*grouped).limit(MOST_ROWS + 1), reach)).all()
+        found = await _by_hours(connection, asked, statement) if statistic.resource is DELIVERIES else None
+        if found is None:
+            rows = await connection.execute(statement, in_reach_of(asked.question.ids))
+            found = [tuple(row) for row in rows]
     if len(found) > MOST_ROWS:
         raise too_many()
-    return _shown(statistic, asked, [tuple(row) for row in found], sources)
+    return _shown(statistic, asked, found, sources)
+
+
+async def _by_hours(connection: AsyncConnection, asked: Asked, statement: Select[Any]) -> list[tuple[Any, ...]] | None:
+    """Return what `statement` counts, most of it from what was counted by the hour; None where that cannot be."""
+    context = asked.context
+    found = hours.find_hours(asked.filters, asked.by, asked.buckets, context)
+    if found is None:
+        return None
+    async with hours.one_snapshot(connection):
+        waiting = await hours.find_waiting(connection, context.access)
+        if waiting is None:
+            return None
+        rest = [*found.beside(), *([hours.of_waiting(found, waiting)] if waiting else [])]
+        counted = hours.of_hours(found, asked.groups, asked.buckets, context).limit(MOST_ROWS + 1)
+        of_hours = (await connection.execute(counted)).all()
+        others: list[Any] = []
+        for ids, condition in rest:
+            others += await connection.execute(statement.where(condition), in_reach_of(asked.question.ids.within(ids)))
+    return hours.put_together(of_hours, others)
 
 
 def too_many() -> Invalid:
@@ -201,9 +227,10 @@ def _shown(
         raise too_many()
     ordered = sorted(by_group, key=lambda key: (-sum(row[1] for row in by_group[key].values()), str(key)))
     nothing = (None, 0, *statistic.nothing)
+    labels = {begin: None if begin is None or asked.buckets is None else asked.buckets.label(begin) for begin in begins}
     return [
         {
-            "bucket": None if begin is None or asked.buckets is None else asked.buckets.label(begin),
+            "bucket": labels[begin],
             "from": begin,
             **fields[key],
             "count": (row := by_group[key].get(begin, nothing))[1],

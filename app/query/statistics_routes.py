@@ -51,7 +51,7 @@ def _add(name: str) -> None:
         operation_id=f"count_{name}",
         summary=_ABOUT[name].rstrip("."),
         description=f"{_ABOUT[name]} Buckets without rows are present, from the beginning that a filter names until "
-        "now or its end. Exact: counted over the rows themselves.",
+        "now or its end. Exact, late ones too.",
         response_model=None,
         responses={200: {"model": statistic.schema, "description": "It."}, **list_problems()},
         openapi_extra={"parameters": [*own, *filter_parameters(statistic.resource)]},

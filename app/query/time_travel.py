@@ -3,7 +3,7 @@
 How events are folded is the processing room's; what a record looks like is told beside its list.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.accounts.model import Access
+from app.processing.baselines import merged
 from app.processing.projection import told_of
 from app.processing.record_rows import StoredEvent
 from app.processing.records import FIELDS, Account, Mark, fold_events, to_columns
@@ -23,6 +24,7 @@ from app.query.answers import tagged_answer
 from app.query.details import check_parameters, get_row, no_such, parse_id
 from app.query.filters import Slips
 from app.query.inquiries import INQUIRIES, Neighbours
+from app.query.kept import with_beginning
 from app.query.leads import LEADS
 from app.query.reading import moment_of, reading_of
 from app.query.resource import Resource
@@ -44,6 +46,7 @@ async def answer_as_of(request: Request, resource: Resource, text: str, access: 
 
     Raises:
         NotFound: there is none of this id that the key may see, or nothing was known of it then.
+        NotKept: what was known of it then is no longer kept.
     """
     check_parameters(request, (PARAMETER,))
     reading = reading_of(request)
@@ -60,7 +63,7 @@ async def answer_as_of(request: Request, resource: Resource, text: str, access: 
             row["confirmed_at"] = _not_after(present["confirmed_at"], until)
             neighbours = await _neighbours(connection, row, until, access)
     await note_reading(reading, access, resource.name, [row["id"]], as_of=to_text(until))
-    return tagged_answer(request, resource.shape(row, access, neighbours))  # type: ignore[arg-type]  # a mapping like any row
+    return tagged_answer(request, resource.shape(row, access, neighbours))
 
 
 def _until(request: Request, context: Context) -> datetime:
@@ -86,15 +89,21 @@ async def _account(
     own = events.c
     statement: Statement = select(own.id, own.delivery_id, own.item_index, own.order_key, own.received_at, own.parts)
     statement = statement.where(link == record_id, own.received_at < until, func.jsonb_array_length(own.parts) > 0)
+
+    async def ask() -> Sequence[Any]:
+        return (await connection.execute(walled(statement, events, access))).all()
+
+    beginning, rows = await with_beginning(connection, record_id, access, ask)
     told = []
-    for row in (await connection.execute(walled(statement, events, access))).all():
+    for row in rows:
         number = next((n for n, part in enumerate(row.parts) if part["kind"] == kind), None)
         if number is not None:
             stored = StoredEvent(
                 row.id, row.delivery_id, row.item_index, row.order_key, row.received_at, row.parts, _UNSAID
             )
             told.append(told_of(stored, number))
-    return fold_events(told)[0] if told else None
+    base = merged(beginning.until(until))
+    return fold_events(told, base)[0] if told or base else None
 
 
 def _as_row(kind: str, account: Account) -> dict[str, Any]:
@@ -147,7 +156,7 @@ async def _customer(
     )
     count = (await connection.execute(walled(counted, inquiries, access))).scalar_one()
     row = {**present, **_as_row("customer", account), "inquiry_count": count}
-    return of_customers.shape(row, access)  # type: ignore[arg-type]  # a mapping like any row
+    return of_customers.shape(row, access)
 
 
 async def _documents(
@@ -167,5 +176,5 @@ async def _documents(
             state = "archived" if archived_at else "announced"
             named = {name: said.get(name) for name in ("name", "full_name", "purpose")}
             then = {**document, **named, "archived_at": archived_at, "state": state}
-            shown.append(of_documents.within_inquiry(then, access))  # type: ignore[arg-type]  # as above
+            shown.append(of_documents.within_inquiry(then, access))
     return shown

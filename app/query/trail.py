@@ -25,5 +25,5 @@ async def note_reading(reading: Reading, access: Access, resource: str, ids: Seq
     if not may_see(access):
         return
     detail = {"resource": resource, "count": len(ids), "ids": [str(one) for one in ids], **more}
-    async with reading.writing() as connection:
+    async with reading.adding() as connection:
         await record_async(connection, actor_of(access), "personal.read", detail)

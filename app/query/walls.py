@@ -3,6 +3,8 @@
 Every statement of this room goes through `walled`; which walls a key has is kept by the accounts room.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +28,7 @@ from app.accounts.model import Access
 from app.storage.models import (
     api_keys,
     audit,
+    baselines,
     customers,
     deliveries,
     documents,
@@ -45,6 +48,8 @@ from app.storage.models import (
 Statement = Select[*tuple[Any, ...]]
 
 
+_MOST_CACHED = 256
+
 LOWEST, HIGHEST = "lowest_id", "highest_id"
 """The parameters of a statement that say between which ids the deliveries lie that it can lead to."""
 
@@ -58,6 +63,11 @@ def in_reach(column: ColumnElement[UUID]) -> ColumnElement[bool]:
     """
     low, high = (bindparam(name, _ANY[name], Uuid()) for name in (LOWEST, HIGHEST))
     return (column >= low) & (column <= high)
+
+
+def cache_of_walls(make: Callable[[Access], Statement]) -> Callable[[Access], Statement]:
+    """Have what depends on nothing but a key's walls and scopes be made once for all who ask."""
+    return lru_cache(_MOST_CACHED)(make)
 
 
 def walled(statement: Statement, table: Table, access: Access) -> Statement:
@@ -89,7 +99,7 @@ def _source_wall(table: Table, known: list[UUID]) -> ColumnElement[bool]:
 def _broker_wall(table: Table, known: list[str]) -> ColumnElement[bool]:
     if table in (sources, inbox, searches, pulled):  # they name no broker
         return true()
-    if table in (events, gaps, submissions):
+    if table in (events, baselines, gaps, submissions):
         return table.c.broker.in_(known)
     if table in (inquiries, documents):
         return table.c.broker_external_id.in_(known)

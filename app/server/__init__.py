@@ -3,12 +3,15 @@
 What a receiver does is settled in `app.main`, what the work process does in `app.processing`.
 """
 
-from app.config import Settings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.config import Settings
 
 __all__ = ["serve", "work"]
 
 
-def serve(settings: Settings, workers: int = 1, work: bool = True) -> int:
+def serve(settings: "Settings", workers: int = 1, work: bool = True) -> int:
     """Run the whole service until SIGTERM or SIGINT; return the exit status.
 
     What keeps it from starting is said in one line on standard error, with the setting and the reason.
@@ -18,7 +21,7 @@ def serve(settings: Settings, workers: int = 1, work: bool = True) -> int:
     return supervise(settings, receivers=workers, with_work=work)
 
 
-def work(settings: Settings) -> int:
+def work(settings: "Settings") -> int:
     """Process deliveries until SIGTERM or SIGINT, beside a `serve` or alone; return the exit status."""
     from app.server.working import work_alone  # noqa: PLC0415
 

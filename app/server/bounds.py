@@ -10,6 +10,7 @@ tests/server/test_bounds.py speaks raw bytes to a real server and fails when one
 
 import asyncio
 from http import HTTPStatus
+from itertools import chain
 from typing import Any
 
 import httptools
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app import metrics
 from app.problems import Problem, problem_body
 from app.request_id import HEADER
+from app.server.whole import WholeSend
 
 MOST_HEADER_BYTES = 32 * 1024
 MOST_HEADERS = 100
@@ -159,7 +161,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Pass a request on that is within the bounds; raising here ends the parsing of this connection."""
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        size = len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
         if size > MOST_HEADER_BYTES or len(self.headers) > MOST_HEADERS:
             self._refusal = HeadersTooLarge()
         elif len(self.pipeline) >= MOST_PIPELINED:
@@ -191,7 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
         async def closing_app(scope: Any, receive: Any, send: Any) -> None:
             if not cycle.more_body:  # it came in one piece with its headers: no answer can be before its end
-                await app(scope, receive, send)
+                await app(scope, receive, WholeSend(cycle))
                 return
 
             async def closing_send(message: Any) -> None:

@@ -1,9 +1,10 @@
 """Is what a child process of the supervisor runs: a receiver, or the work process.
 
-`python -m app.server.child ROLE [HANDLE...]` is no command for people: it waits on its standard input for the line
-that `supervisor` sends.
+`python -m app.server.child ROLE` is no command for people: it waits on its standard input, a socket, for the line and
+the handles that `supervisor` sends.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -19,24 +20,36 @@ END_WITHIN_S = 10.0
 GRACEFUL_S = 9
 KEEP_ALIVE_S = 65
 MOST_HANDLES = 16384
+_SWITCH_S = 0.0005
+"""How soon callbacks come in between while the API is imported; usually that takes ten times as long."""
+
+_USUAL_SWITCH_S = 0.005
 _STDIN = 0
+_COLLECTED_AFTER = (20_000, 10, 10)  # with 700 the requests that wait were looked through at every batch
+_MOST_HANDLES_PASSED = 2
 
 
-def main(role: str, handles: list[int]) -> None:
+def main(role: str) -> None:
     """Import what the role needs, wait for the line, do the work."""
-    {"receiver": receive, "work": work}[role](handles)
+    sys.modules["rich"] = None  # type: ignore[assignment]  # structlog would import all of it, for tracebacks not shown
+    {"receiver": receive, "work": work}[role]()
 
 
-def receive(handles: list[int]) -> None:
-    """Answer requests on the inherited socket until SIGTERM; write to the second handle once they are answered."""
+def receive() -> None:
+    """Answer requests on the socket that comes with the line until SIGTERM; write to the second handle once they are.
+
+    What answers questions is imported from the first idle moment on, which is while the database starts.
+    """
     gc.disable()  # to collect while so much is imported would cost a fifth of the start
     import uvicorn  # noqa: PLC0415 - imported before the line comes, while the database starts
 
-    from app.main import create_app  # noqa: PLC0415
+    from app.main import create_app, import_api  # noqa: PLC0415
     from app.server.bounds import BoundedProtocol  # noqa: PLC0415
 
-    listening, ready = handles
+    sys.setswitchinterval(_SWITCH_S)
+    threading.Thread(target=import_api, name="imports", daemon=True).start()
     _take_more_handles()
+    settings, (listening, ready) = _told()
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -44,7 +57,7 @@ def receive(handles: list[int]) -> None:
             app.on_complete(_collect_from_now_on)
             os.write(ready, b".")
 
-    app = create_app(_settings())
+    app = create_app(settings)
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -63,6 +76,7 @@ def receive(handles: list[int]) -> None:
 def _collect_from_now_on() -> None:
     """Leave what was imported alone, which stays anyway."""
     gc.freeze()
+    gc.set_threshold(*_COLLECTED_AFTER)
     gc.enable()
 
 
@@ -74,34 +88,38 @@ def _take_more_handles() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def work(handles: list[int]) -> None:  # noqa: ARG001 - all roles are called alike
+def work() -> None:
     """Process deliveries until SIGTERM."""
     from app.server.working import run_work  # noqa: PLC0415 - as above
 
-    run_work(_settings())
+    settings, _ = _told()
+    run_work(settings)
 
 
-def _settings() -> Any:
-    """Return the settings out of the line on standard input, and end with the supervisor from now on."""
+def _told() -> tuple[Any, list[int]]:
+    """Return the settings out of the line on standard input and its handles; end with the supervisor from now on."""
     from app.config import Settings  # noqa: PLC0415
     from app.log import configure_logging  # noqa: PLC0415
 
-    line = b""
-    while not line.endswith(b"\n"):
-        piece = os.read(_STDIN, 1 << 16)
-        if not piece:  # the supervisor ended before it came to it
-            sys.exit(0)
-        line += piece
+    line, handles = b"", []
+    with socket.socket(fileno=os.dup(_STDIN)) as supervisor:
+        while not line.endswith(b"\n"):
+            piece, passed, _, _ = socket.recv_fds(supervisor, 1 << 16, _MOST_HANDLES_PASSED)
+            if not piece:  # the supervisor ended before it came to it
+                os._exit(0)  # without waiting for what is being imported beside
+            line += piece
+            handles += passed
     settings = Settings(**json.loads(line))
     configure_logging(settings)
     threading.Thread(target=_end_with_supervisor, daemon=True).start()
-    return settings
+    return settings, handles
 
 
 def _end_with_supervisor() -> None:
     """Wait for the end of the supervisor, then end gracefully, and in any case."""
-    while os.read(_STDIN, 1):
-        pass
+    with contextlib.suppress(ConnectionResetError):
+        while os.read(_STDIN, 1):
+            pass
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(END_WITHIN_S)
     os._exit(1)
@@ -109,4 +127,4 @@ def _end_with_supervisor() -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    main(sys.argv[1], [int(word) for word in sys.argv[2:]])
+    main(sys.argv[1])

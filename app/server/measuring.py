@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""What prometheus-client reads when it is imported."""
+
 _PREFIX = "callbox-metrics-"
 _LOCK_NAME = "lock"
 _ROOM = 8 << 20
@@ -30,6 +33,11 @@ class MeasuresFolder:
         while not self.path.exists():  # another start took it for one that is left, before it was locked
             os.close(self._lock)
             self.path, self._lock = _made_in(place)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment for a process that shares it: ours with its name, which is put into ours too."""
+        os.environ[METRICS_VARIABLE] = str(self.path)
+        return dict(os.environ)
 
     def remove(self) -> None:
         """Remove it with all measures."""

@@ -3,9 +3,11 @@
 What a child does stands in `child`; when one is started or ended is decided in `supervisor`.
 """
 
+import array
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,16 +21,17 @@ _STEADY_S = 30.0
 class Child:
     """A child process that is started again when it dies, later each time it dies early.
 
-    Its standard input is a pipe from us: one line tells it what to work with, and its end tells it that we are gone,
-    however that came about. So no child outlives its supervisor, and no secret stands among its arguments.
+    Its standard input is a socket from us: one line tells it what to work with, with the handles that belong to it,
+    and its end tells it that we are gone, however that came about. So no child outlives its supervisor, no secret
+    stands among its arguments, and it can be started before there is anything to tell.
     """
 
-    def __init__(self, role: str, number: int, environment: Mapping[str, str], inherited: Sequence[int]) -> None:
+    def __init__(self, role: str, number: int, environment: Mapping[str, str]) -> None:
         self.role = role
         self.name = f"{role} {number}"
         self._environment = dict(environment)
-        self._inherited = tuple(inherited)
         self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
         self._started_at = 0.0
         self._pause = _FIRST_PAUSE_S
         self._again_at: float | None = None
@@ -40,24 +43,25 @@ class Child:
 
     def start(self) -> None:
         """Start it. It waits for `tell`, but imports what it needs meanwhile."""
-        arguments = [str(handle) for handle in self._inherited]
-        self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m", "app.server.child", self.role, *arguments],
-            stdin=subprocess.PIPE,
-            env=self._environment,
-            pass_fds=self._inherited,
-            process_group=0,  # a terminal's Ctrl-C is for the supervisor, who ends all in order
-        )
+        self._line, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, *(["-P"] if sys.flags.safe_path else []), "-m", "app.server.child", self.role],
+                stdin=theirs.fileno(),
+                env=self._environment,
+                process_group=0,  # a terminal's Ctrl-C is for the supervisor, who ends all in order
+            )
         self._started_at = time.monotonic()
         self._again_at = None
 
-    def tell(self, line: bytes) -> None:
-        """Send the one line that it waits for."""
-        pipe = self._process and self._process.stdin
-        if pipe:
-            with contextlib.suppress(BrokenPipeError):  # it died; `ended` will tell
-                pipe.write(line + b"\n")
-                pipe.flush()
+    def tell(self, line: bytes, handles: Sequence[int] = ()) -> None:
+        """Send the one line that it waits for, and handles of ours that become its own."""
+        if self._line is None:
+            return
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))] if handles else []
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died; `ended` will tell
+            sent = self._line.sendmsg([line + b"\n"], passed)
+            self._line.sendall((line + b"\n")[sent:])
 
     def ended(self) -> int | None:
         """Return the exit status once after it has ended (negative: the signal), and plan its next start."""
@@ -91,9 +95,9 @@ class Child:
         return True
 
     def _forget(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
         self._process = None
 
 

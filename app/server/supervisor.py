@@ -1,7 +1,8 @@
 """Starts what the service consists of, restarts what dies, and stops all of it in order.
 
-Order of the start: hold DATA_DIR, take the port, start the receivers (they import meanwhile), bring up the database,
-tell the receivers, start the work process once the first one answers. Order of the end: receivers, work, database.
+Order of the start: hold DATA_DIR, take the port, start the receivers (they import meanwhile; the first one runs
+already, see `ahead`), bring up the database, tell the receivers, start the work process once the first one answers.
+Order of the end: receivers, work, database.
 """
 
 import json
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from app.accounts.kept import FILE_NAME
 from app.config import ConfigError, Settings
 from app.crypto import WrongKeyError
+from app.server import ahead
 from app.server.holding import HeldError, hold
 from app.server.measuring import MeasuresFolder
 from app.server.ports import PortError, open_socket
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from app.storage.embedded import Server
 
 STOP_WITHIN_S = 10.0
-METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _LOOK_EVERY_S = 0.1
 _LOOK_AT_DATABASE_EVERY_S = 1.0
@@ -73,12 +74,16 @@ class Supervisor:
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         self._settings = settings
         self._say = say
+        self._measures: MeasuresFolder | None = None
         self._children: list[Child] = []
+        if begun := ahead.take():
+            self._measures = begun.measures
+            self._children = [begun.receiver]
         self._database: Server | None = None
         self._line = b""
         self._holding: int | None = None
         self._listening: socket.socket | None = None
-        self._measures: MeasuresFolder | None = None
+        self._is_ready = -1
         self._work_waits = False
         self._trouble: str | None = None
         self.is_stopping = False
@@ -94,21 +99,20 @@ class Supervisor:
         if settings.embedded:
             self._holding = hold(settings.data_dir, settings.base_url)
         self._listening = open_socket(settings.host, settings.port)
-        ready, is_ready = os.pipe()
+        ready, self._is_ready = os.pipe()
         environment = self._environment()
-        handles = [self._listening.fileno(), is_ready]
-        self._children = [Child("receiver", number + 1, environment, handles) for number in range(receivers)]
-        for child in self._children:
-            child.start()
+        for number in range(len(self._children), receivers):
+            self._children.append(Child("receiver", number + 1, environment))
+            self._children[-1].start()
         self._line = self._prepare()
         for child in self._children:
-            child.tell(self._line)
+            self._tell(child)
         self._await_first_answer(ready)
         if with_work:
-            self._children.append(Child("work", 1, environment, []))
+            self._children.append(Child("work", 1, environment))
             if not self._work_waits:
                 self._children[-1].start()
-                self._children[-1].tell(self._line)
+                self._tell(self._children[-1])
         self._say(f"Callbox is ready at {settings.base_url} (Ctrl-C ends it)")
 
     def watch(self) -> None:
@@ -143,12 +147,20 @@ class Supervisor:
 
     def _environment(self) -> dict[str, str]:
         """Return the environment of the children: ours, and the folder where they share their measures."""
-        try:
-            self._measures = MeasuresFolder()
-        except OSError as error:
-            raise StartError(f"no folder for the measures can be made: {error.filename}: {error.strerror}") from error
-        os.environ[METRICS_VARIABLE] = str(self._measures.path)
-        return dict(os.environ)
+        if self._measures is None:
+            try:
+                self._measures = MeasuresFolder()
+            except OSError as error:
+                told = f"{error.filename}: {error.strerror}"
+                raise StartError(f"no folder for the measures can be made: {told}") from error
+        return self._measures.environment()
+
+    def _tell(self, child: Child) -> None:
+        """Tell a child what to work with; a receiver gets the socket, and where to say that it answers."""
+        if child.role == "receiver" and self._listening is not None:
+            child.tell(self._line, [self._listening.fileno(), self._is_ready])
+        else:
+            child.tell(self._line)
 
     def _prepare(self) -> bytes:
         """Bring up the database and return the line for the children: the settings with nothing left open in them."""
@@ -190,7 +202,7 @@ class Supervisor:
         for child in self._children:
             if child.role == "work":
                 child.start()
-                child.tell(self._line)
+                self._tell(child)
 
     def _line_for(self, url: str, key: str) -> bytes:
         values = self._settings.model_dump(mode="json")
@@ -223,7 +235,7 @@ class Supervisor:
             structlog.get_logger(__name__).warning("process.died", process=child.name, status=status)
         if child.is_due():
             child.start()
-            child.tell(self._line)
+            self._tell(child)
 
     def _mend_database(self) -> None:
         """Start the embedded server again if somebody ended it; give the children its address if that changed."""

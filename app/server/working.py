@@ -19,7 +19,7 @@ from app.providers import PROVIDERS
 from app.server.speech import CANNOT_START, speaker
 from app.storage.database import DatabaseError, connect
 from app.storage.embedded_program import EmbeddedError
-from app.storage.upkeep import Upkeep
+from app.storage.upkeep import Counting, Upkeep
 
 if TYPE_CHECKING:
     from app.jobs import Kind
@@ -72,7 +72,8 @@ def _run(url: str, vault: Vault, settings: Settings) -> None:
     jobs = threading.Thread(target=_run_jobs, args=(url, vault, settings, stop), name="jobs", daemon=True)
     jobs.start()
     threading.Thread(target=Upkeep(url).run, args=(stop,), name="partitions", daemon=True).start()
-    run(url, Worker(vault, PROVIDERS, settings.zone, Measured()), stop)
+    threading.Thread(target=Counting(url).run, args=(stop,), name="counting", daemon=True).start()
+    run(url, Worker(vault, PROVIDERS, settings.zone, Measured(), settings.keep_months), stop)
     jobs.join(_JOBS_STOP_WITHIN_S)
 
 
@@ -81,7 +82,7 @@ def _run_jobs(url: str, vault: Vault, settings: Settings, stop: threading.Event)
 
     Imported here, for all of it is heavy and processing does without.
     """
-    from app.jobs import run_jobs  # noqa: PLC0415
+    from app.jobs.runner import run_jobs  # noqa: PLC0415
 
     kinds = job_kinds()
     gc.freeze()  # what was imported stays: collecting it again and again would hold up the processor, and the end

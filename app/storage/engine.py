@@ -3,15 +3,22 @@
 Plain connections for writers and the migration are opened in `database`.
 """
 
+import select
+from typing import Any
+
 import orjson
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL
+from psycopg.pq import ConnStatus, TransactionStatus
+from sqlalchemy import URL, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.storage.database import CONNECT_TIMEOUT_S
 
 READ_OPTIONS = (
     "-c statement_timeout=5s -c lock_timeout=2s -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0"
+    # A prepared statement is else planned once for all values, and reads a whole table where one of them is rare.
+    " -c plan_cache_mode=force_custom_plan"
     # Statistics: they sort some 100,000 small rows, and join and group them month by month.
     " -c work_mem=32MB -c enable_partitionwise_join=on -c enable_partitionwise_aggregate=on"
 )
@@ -30,14 +37,37 @@ def engine_url(url: str) -> URL:
 
 
 def open_read_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
-    """Return an engine for questions: bounded statements, bounded pool."""
-    return create_async_engine(
+    """Return an engine for questions: bounded statements, bounded pool, each statement committed by itself."""
+    engine = create_async_engine(
         engine_url(url),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=5,
-        pool_pre_ping=True,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
         hide_parameters=True,  # error texts would hold what was asked for, persons too
         json_deserializer=orjson.loads,
         connect_args={"options": READ_OPTIONS, "connect_timeout": CONNECT_TIMEOUT_S, "prepare_threshold": 3},
     )
+    event.listen(engine.sync_engine, "checkout", _check_is_open)
+    return engine
+
+
+def in_transactions(engine: AsyncEngine) -> AsyncEngine:
+    """Return an engine over the same connections that begins transactions, to be committed."""
+    return engine.execution_options(isolation_level="READ COMMITTED")
+
+
+def _check_is_open(connection: Any, _record: object, _proxy: object) -> None:
+    """Have a connection made anew that the server has ended since it was used, or that was left in the middle.
+
+    Nothing is to be read from one at rest but its end. To ask the server instead would be another way there and back
+    before each question.
+    """
+    pgconn = connection.driver_connection.pgconn
+    if pgconn.status != ConnStatus.OK or pgconn.transaction_status != TransactionStatus.IDLE:
+        raise DisconnectionError
+    waiting = select.poll()
+    waiting.register(pgconn.socket, select.POLLIN)
+    if waiting.poll(0):
+        raise DisconnectionError

@@ -1,6 +1,7 @@
-"""Keeps partitions made ahead for as long as the work process runs, so that no month begins without its own.
+"""Keeps up, for as long as the work process runs, what must not fall behind: partitions ahead, and counts by the hour.
 
-How they are made stands in `partitions`; `callbox migrate` makes them too, which is for the role that owns the tables.
+How they are made stands in `partitions`, how is counted in `counting`; `callbox migrate` makes partitions too, which is
+for the role that owns the tables.
 """
 
 import threading
@@ -10,14 +11,18 @@ from datetime import datetime, timedelta
 import psycopg
 import structlog
 
+from app.storage.counting import count_next
 from app.storage.database import MIGRATION_LOCK, UnreachableError, connect
 from app.storage.partitions import ensure_partitions, months_around
 from app.times import now
 
 EVERY = timedelta(hours=1)
 AGAIN = timedelta(minutes=1)
+COUNT_EVERY = timedelta(seconds=5)
 LOCK_TIMEOUT_MS = 2000
 """How long writers and readers may be kept waiting behind us, for a lock that somebody else does not let go."""
+
+_COUNTING_OPTIONS = "-c timezone=UTC -c jit=off -c enable_partitionwise_join=on -c synchronous_commit=off"
 
 _PRIVILEGES = (
     "this role may not make partitions: have `callbox migrate` run as the role that owns the tables, see"
@@ -25,6 +30,37 @@ _PRIVILEGES = (
 )
 
 _log = structlog.get_logger(__name__)
+
+
+class Counting:
+    """Counts processed deliveries by the hour, a turn every few seconds; whoever asks counts the rest by itself."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._trouble: str | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Take turns until `stop` is set. Never raises: processing goes on without."""
+        while not stop.is_set():
+            trouble = self._try(stop)
+            if trouble is not None and trouble != self._trouble:
+                _log.warning("counting.failed", reason=trouble)
+            self._trouble = trouble
+            stop.wait(AGAIN.total_seconds())
+
+    def _try(self, stop: threading.Event) -> str | None:
+        """Take turns over one connection as long as it lasts; return what was in the way."""
+        try:
+            with connect(self._url, options=_COUNTING_OPTIONS) as connection:
+                while not stop.is_set():
+                    if not count_next(connection):
+                        self._trouble = None
+                        stop.wait(COUNT_EVERY.total_seconds())
+        except UnreachableError:
+            return "the database is away"
+        except Exception as error:  # noqa: BLE001 - the loop must outlive what nobody thought of
+            return type(error).__name__
+        return None
 
 
 class Upkeep:

@@ -13,7 +13,7 @@ from app.problems import Invalid, described
 from app.query.access import Forbidden, Reader, Unauthorized, Writer
 from app.query.answers import answer
 from app.query.details import answer_detail, check_parameters
-from app.query.documented import detail_problems, list_parameters, list_problems
+from app.query.documented import OnDemand, detail_problems, list_parameters, list_problems
 from app.query.lists import answer_list
 from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow, reading_of
@@ -108,7 +108,7 @@ def _add_submit(kind: Kind) -> None:
             200: {"model": MadeSubmission, "description": "It had been made before under this `Idempotency-Key`."},
             **described(*_PROBLEMS),
         },
-        openapi_extra={"requestBody": request_body(kind), "parameters": headers(kind)},
+        openapi_extra=OnDemand(lambda: {"requestBody": request_body(kind), "parameters": headers(kind)}),
         tags=["submissions"],
     )
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.accounts.audit import record_async
 from app.accounts.model import Access
 from app.accounts.parts import OWN_LABEL
-from app.query.resource import Row
+from app.query.resource import Row, find_row_of
 from app.query.walls import walled
 from app.storage.models import source_tokens, sources, submission_keys, submissions
 from app.submissions.calls import Outcome
@@ -153,7 +153,7 @@ async def find_row(connection: AsyncConnection, submission_id: UUID, access: Acc
     statement = SUBMISSIONS.columns(_EVERYTHING).where(submissions.c.id == submission_id)
     if access is not None:
         statement = walled(statement, submissions, access)
-    return (await connection.execute(statement)).mappings().one_or_none()
+    return find_row_of(await connection.execute(statement))
 
 
 async def newest_token(connection: AsyncConnection, source_id: UUID) -> tuple[UUID, bytes] | None:

@@ -27,6 +27,7 @@ from app.query.details import get_row
 from app.query.leads import LEADS
 from app.query.reading import DatabaseAway, TooSlow, translated_errors
 from app.query.resource import Row
+from app.storage.engine import in_transactions
 from app.submissions import rows
 from app.submissions.bodies import unusable
 from app.submissions.calls import Given, Kind, Outcome, Prepared, masked, outcome_of
@@ -97,7 +98,7 @@ class Sender:
     ) -> None:
         self.clients = Clients(answer_seconds)
         self.catalogs = Catalogs(self.clients)
-        self._primary = primary
+        self._primary = in_transactions(primary)
         self._vault = vault
         self._base_url = base_url
         self._ids = ids or IdSource()

@@ -15,8 +15,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from app.accounts import keys, parts, snapshot, store
-from app.accounts.model import Scope
-from app.accounts.snapshot import AccountBook, AccountsUnavailableError
+from app.accounts.model import Accounts, Scope
+from app.accounts.opening import verify_vault
+from app.accounts.snapshot import BOUND_S, AccountBook, AccountsUnavailableError, read_accounts
 from app.accounts.writing import Connection, Platform
 from app.crypto import Vault, WrongKeyError, new_encryption_key, sha256
 
@@ -52,13 +53,13 @@ def test_changes_take_effect_by_themselves(database_url: str, connection: Connec
         async with _book(database_url, vault) as book:
             added = await asyncio.to_thread(store.add_source, connection, vault, WEGROUP, "a")
             token = sha256(added.token.token)
-            await _within(30, lambda: token in book.present.tokens)
+            await _within(120, lambda: token in book.present.tokens)
             key = await asyncio.to_thread(keys.add_key, connection, "k", [Scope.READ])
-            await _within(30, lambda: sha256(key.key) in book.present.keys)
+            await _within(120, lambda: sha256(key.key) in book.present.keys)
             await asyncio.to_thread(keys.revoke_key, connection, "k")
-            await _within(30, lambda: not book.present.keys)
+            await _within(120, lambda: not book.present.keys)
             await asyncio.to_thread(store.disable_source, connection, "a")
-            await _within(30, lambda: token not in book.present.tokens)
+            await _within(120, lambda: token not in book.present.tokens)
             assert added.id in book.present.sources
 
     asyncio.run(story())
@@ -151,7 +152,7 @@ def test_use_of_tokens_is_written_together_and_rarely(
             await asyncio.sleep(0.3)
             assert used() == 0
             monkeypatch.setattr(snapshot, "NOTE_INTERVAL_S", 0)
-            await _within(30, lambda: used() == 1)
+            await _within(120, lambda: used() == 1)
             monkeypatch.setattr(snapshot, "NOTE_INTERVAL_S", 60)
             book.note_use(second)
         assert used() == 2
@@ -169,6 +170,60 @@ def test_a_key_that_does_not_fit_is_told_at_start(database_url: str, connection:
         await book.stop()
 
     asyncio.run(story())
+
+
+def test_a_secret_that_cannot_be_decrypted_is_its_own_sources_trouble(
+    database_url: str, connection: Connection, vault: Vault
+) -> None:
+    signing = Platform("thinksurance", several=frozenset({"b_token"}), check_recipe=lambda _: None)
+    for name in ("one", "two", "three"):
+        store.add_source(connection, vault, signing, name, secrets=["s"], credentials=[("b_token", "b")])
+    connection.execute("UPDATE sources SET recipe_proven_at = now()")
+    for table, name in (("source_secrets", "one"), ("source_credentials", "two")):
+        connection.execute(
+            f"UPDATE {table} SET value_encrypted = %s"  # noqa: S608 - two tables of ours
+            " WHERE source_id = (SELECT id FROM sources WHERE name = %s)",
+            (bytes(40), name),
+        )
+    verify_vault(connection, vault)
+
+    async def story() -> Accounts:
+        async with _book(database_url, vault) as book:
+            return book.present
+
+    present = asyncio.run(story())
+    assert present == read_accounts(connection, vault)
+    assert len(present.tokens) == 3, "all of them go on receiving"
+    found = {one.name: one for one in present.sources.values()}
+    assert {name: (len(one.secrets), len(one.credentials)) for name, one in found.items()} == {
+        "one": (0, 1),
+        "two": (1, 0),
+        "three": (1, 1),
+    }
+    assert {name for name, one in found.items() if one.unreadable} == {"one", "two"}
+    assert {name for name, one in found.items() if one.recipe_proven} == {"three"}
+
+    parts.add_secret(connection, vault, "one", "s", label="again")
+    parts.revoke_secret(connection, "one", "secret-1")
+    store.set_source(connection, vault, signing, "two", credentials=[("b_token", "b")])
+    assert all(not one.unreadable and one.recipe_proven for one in read_accounts(connection, vault).sources.values())
+
+
+def test_the_second_host_is_reached_where_the_first_is_silent(
+    database_url: str, connection: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "BOUND_S", 2.0)
+    store.add_source(connection, vault, WEGROUP, "a")
+    host, port = connection.info.host, connection.info.port
+
+    async def story(url: str) -> None:
+        async with _book(url, vault) as book:
+            await _within(120, lambda: book.healthy)
+            assert len(book.present.sources) == 1
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = {"host": f"127.0.0.1,{host}", "port": f"{silent.getsockname()[1]},{port}"}
+        asyncio.run(story(make_conninfo(database_url, **hosts)))
 
 
 class _Wire:
@@ -215,7 +270,11 @@ class _Wire:
         writer.close()
 
 
-def test_a_silent_database_is_bounded_and_comes_back(database_url: str, vault: Vault) -> None:
+def test_a_silent_database_is_bounded_and_comes_back(
+    database_url: str, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "BOUND_S", BOUND_S)
+
     async def story() -> None:
         wire = _Wire(database_url)
         async with _book(await wire.open(), vault) as book:
@@ -226,11 +285,11 @@ def test_a_silent_database_is_bounded_and_comes_back(database_url: str, vault: V
             began = time.monotonic()
             answers = await asyncio.gather(*(book.refresh() for _ in range(20)), return_exceptions=True)
             assert all(isinstance(answer, AccountsUnavailableError) for answer in answers)
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < 20
             assert book.present is before
             wire.silent = False
             age = book.age or 0
-            await _within(30, lambda: (book.age or 0) < age)
+            await _within(120, lambda: (book.age or 0) < age)
         await wire.close()
 
     asyncio.run(story())
@@ -264,7 +323,7 @@ def test_a_lost_connection_is_opened_again(database_url: str, connection: Connec
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             added = store.add_source(connection, vault, WEGROUP, "a")
-            await _within(30, lambda: sha256(added.token.token) in book.present.tokens)
+            await _within(120, lambda: sha256(added.token.token) in book.present.tokens)
 
     asyncio.run(story())
 
@@ -283,7 +342,7 @@ def test_a_stop_in_the_middle_of_keeping_leaves_no_connection_open(
     async def story() -> None:
         book = AccountBook(database_url, vault, tmp_path)
         starting = asyncio.create_task(book.start())
-        await _within(30, keeping.is_set)
+        await _within(120, keeping.is_set)
         connection = book._connection
         assert connection is not None
         starting.cancel()

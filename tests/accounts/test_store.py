@@ -13,6 +13,7 @@ from app.accounts.model import Mode, Scope
 from app.accounts.snapshot import read_accounts
 from app.accounts.version import mark_recipe_proven
 from app.accounts.writing import AccountError, Connection, Platform
+from app.administration.platforms import get_platform
 from app.crypto import Vault, sha256
 
 
@@ -160,6 +161,26 @@ def test_set_replaces_what_is_given_and_leaves_the_rest(connection: Connection, 
         store.set_source(connection, vault, SIGNED, "a", mode=Mode.ENFORCE)
     with pytest.raises(AccountError, match="no source 'b'"):
         store.set_source(connection, vault, SIGNED, "b", mode=Mode.OFF)
+
+
+def test_a_recipe_of_the_credential_hash_alone_needs_no_secret(connection: Connection, vault: Vault) -> None:
+    platform = get_platform("thinksurance")
+    recipe = {"parts": ["iId", "hash"]}
+    with pytest.raises(AccountError, match="`enforce` needs the credential hash"):
+        store.add_source(connection, vault, platform, "a", mode=Mode.ENFORCE, recipe=recipe)
+    given = [("hash", "h")]
+    added = store.add_source(connection, vault, platform, "a", mode=Mode.ENFORCE, recipe=recipe, credentials=given)
+    assert read_accounts(connection, vault).sources[added.id].mode is Mode.ENFORCE
+    changes: list[dict[str, Any]] = [
+        {"credentials": [("hash", "")]},
+        {"recipe": {"parts": ["iId", "hash", "secret"]}},
+        {"recipe": {}},
+    ]
+    for change in changes:
+        with pytest.raises(AccountError, match="`enforce` needs"):
+            store.set_source(connection, vault, platform, "a", **change)
+    store.set_source(connection, vault, platform, "a", settings=[("base_url", "https://x.example.test")])
+    store.set_source(connection, vault, platform, "a", mode=Mode.OBSERVE, credentials=[("hash", "")])
 
 
 def test_a_disabled_source_has_no_live_token_but_is_known(connection: Connection, vault: Vault) -> None:

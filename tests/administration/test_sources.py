@@ -1,13 +1,20 @@
 """Sources, tokens and secrets over the API: made, changed, shown without a secret, refused with the field named."""
 
+import hashlib
 import json
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from app.accounts.model import Scope
 from app.administration.schemas import Configuration, SecretPage, TokenMade, TokenPage
+from app.config import load_settings
 from app.crypto import CALLBACK_TOKEN
+from app.main import create_app
 from tests.administration.conftest import Bureau
 
 INQUIRY = {"data": {"bToken": "0123456789abcdef", "bExternalId": "42", "iId": 7, "status": 4}}
@@ -41,6 +48,38 @@ def test_a_source_is_made_and_receives_at_once(bureau: Bureau) -> None:
     assert bureau.client.post(bureau.url(name), json=INQUIRY).json()["reason"] == "signature-unproven"
     action, detail = bureau.audited()[-1]
     assert (action, detail["source"]) == ("source.add", name)
+
+
+def test_a_change_reaches_a_receiver_that_did_not_make_it(
+    bureau: Bureau,
+    shared_database_url: str,
+    encryption_key: str,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    name = bureau.source(secrets=["geheim-1"], mode="observe")
+    url = bureau.url(name)
+    settings = load_settings(database_url=shared_database_url, encryption_key=encryption_key, data_dir=tmp_path)
+    with TestClient(create_app(settings)) as other:
+        assert other.post(url, json=INQUIRY).json()["status"] == "accepted"
+        bureau.ask("PATCH", f"/sources/{name}", {"mode": "enforce"})
+        changed = time.monotonic()
+        while other.post(url, json=INQUIRY).json()["status"] != "quarantined":
+            assert time.monotonic() - changed < 120
+            time.sleep(0.02)
+    record_property("seconds until another process knew", round(time.monotonic() - changed, 2))
+
+
+def test_enforce_by_the_credential_hash_needs_no_secret(bureau: Bureau) -> None:
+    name, recipe = bureau.name(), {"parts": ["iId", "hash"]}
+    body = {"provider": "thinksurance", "name": name, "mode": "enforce", "recipe": recipe}
+    refused = bureau.ask("POST", "/sources", body)
+    assert refused.status_code == 422
+    assert "the credential hash" in refused.text
+    made = bureau.made("/sources", body | {"credentials": {"hash": "h"}})
+    assert (made["mode"], made["secrets"]) == ("enforce", [])
+    signed = {**INQUIRY, "sHash": hashlib.md5(b"7h").hexdigest()}  # noqa: S324 - Thinksurance's
+    assert bureau.client.post(bureau.url(name), json=signed).json()["status"] == "accepted"
 
 
 def test_what_is_not_given_stays(bureau: Bureau) -> None:

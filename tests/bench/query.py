@@ -36,7 +36,8 @@ from tests.bench.filling import THINKSURANCE, WEGROUP
 from tests.bench.questions import questions
 from tests.bench.stock import KEPT, filled
 from tests.bench.values import BROKERS
-from tests.server.test_supervisor import ROOT, free_port, until
+from tests.ports import free_port
+from tests.server.test_supervisor import ROOT, until
 
 AIMS_MS = {"list": 15.0, "stats": 100.0, "export": 100.0}
 _WARM_UP = 5

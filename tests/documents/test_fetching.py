@@ -276,18 +276,22 @@ def test_one_that_was_thought_dead_changes_nothing_any_more(desk: Desk) -> None:
 def test_a_slow_download_is_held_all_the_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "_PROLONG_SECONDS", 0.05)
     document = desk.announce(desk.source())
-    desk.world.files.delay_seconds = 1.0
+    is_seen = threading.Event()
+    desk.world.files.is_open = is_seen.is_set
     thread = threading.Thread(target=desk.sweep)
     thread.start()
-    end = time.monotonic() + 30
-    while desk.row(document)["state"] != "fetching":
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    desk.moment += timedelta(minutes=1)
-    while desk.row(document)["next_attempt_at"] != desk.moment + keeping.HOLD:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    thread.join()
+    end = time.monotonic() + 60
+    try:
+        while desk.row(document)["state"] != "fetching":
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        desk.moment += timedelta(minutes=1)
+        while desk.row(document)["next_attempt_at"] != desk.moment + keeping.HOLD:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        is_seen.set()
+        thread.join()
     assert desk.row(document)["state"] == "archived"
 
 

@@ -8,7 +8,6 @@ import os
 import secrets
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,8 +18,10 @@ from typing import Any
 
 import httpx2
 
+from tests.ports import free_port
+
 HOME = Path(__file__).parents[2]
-READY_WITHIN_S = 90.0
+READY_WITHIN_S = 180.0
 _STOP_WITHIN_S = 20.0
 
 Json = dict[str, Any]
@@ -47,7 +48,7 @@ class Service:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         plain = {name: text for name, text in os.environ.items() if not name.startswith("CALLBOX_")}
         self._environment = plain | {
             "CALLBOX_DATA_DIR": str(folder / "data"),
@@ -81,7 +82,7 @@ class Service:
 
     def _await_ready(self, process: "subprocess.Popen[bytes]") -> None:
         end = time.monotonic() + READY_WITHIN_S
-        with httpx2.Client(trust_env=False, timeout=5) as client:
+        with httpx2.Client(trust_env=False, timeout=30) as client:
             while time.monotonic() < end and process.poll() is None:
                 try:
                     if client.get(f"{self.url}/readyz?for=query").status_code == httpx2.codes.OK:
@@ -130,7 +131,7 @@ class Service:
     def ask(self, method: str, path: str, given: Mapping[str, Any]) -> httpx2.Response:
         """Send a request with the key."""
         headers = {"Authorization": f"Bearer {self._key}", **given.get("headers", {})}
-        with httpx2.Client(trust_env=False, timeout=30) as client:
+        with httpx2.Client(trust_env=False, timeout=120) as client:
             return client.request(method, f"{self.url}{path}", headers=headers, json=given.get("json"))
 
     def until_answered(self, submission: Json, within_s: float) -> Json:
@@ -144,10 +145,3 @@ class Service:
         check(f"the submission turned `{known['state']}`, {seconds} s after the call", is_true=seconds is not None)
         found: Json = known
         return found
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

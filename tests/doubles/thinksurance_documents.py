@@ -47,6 +47,8 @@ class Files:
     tokens: dict[int, DocToken] = field(default_factory=dict)
     asked: list[tuple[str, str]] = field(default_factory=list)
     delay_seconds: float = 0.0
+    is_open: Callable[[], bool] = lambda: True
+    """Asked until it says so before a file is handed out."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _numbers: Any = field(default_factory=itertools.count)
 
@@ -98,6 +100,8 @@ class Files:
         if way not in self.settings.document_ways.split(","):
             raise RefusalError("Document not found.", 404)
         await asyncio.sleep(self.delay_seconds)
+        while not self.is_open():  # noqa: ASYNC110 - asked of another thread
+            await asyncio.sleep(0.01)
         content, chosen = self.contents.get(digest, PDF), self.settings.document_form
         if chosen in {"page", "words", "truncated", "endless"}:
             return _misbehaving(chosen, content)

@@ -9,7 +9,8 @@ import psycopg
 
 from app.storage.embedded_program import Account, find_account, find_programs, run_as
 from tests.drills.proxy import Proxy
-from tests.server.test_supervisor import free_port, lives, until
+from tests.ports import free_port
+from tests.server.test_supervisor import lives, until
 
 USER = "callbox"
 STANDBY = "standby"

@@ -20,8 +20,10 @@ LONG = "DRILL_ROUNDS" in os.environ
 """Whether the drills run in their long form."""
 ONLY_LONG = "long: make drills"
 
-SENDERS = 8
-HANGING_S = 30.0
+SENDERS = 8 if LONG else 4
+PAUSE_S = 0.0 if LONG else 0.02
+"""What a sender waits between two callbacks: the suite has other tests beside the drills."""
+HANGING_S = 30.0 if LONG else 90.0
 """How long a sender waits for an answer before it counts as left hanging."""
 
 
@@ -80,7 +82,9 @@ class Load:
     `pause` is what each waits between two, in seconds; `padding` makes its bodies larger by so many bytes.
     """
 
-    def __init__(self, port: int, path: str, *, senders: int = SENDERS, pause: float = 0.0, padding: int = 0) -> None:
+    def __init__(
+        self, port: int, path: str, *, senders: int = SENDERS, pause: float = PAUSE_S, padding: int = 0
+    ) -> None:
         self.ledger = Ledger()
         self._port = port
         self._path = path
@@ -91,6 +95,7 @@ class Load:
         self._senders = [threading.Thread(target=self._send_all, args=(number,)) for number in range(senders)]
 
     def __enter__(self) -> Self:
+        until(self._is_known, "the callback URL to be known")
         for sender in self._senders:
             sender.start()
         return self
@@ -100,6 +105,12 @@ class Load:
         for sender in self._senders:
             sender.join(2 * HANGING_S)
             assert not sender.is_alive(), "a sender was left hanging"
+
+    def _is_known(self) -> bool:
+        """Try the callback URL with a probe, which brings nothing."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=HANGING_S)) as connection:
+            connection.request("GET", self._path)
+            return connection.getresponse().status == 204
 
     def _send_all(self, sender: int) -> None:
         number = 0

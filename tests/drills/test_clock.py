@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -36,7 +37,7 @@ wrong_by = Path(sys.argv[1])
 def shifted():
     return uuid7(nanoseconds=time.time_ns() + int(wrong_by.read_text()) * 10**9)
 app.ids.uuid7 = shifted
-main("receiver", [int(word) for word in sys.argv[2:]])
+main("receiver")
 """
 
 
@@ -66,20 +67,22 @@ class Sender:
 def receiver(listening: socket.socket, clock: Path, **settings: str | int) -> Iterator[None]:
     """A receiver that is killed at the end."""
     ready, is_ready = os.pipe()
-    handles = (listening.fileno(), is_ready)
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(clock), *map(str, handles)],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=handles,
-        env={name: value for name, value in os.environ.items() if not name.startswith("CALLBOX_")}
-        | {"PYTHONPATH": str(ROOT)},
-    ) as process:
-        assert process.stdin
+    line, theirs = socket.socketpair()
+    with (
+        line,
+        theirs,
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(clock)],
+            stdin=theirs.fileno(),
+            stderr=subprocess.DEVNULL,
+            env={name: value for name, value in os.environ.items() if not name.startswith("CALLBOX_")}
+            | {"PYTHONPATH": str(ROOT)},
+        ) as process,
+    ):
         try:
-            process.stdin.write(json.dumps(settings).encode() + b"\n")
-            process.stdin.flush()
-            assert os.read(ready, 1), "it answers"
+            socket.send_fds(line, [json.dumps(settings).encode() + b"\n"], [listening.fileno(), is_ready])
+            until(lambda: select.select([ready], [], [], 0)[0] or process.poll() is not None, "the receiver")
+            assert process.poll() is None, "it answers"
             yield
         finally:
             process.send_signal(signal.SIGKILL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.ledger import ROUNDS, Load
+from tests.drills.ledger import LONG, ROUNDS, Load
 from tests.drills.service import (
     await_ok,
     await_processed,
@@ -18,32 +18,39 @@ from tests.drills.service import (
     service,
     stored_in,
 )
-from tests.server.test_supervisor import Running, add_source, find_postmaster, free_port, lives, serving, until
+from tests.ports import free_port
+from tests.server.test_supervisor import Running, add_source, find_postmaster, lives, serving, until
 
 pytestmark = pytest.mark.process
 
 
-@pytest.mark.parametrize("role", ["receiver", "work"])
-def test_a_child_is_killed_again_and_again(database_url: str, encryption_key: str, tmp_path: Path, role: str) -> None:
-    with service(database_url, encryption_key, tmp_path) as running:
-        with Load(running.port, add_source(database_url, encryption_key)) as load:
-            for _ in range(ROUNDS):
-                load.wait_for_more()
-                for child in until(lambda: running.children(role), role):
-                    os.kill(child, signal.SIGKILL)
+def test_a_child_is_killed_again_and_again_and_the_service_ended(
+    database_url: str, encryption_key: str, tmp_path: Path
+) -> None:
+    """In the end by a signal under load, which leaves nobody waiting."""
+    path = add_source(database_url, encryption_key)
+    with service(database_url, encryption_key, tmp_path) as running, Load(running.port, path) as load:
+        for role in ("receiver", "work") * ROUNDS:
             load.wait_for_more()
+            for child in until(lambda: running.children(role), role):  # noqa: B023 - asked at once
+                os.kill(child, signal.SIGKILL)
+        load.wait_for_more()
+        began = time.monotonic()
+        assert running.end() == 0
+        assert time.monotonic() - began < (12 if LONG else 60)
+    with service(database_url, encryption_key, tmp_path):
         await_processed(database_url, tmp_path / "spool")
-        load.ledger.check(stored_in(database_url), f"kill -9 {role}, {ROUNDS} times")
-        assert not given_up(database_url)
+    load.ledger.check(stored_in(database_url), f"kill -9 receiver and work in turn, {ROUNDS} times, then SIGTERM")
+    assert not given_up(database_url)
 
 
 def test_the_supervisor_is_killed_and_started_again(database_url: str, encryption_key: str, tmp_path: Path) -> None:
-    port = free_port()
+    port, rounds = free_port(), ROUNDS if LONG else 1
     named = {"database_url": database_url, "encryption_key": encryption_key, "data_dir": str(tmp_path)}
     running = Running(port, **named).await_ready()
     try:
         with Load(port, add_source(database_url, encryption_key)) as load:
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 load.wait_for_more()
                 children = running.children()
                 running.end(signal.SIGKILL)
@@ -51,7 +58,7 @@ def test_the_supervisor_is_killed_and_started_again(database_url: str, encryptio
                 running = Running(port, **named).await_ready()
             load.wait_for_more()
         await_processed(database_url, tmp_path / "spool")
-        load.ledger.check(stored_in(database_url), f"kill -9 supervisor, {ROUNDS} times")
+        load.ledger.check(stored_in(database_url), f"kill -9 supervisor, {rounds} times")
         assert not given_up(database_url)
     finally:
         running.end()
@@ -79,13 +86,3 @@ def test_the_embedded_postgres_is_killed_and_stopped_at_once(short_folder: Path)
         assert not load.ledger.refused, "while the database was away the spool took all"
         assert not load.ledger.cut_off
         await_ok(running)
-
-
-def test_a_term_signal_under_load_leaves_nobody_waiting(database_url: str, encryption_key: str, tmp_path: Path) -> None:
-    with service(database_url, encryption_key, tmp_path) as running:
-        with Load(running.port, add_source(database_url, encryption_key)) as load:
-            load.wait_for_more(100)
-            began = time.monotonic()
-            assert running.end() == 0
-            assert time.monotonic() - began < 12
-        load.ledger.check(stored_in(database_url), "SIGTERM under load")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.ledger import Load
+from tests.drills.ledger import LONG, ONLY_LONG, Load
 from tests.drills.service import await_ok, await_processed, service, status_of, stored_in
 from tests.ingest.test_keeping import Database
 from tests.server.test_supervisor import add_source
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.skipif(not LONG, reason=ONLY_LONG)]
 
 
 def test_the_spool_is_full_by_its_own_bound(

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from app.storage.database import connect
 from tests.ingest.test_spool import make_row
 
 _NAME = "SELECT current_database()"
+LONG_S, SHORT_S = 60.0, 0.5
+"""How long a row waits for the database: where it is there, however busy the machine is, and where it is not."""
 
 
 class Database:
@@ -71,7 +74,7 @@ def database(database_url: str, server_url: str) -> Database:
 
 def _run(url: str, folder: Path, act: Callable[[Keeper], Awaitable[None]], max_bytes: int = 1 << 30) -> None:
     async def live() -> None:
-        keeper = Keeper(url, Writer(url), Spool(folder, max_bytes))
+        keeper = Keeper(url, Writer(url, patience=timedelta(seconds=LONG_S)), Spool(folder, max_bytes))
         await keeper.start()
         try:
             await act(keeper)
@@ -81,11 +84,15 @@ def _run(url: str, folder: Path, act: Callable[[Keeper], Awaitable[None]], max_b
     asyncio.run(live())
 
 
-async def _until(true: Callable[[], bool], seconds: float = 20) -> None:
+async def _until(true: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come about in time"
         await asyncio.sleep(0.05)
+
+
+async def _fail(_: Row) -> None:
+    raise AssertionError
 
 
 def _rows(count: int) -> list[Row]:
@@ -101,16 +108,18 @@ def test_what_comes_while_the_database_is_in_trouble_is_kept_and_brought_to_it_l
     async def act(keeper: Keeper) -> None:
         await asyncio.gather(*map(keeper.write, before))
         assert not keeper.is_away
+        keeper._writer._patience = SHORT_S
         with getattr(database, trouble)():
             began = time.monotonic()
             await asyncio.gather(*map(keeper.write, meanwhile[:20]))
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 60
             assert keeper.is_away
-            began = time.monotonic()
-            await asyncio.gather(*map(keeper.write, meanwhile[20:]))
-            assert time.monotonic() - began < 0.9, "once on the detour nobody waits for the database"
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(keeper._writer, "write", _fail)  # once on the detour nobody waits for the database
+                await asyncio.gather(*map(keeper.write, meanwhile[20:]))
             assert keeper.spooled == 40
         await _until(lambda: not keeper.spooled and not keeper.is_away)
+        keeper._writer._patience = LONG_S
         await asyncio.gather(*map(keeper.write, after))
 
     _run(database.url, tmp_path, act)
@@ -140,6 +149,7 @@ def test_what_a_process_left_in_the_spool_the_next_one_brings(database: Database
     rows = _rows(5)
 
     async def spool(keeper: Keeper) -> None:
+        keeper._writer._patience = SHORT_S
         await asyncio.gather(*map(keeper.write, rows))
 
     async def drain(keeper: Keeper) -> None:
@@ -154,6 +164,7 @@ def test_what_a_process_left_in_the_spool_the_next_one_brings(database: Database
 
 def test_where_neither_can_take_it_the_sender_is_told(tmp_path: Path) -> None:
     async def act(keeper: Keeper) -> None:
+        keeper._writer._patience = SHORT_S
         with pytest.raises(NotKeptError):
             await keeper.write(make_row(bytes(2 << 20)))
         assert keeper.spool_fails
@@ -177,6 +188,7 @@ def test_a_spool_folder_that_cannot_be_used_does_not_stop_the_database_way(datab
 
 def test_a_spool_that_refused_is_well_again_by_itself(tmp_path: Path) -> None:
     async def act(keeper: Keeper) -> None:
+        keeper._writer._patience = SHORT_S
         with pytest.raises(NotKeptError):
             await keeper.write(make_row(bytes(2 << 20)))
         assert keeper.spool_fails

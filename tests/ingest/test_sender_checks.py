@@ -24,6 +24,7 @@ from app.administration.platforms import get_platform
 from app.config import load_settings
 from app.crypto import Vault, new_callback_token
 from app.ingest.sender_checks import CREDENTIALS, NEEDS, SETTING_CHECKS, SETTINGS, is_sealed
+from app.ingest.writer import Writer
 from app.main import create_app
 from app.processing.work import Worker
 from app.providers import PROVIDERS
@@ -252,8 +253,11 @@ def test_a_running_receiver_follows(service: Service) -> None:
     assert post(service.client, path, LEAD, {HEADER: VALUE.encode()}).status_code == 200
 
 
-def test_without_the_database_the_same_is_asked(database_url: str, encryption_key: str) -> None:
+def test_without_the_database_the_same_is_asked(
+    database_url: str, encryption_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A process that starts while the database is away has the checks on its own disk, and spools what it refuses."""
+    monkeypatch.setattr("app.main.Writer", Writer)  # which goes over to the spool soon
     away = "postgresql://nobody@127.0.0.1:1/nothing"
     vault = Vault(encryption_key)
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -272,7 +276,7 @@ def test_without_the_database_the_same_is_asked(database_url: str, encryption_ke
             assert_problem(post(alone, path, LEAD, basic("wegroup", "x")), 401, "sender-refused")
             assert post(alone, path, LEAD, basic("wegroup", PASSWORD)).status_code == 200
         with client(database_url), psycopg.connect(database_url, autocommit=True) as connection:
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             while connection.execute("SELECT count(*) FROM deliveries").fetchone() != (3,):
                 assert time.monotonic() < end
                 time.sleep(0.05)

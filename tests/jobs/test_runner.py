@@ -14,8 +14,9 @@ import pytest
 from app.config import Settings
 from app.crypto import Vault
 from app.ids import IdSource
-from app.jobs import Bench, Kind, run_jobs
+from app.jobs import Bench, Kind
 from app.jobs.bench import Database
+from app.jobs.runner import run_jobs
 from app.storage.database import connect
 
 
@@ -58,12 +59,12 @@ def running(url: str, vault: Vault, kind: Kind) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
 def until(question: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not question():
         assert time.monotonic() < end, "it did not come about in time"
         time.sleep(0.02)

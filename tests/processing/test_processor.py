@@ -297,3 +297,17 @@ def test_a_reading_that_changed_is_revised_in_place(desk: Desk, item: Item, monk
     assert after[0][2] is not None
     assert after[1][2] is None
     assert desk.row("SELECT status, product_name, event_count FROM inquiries") == (6, None, 2)
+
+
+def test_it_is_behind_only_while_more_waits_than_a_step_took(
+    desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.processing.processor.BATCH_DELIVERIES", 2)
+    for number in (1, 2, 3):
+        desk.lay(item(number))
+    assert (desk.processor.step(), desk.processor.is_behind) == (2, True)
+    assert (desk.processor.step(), desk.processor.is_behind) == (1, False)
+    tried = [desk.lay(item(number)) for number in (4, 5)]
+    desk.database.execute("UPDATE inbox SET attempts = 1 WHERE delivery_id = ANY(%s)", (tried,))
+    assert (desk.processor.step(), desk.processor.is_behind) == (1, True), "those tried before are taken singly"
+    assert (desk.processor.step(), desk.processor.is_behind) == (1, False)

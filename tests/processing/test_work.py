@@ -42,7 +42,7 @@ def start_worker(
         process.wait()
 
 
-def _wait_until(question: Callable[[], bool], seconds: float = 30) -> None:
+def _wait_until(question: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not question():
         assert time.monotonic() < end, "it did not come about in time"
@@ -77,7 +77,7 @@ def test_a_second_processor_goes_on_where_a_killed_one_stopped(
                 active.kill()
                 killed_at = time.monotonic()
         _wait_until(lambda: desk.rows("SELECT 1 FROM inbox LIMIT 1") == [])
-        assert time.monotonic() - killed_at < 20
+        assert time.monotonic() - killed_at < 60
         assert desk.row("SELECT count(*), count(DISTINCT delivery_id) FROM events") == (deliveries, deliveries)
         assert desk.row("SELECT count(*), count(DISTINCT seq) FROM outcomes") == (deliveries, deliveries)
         assert desk.rows("SELECT DISTINCT status, event_count FROM inquiries") == [(4, 3)]

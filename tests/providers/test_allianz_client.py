@@ -287,7 +287,7 @@ def test_an_alta_of_unknown_outcome_is_never_repeated(stand: Stand, kind: str, a
 
 
 def test_a_slow_alta_is_of_unknown_outcome_too(stand: Stand) -> None:
-    stand.double.quirks.add("slow", "/alta-lead", times=9, seconds=0.4)
+    stand.double.quirks.add("slow", "/alta-lead", times=9, seconds=10.0)
     with pytest.raises(OutcomeUnknownError):
         stand.ask(alta, answer_seconds=0.1)
 
@@ -525,7 +525,7 @@ def test_no_person_and_no_credential_is_in_an_error_or_a_log(stand: Stand, caplo
 
 
 def test_a_slow_client_data_is_a_transient_error(stand: Stand) -> None:
-    stand.double.quirks.add("slow", "/client-data", times=9, seconds=0.4)
+    stand.double.quirks.add("slow", "/client-data", times=9, seconds=10.0)
     with pytest.raises(TimedOutError) as caught:
         stand.ask(check, answer_seconds=0.1)
     assert isinstance(caught.value, TransientCallError)

@@ -287,7 +287,7 @@ def test_what_passes_over_real_http_is_waited_out(double: tuple[Quirks, Served],
 
 
 def test_who_is_slow_is_not_waited_for(double: tuple[Quirks, Served], ask: Ask) -> None:
-    double[0].add("slow", times=2 * TRIES, seconds=2.0)
+    double[0].add("slow", times=2 * TRIES, seconds=10.0)
     with pytest.raises(TimedOutError) as caught:
         ask(answer_seconds=0.05)
     assert caught.value.may_have_happened

@@ -8,12 +8,16 @@ from typing import Any
 import pytest
 
 from app.accounts.model import Scope
+from app.accounts.opening import verify_vault
+from app.accounts.verifying import Checked, Misfit, note_misfit
+from app.crypto import Vault
 from app.ids import derived_id, first_id_at
 from app.query.attention import QUESTIONS
 from app.query.schemas.brokers import BrokerPage, NoticePage
 from app.query.schemas.receipts import Source
 from app.query.source_health import quiet_since
-from app.storage.models import spool_states, submissions
+from app.storage.models import gaps, pulled, searches, source_secrets, spool_states, submissions
+from app.storage.partitions import months_around
 from app.times import to_text
 from tests.query.conftest import START, Caller, Rows, World
 
@@ -113,7 +117,7 @@ def test_where_all_is_well(rows: Rows, open_caller: Callable[[], Caller]) -> Non
     source = rows.source("s", recipe_proven_at=START)
     _delivery(rows, source, 0.1)
     assert _kinds(open_caller(), rows.key(Scope.READ)) == {}
-    assert len(QUESTIONS) == 14
+    assert len(QUESTIONS) == 17
 
 
 @pytest.mark.parametrize(
@@ -216,6 +220,97 @@ def test_callbacks_in_spools(rows: Rows, open_caller: Callable[[], Caller]) -> N
     state: Any = caller.client.app.state  # type: ignore[attr-defined]  # FastAPI's
     state.reading = replace(state.reading, spooled=lambda: 7)
     assert _kinds(caller, key)["spool-in-use"].count == 7
+
+
+def test_what_pulls_tell(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s", recipe_proven_at=START)
+    rows.source("well", recipe_proven_at=START)
+    caller, key = open_caller(), rows.key(Scope.READ)
+    content = {"content": bytes(32), "delivery_id": rows.id_at(0)}
+    for days, late_at in ((2, None), (3, None), (4, NOW), (9, None)):
+        found_at = NOW - timedelta(days=days)
+        missed: dict[str, Any] = {"id": rows.id_at(0), "source_id": source, "subject": f"inquiry/{days}", **content}
+        rows.insert(gaps, missed_since=found_at, found_at=found_at, late_at=late_at, **missed)
+    for scope, failed_at in (("broker:a", NOW), ("broker:b", None)):
+        rows.insert(searches, source_id=source, scope=scope, last_days=1, failed_at=failed_at)
+    for days, subject in ((1, "inquiry/1"), (8, "inquiry/2")):
+        pull: dict[str, Any] = {"source_id": source, "subject": subject, "body": bytes(32), "pulled_at": NOW, **content}
+        rows.insert(pulled, deviated_at=NOW - timedelta(days=days), **pull)
+    found = _kinds(caller, key)
+    assert {kind: (notice.count, notice.severity, notice.source) for kind, notice in found.items()} == {
+        "gaps": (2, "error", "s"),
+        "search-failing": (1, "error", "s"),
+        "signature-deviates": (1, "warning", "s"),
+    }
+    assert found["gaps"].oldest_at == to_text(NOW - timedelta(days=3))
+    assert len(caller.found(key, found["gaps"].link)) == 2
+    assert _kinds(caller, rows.key(Scope.READ, source_ids=[])) == {}
+
+
+def test_missing_partitions(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    caller, key = open_caller(), rows.key(Scope.READ)
+    names = [f"deliveries_{start:%Y%m}" for start, _ in months_around(datetime.now(UTC), 2)]
+    for name in names:
+        rows.connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
+    rows.connection.commit()
+    (notice,) = (one for one in caller.found(key, "/v1/attention") if one["kind"] == "partitions-missing")
+    assert (notice["severity"], notice["source"]) == ("error", None)
+    assert any(name in notice["sentence"] for name in names)
+
+
+def test_jobs_that_were_given_up(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s", recipe_proven_at=START)
+    caller, key = open_caller(), rows.key(Scope.READ)
+    job = "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status) VALUES ('q', 't', '{}', '%s')"
+    for state in ("todo", "doing", "succeeded"):
+        rows.connection.exec_driver_sql(job % state)
+    rows.connection.commit()
+    assert _kinds(caller, key) == {}
+    for _ in range(2):
+        rows.connection.exec_driver_sql(job % "doing")
+    rows.connection.exec_driver_sql(
+        "UPDATE procrastinate_jobs SET status = 'failed' WHERE id IN (SELECT max(id) FROM procrastinate_jobs)"
+    )
+    rows.connection.commit()
+    notice = _kinds(caller, key)["jobs-dead"]
+    assert (notice.count, notice.severity, notice.source) == (1, "warning", None)
+    assert notice.oldest_at is not None
+    assert notice.link == "/v1/jobs?state=dead"
+    for walled in (rows.key(Scope.READ, source_ids=[source]), rows.key(Scope.READ, brokers=["B-1"])):
+        assert _kinds(caller, walled) == {}
+
+
+def test_an_audit_log_that_was_found_changed(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s", recipe_proven_at=START)
+    caller, key = open_caller(), rows.key(Scope.READ)
+    driver: Any = rows.connection.connection.driver_connection
+    note_misfit(driver, Checked(misfit=Misfit("was removed", seal=7)))
+    rows.connection.commit()
+    notice = _kinds(caller, key)["audit-misfit"]
+    assert (notice.count, notice.severity, notice.source) == (1, "error", None)
+    assert "Seal 7 was removed." in notice.sentence
+    assert notice.oldest_at is not None
+    for walled in (rows.key(Scope.READ, source_ids=[source]), rows.key(Scope.READ, brokers=["B-1"])):
+        assert _kinds(caller, walled) == {}
+    note_misfit(driver, Checked())
+    rows.connection.commit()
+    assert _kinds(caller, key) == {}
+
+
+def test_secrets_that_cannot_be_decrypted(rows: Rows, open_caller: Callable[[], Caller], vault: Vault) -> None:
+    driver: Any = rows.connection.connection.driver_connection
+    verify_vault(driver, vault)
+    rows.connection.commit()
+    source, other = rows.source("s", recipe_proven_at=START), rows.source("other", recipe_proven_at=START)
+    for number, revoked_at in ((source, None), (other, START)):
+        secret: dict[str, Any] = {"id": rows.id_at(0), "source_id": number, "label": "one", "revoked_at": revoked_at}
+        rows.insert(source_secrets, value_encrypted=bytes(40), **secret)
+    key, walled = rows.key(Scope.READ), rows.key(Scope.READ, source_ids=[other])
+    caller = open_caller()
+    notice = _kinds(caller, key)["secret-unreadable"]
+    assert (notice.count, notice.severity, notice.source) == (1, "error", "s")
+    assert caller.get(key, str(notice.link)).status_code == 200
+    assert _kinds(caller, walled) == {}
 
 
 def test_tokens_of_single_submissions_are_not_listed(rows: Rows, open_caller: Callable[[], Caller]) -> None:

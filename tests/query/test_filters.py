@@ -322,7 +322,7 @@ def test_events_by_type_subject_and_record(asking: Caller, world: World) -> None
 def test_relative_times_count_from_now(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     source = rows.source("s")
     ago = (now() - START) / timedelta(minutes=1)
-    rows.inquiry(source, 1, ago - 59)
-    rows.inquiry(source, 2, ago - 61)
+    rows.inquiry(source, 1, ago - 50)
+    rows.inquiry(source, 2, ago - 70)
     found = open_caller().found(rows.key(Scope.READ), "/v1/inquiries?last_received_at[gte]=-1h")
     assert [row["inquiry_id"] for row in found] == [1]

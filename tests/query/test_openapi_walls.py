@@ -20,9 +20,9 @@ from sqlalchemy import create_engine, text
 from app.accounts.model import Scope
 from app.administration.entries import ENTRIES
 from app.administration.keys import KEYS
+from app.api import build_api
 from app.config import load_settings
 from app.crypto import Vault
-from app.main import build_api
 from app.query.fields import Op
 from app.query.routes import RESOURCES
 from app.storage.engine import engine_url

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from app.accounts.model import Scope
+from app.accounts.model import Mode, Scope
 from app.crypto import Vault
+from app.processing.batch import give_up
 from app.query.routes import RESOURCES
 from app.query.schemas.parts import History
+from app.storage.counting import count_next
 from app.storage.database import connect
 from tests.processing.conftest import Desk
 from tests.query.conftest import Caller, Rows
@@ -52,6 +55,42 @@ def test_the_samples_as_they_are_shown(processed: str, open_caller: Callable[[],
         record = row["links"]["record"]
         if record is not None:
             assert caller.get(processed, record).status_code == 200, row["type"]
+
+
+def test_what_is_judged_anew_is_counted_anew(database_url: str, vault: Vault) -> None:
+    with closing(connect(database_url)) as connection:
+        desk = Desk(connection, vault)
+
+        def assert_counted() -> None:
+            counted = desk.rows(
+                "SELECT source_id, status, verdict, reason, sum(number) FROM delivery_counts"
+                " GROUP BY 1, 2, 3, 4 HAVING sum(number) <> 0"
+            )
+            there = desk.rows(
+                "SELECT source_id, status, verdict, reason, count(*) FROM outcomes, delivery_counts_end e"
+                " WHERE outcomes.seq <= e.seq GROUP BY 1, 2, 3, 4"
+            )
+            assert set(counted) == set(there)
+
+        laid = [desk.lay({"sHash": "0" * 32, "data": {"iId": number, "status": 4}}) for number in range(6)]
+        laid.append(desk.lay(b"no JSON"))
+        desk.process()
+        count_next(connection)
+        assert_counted()
+        late = desk.lay({"sHash": "0" * 32, "data": {"iId": 99, "status": 4}})
+        desk.process()
+        desk.sources[desk.thinksurance] = replace(desk.sources[desk.thinksurance], mode=Mode.ENFORCE)
+        for delivery_id in (*laid[:3], laid[-1], late):
+            desk.ask_again(delivery_id)
+        desk.process()
+        assert_counted()
+        with connection.transaction():
+            assert give_up(connection, laid[4]) is not None
+        assert_counted()
+        count_next(connection)
+        assert_counted()
+        assert len(desk.rows("SELECT DISTINCT status, reason FROM delivery_counts")) > 2
+        assert desk.row("SELECT sum(number), bool_or(is_loose) FROM delivery_counts") == (8, False)
 
 
 def test_the_folded_beginnings_find_what_the_processor_folded(

@@ -231,13 +231,15 @@ def test_the_document_names_each_allowed_filter_and_each_problem(asking: Caller,
         described = document["paths"][resource.path]["get"]
         names = {parameter["name"] for parameter in described["parameters"]}
         assert {"limit", "cursor", "order"} < names
-        for parameter in described["parameters"]:
-            if parameter["name"] in ("cursor", "limit", "order") or "example" not in parameter:
-                continue
-            value = parameter["example"]
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            response = asking.get(world.keys["full"], resource.path, params={parameter["name"]: text})
-            assert response.status_code == 200, (parameter["name"], response.text)
+        given = {
+            parameter["name"]: str(value).lower() if isinstance(value, bool) else str(value)
+            for parameter in described["parameters"]
+            if parameter["name"] not in ("cursor", "limit", "order") and (value := parameter.get("example")) is not None
+        }
+        for start in range(0, len(given), 8):
+            some = dict(list(given.items())[start : start + 8])
+            response = asking.get(world.keys["full"], resource.path, params=some)
+            assert response.status_code == 200, (some, response.text)
         for status in ("401", "403", "422", "503"):
             assert "application/problem+json" in described["responses"][status]["content"]
         assert described["security"] == [{"apiKey": []}]

@@ -49,7 +49,7 @@ def served(database_url: str, vault: Vault) -> Iterator[Served]:
     yield Served(f"http://127.0.0.1:{port}", app)
     server.should_exit = True
     app.state.streams.end()
-    thread.join(15)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -58,7 +58,7 @@ class Listening:
 
     def __init__(self, served: Served, key: str, query: str = "", last: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {key}"} | ({"Last-Event-ID": last} if last else {})
-        self.client = httpx2.Client(timeout=20)
+        self.client = httpx2.Client(timeout=60)
         self.stack = self.client.stream("GET", f"{served.url}/v1/events/stream{query}", headers=headers)
         self.response = self.stack.__enter__()
         self.lines = self.response.iter_lines()
@@ -164,7 +164,7 @@ def test_it_notices_events_that_nobody_announced(rows: Rows, listen: Callable[..
 
 def _until(rows: Rows, question: str) -> None:
     """Ask until there is exactly one row: a process listens a moment after its first reader has come."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while rows.connection.exec_driver_sql(question).rowcount != 1:
         assert time.monotonic() < deadline
         rows.connection.commit()
@@ -196,7 +196,7 @@ def test_all_who_ask_the_same_share_one_reading(rows: Rows, served: Served, list
     assert "data" not in silent.block()
     for stream in [*streams, silent]:
         stream.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while held._groups or held._listeners or held._watch:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -234,7 +234,7 @@ def test_reading_it_is_noted(rows: Rows, listen: Callable[..., Listening]) -> No
     _event(rows, source, 1)
     stream.event()
     stream.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(details := rows.connection.execute(noted).scalars().all()) < 2:
         rows.connection.commit()
         assert time.monotonic() < deadline
@@ -303,7 +303,7 @@ def test_it_ends_at_sigterm(rows: Rows, database_url: str, encryption_key: str) 
             with pytest.raises(EOFError):
                 stream.event()
             stream.close()
-            service.wait(20)
-            assert time.monotonic() - begun < 15
+            service.wait(60)
+            assert time.monotonic() - begun < 45
         finally:
             service.kill()

@@ -20,7 +20,8 @@ from app.administration.platforms import get_platform
 from app.crypto import Vault
 from app.storage.database import connect
 from app.storage.embedded import find_running
-from tests.server.test_supervisor import ROOT, free_port, until
+from tests.ports import free_port
+from tests.server.test_supervisor import PATIENCE_S, ROOT, until
 
 SECRET = "geheim-Wacholderdrossel-77"
 PLATFORMS = {
@@ -90,7 +91,7 @@ class Service:
         """End it, if it runs, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     def said(self) -> dict[str, bytes]:
         """Return what was written to standard output and standard error."""
@@ -103,7 +104,7 @@ class Service:
         self, method: str, target: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Send one request on a connection of its own."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)) as connection:
             connection.request(method, target, body, dict(headers or {}))
             got = connection.getresponse()
             return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
@@ -120,13 +121,15 @@ class Service:
             yield connection
 
     def add_source(self, provider: str, name: str, mode: Mode | None = None) -> str:
-        """Make a source, with the secret if it signs, and return its token."""
+        """Make a source, with the secret if it signs, and return its token once the receiver knows of it."""
         vault = Vault((self.data_dir / "encryption.key").read_text().strip())
         signed = provider == "thinksurance"
         with self.database() as connection:
             added = store.add_source(
                 connection, vault, PLATFORMS[provider], name, secrets=[SECRET] if signed else [], mode=mode
             )
+        path = f"/callbacks/{provider}/{added.token.token}"
+        until(lambda: self.ask("GET", path).status == 204, "a source that the receiver knows of")
         return added.token.token
 
     def demand(self, name: str, **settings: str) -> None:
@@ -138,9 +141,11 @@ class Service:
             store.set_source(connection, vault, platform, name, credentials=demanded, settings=list(settings.items()))
 
     def add_key(self, name: str, *scopes: Scope) -> str:
-        """Make an API key."""
+        """Make an API key and return it once it is known."""
         with self.database() as connection:
-            return keys.add_key(connection, name, scopes).key
+            key = keys.add_key(connection, name, scopes).key
+        until(lambda: self.get("/v1/sources", key).status in {200, 403}, "a key that is known")
+        return key
 
     def await_processed(self) -> None:
         """Wait until nothing waits in the inbox any more."""

@@ -9,9 +9,9 @@ import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api import build_api
 from app.config import load_settings
 from app.ingest.senders import parse_networks
-from app.main import build_api
 from app.query import strangers
 from app.query.strangers import MOST, WINDOW_S, Strangers, StrangersMiddleware
 

@@ -19,6 +19,7 @@ from app.server.bounds import BoundedProtocol
 
 POST = b"POST /x HTTP/1.1\r\nhost: a\r\n"
 GET = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n"
+PATIENCE_S = 60
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -50,7 +51,7 @@ class Talk:
 
     async def answer(self) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of the next answer."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = dict(line.split(": ", 1) for line in head[1:] if line)
             body = await self.reader.readexactly(int(headers.get("content-length", 0)))
@@ -58,12 +59,12 @@ class Talk:
 
     async def is_closed(self) -> bool:
         """Wait for the other side to close; nothing may come before."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             return await self.reader.read() == b""
 
     async def is_cut_off(self) -> None:
         """Send on and on until the connection is reset; fail if that is not soon."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             try:
                 while True:
                     self.say(b"x" * 100_000)
@@ -73,10 +74,12 @@ class Talk:
 
 
 @asynccontextmanager
-async def serving(app: Any = echo, *, hang_up: bool = True) -> AsyncIterator[Callable[[], Awaitable[Talk]]]:
+async def serving(
+    app: Any = echo, *, hang_up: bool = True, keep_alive: int = PATIENCE_S
+) -> AsyncIterator[Callable[[], Awaitable[Talk]]]:
     config = uvicorn.Config(
         app, port=0, http=BoundedProtocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        timeout_keep_alive=1,
+        timeout_keep_alive=keep_alive,
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = nullcontext  # type: ignore[assignment]
@@ -96,14 +99,14 @@ async def serving(app: Any = echo, *, hang_up: bool = True) -> AsyncIterator[Cal
         for talk in talks if hang_up else ():
             talk.writer.close()
         server.should_exit = True
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await running
         assert not server.server_state.connections
 
 
-def talk(act: Callable[[Talk], Awaitable[None]], app: Any = echo) -> None:
+def talk(act: Callable[[Talk], Awaitable[None]], app: Any = echo, *, keep_alive: int = PATIENCE_S) -> None:
     async def inside() -> None:
-        async with serving(app) as connect:
+        async with serving(app, keep_alive=keep_alive) as connect:
             await act(await connect())
 
     asyncio.run(inside())
@@ -292,7 +295,7 @@ def test_a_silent_connection_is_closed(before: bytes, monkeypatch: pytest.Monkey
             assert (await connection.answer())[0] == 200
         assert await connection.is_closed()
 
-    talk(act)
+    talk(act, keep_alive=1)
 
 
 def test_an_answer_before_the_end_of_the_body_arrives_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:

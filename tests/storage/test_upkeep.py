@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from app.main import create_app
 from app.processing.work import Worker
 from app.providers import PROVIDERS
 from app.storage import upkeep
-from app.storage.database import MIGRATION_LOCK
+from app.storage.database import MIGRATION_LOCK, connect
 from app.storage.partitions import PARTITION_KEYS, months_around
-from app.storage.upkeep import EVERY, Upkeep
+from app.storage.upkeep import EVERY, Counting, Upkeep
 from app.times import now, to_text
+from tests.processing.conftest import Desk
 
 LATER = months_around(now(), 14)[-1][0] + timedelta(days=16, hours=3)
 """The middle of the month that comes in 14 months."""
@@ -163,3 +164,29 @@ def test_a_database_that_is_away_is_asked_again() -> None:
 )
 def test_the_turn_of_a_month_is_waited_for(moment: datetime, pause: timedelta) -> None:
     assert Upkeep("", lambda: moment)._pause() == pause
+
+
+def test_what_was_processed_is_counted_soon(database_url: str, vault: Vault) -> None:
+    with closing(connect(database_url)) as connection:
+        desk = Desk(connection, vault)
+        desk.lay(b"no JSON")
+        desk.process()
+        stop = threading.Event()
+        thread = threading.Thread(target=Counting(database_url).run, args=(stop,), daemon=True)
+        thread.start()
+        until(lambda: desk.rows("SELECT sum(number) FROM delivery_counts") == [(1,)])
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_counting_outlives_a_database_that_is_not_there() -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=Counting("postgresql://127.0.0.1:1/none").run, args=(stop,), daemon=True)
+    with capture_logs() as logs:
+        thread.start()
+        until(lambda: bool(logs))
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert [(one["event"], one["reason"]) for one in logs] == [("counting.failed", "the database is away")]

@@ -24,7 +24,7 @@ def test_all_of_it_comes_true() -> None:
         env=os.environ | {"TMPDIR": "/tmp", "CALLBOX_PORT": "1"},  # noqa: S108 - short, and open to the database's user
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -152,7 +152,7 @@ def test_a_refused_forward_can_be_asked_for_again_under_its_key(office: Office) 
 
 
 def test_two_at_once_under_one_key_make_one_call(office: Office) -> None:
-    office.wegroup.quirks.add("slow", "/v1", times=2, seconds=0.5)
+    office.wegroup.quirks.add("slow", "/v1", times=2, seconds=0.2)
     key = office.writer
 
     def post(_: int) -> Any:
@@ -202,8 +202,8 @@ def test_what_is_not_known_is_called_so(office: Office, kind: str, acted: bool, 
 
 
 def test_a_call_that_took_too_long_is_unknown_and_keeps_its_references(new_office: Callable[..., Office]) -> None:
-    office = new_office(answer_seconds=0.3)
-    office.thinksurance.quirks.add("slow", "/api/ipn/brokers/forward", seconds=1.5, times=9)
+    office = new_office(answer_seconds=1.0)
+    office.thinksurance.quirks.add("slow", "/api/ipn/brokers/forward", seconds=20.0, times=9)
     made = office.made("thinksurance/forward", FORWARD, Idempotency_Key="k")
     assert (made["state"], made["problem"]["code"]) == ("unknown", "timed-out")
     assert made["sent_at"] is not None

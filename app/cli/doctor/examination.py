@@ -1,7 +1,7 @@
 """Puts the looks of `doctor` together, in the order in which one thing needs the other.
 
-Each is a function of one section's module; nothing is changed by any of them, and what is wrong is said in words that
-name the setting.
+Each is a function of one section's module; nothing is changed by any of them (the file tried in the document store is
+deleted again), and what is wrong is said in words that name the setting.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,7 @@ from typing import Final
 
 from app.accounts.opening import database_of
 from app.cli.doctor.attention import look_at_attention
+from app.cli.doctor.documents import look_at_document_store
 from app.cli.doctor.finding import Finding, Look, Subject
 from app.cli.doctor.received import look_at_inbox, look_at_quarantine, look_at_sources
 from app.cli.doctor.server import look_at_clock, look_at_durability, look_at_replica, look_at_role, look_at_version
@@ -18,7 +19,7 @@ from app.cli.output import explain
 from app.config import ConfigError, Settings, load_settings
 from app.storage.database import connect, described
 
-LOCAL: Final[Sequence[Callable[[Settings], Finding]]] = (look_at_spool, look_at_snapshot)
+LOCAL: Final[Sequence[Callable[[Settings], Finding]]] = (look_at_spool, look_at_snapshot, look_at_document_store)
 """What can be seen without the database."""
 
 OF_THE_SERVER: Final[Sequence[Look]] = (

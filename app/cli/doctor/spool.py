@@ -70,7 +70,7 @@ def look_at_spool(settings: Settings) -> Finding:
 
 def _trouble(settings: Settings, files: list[_File], size: int, oldest: datetime | None) -> str | None:
     folder = settings.spool_path
-    if not _can_be_written(folder):
+    if not can_be_written(folder):
         return f"CALLBOX_SPOOL_DIR: {folder} cannot be written"
     if broken := [file.path.name for file in files if file.rows is None]:
         return f"cannot be read: {', '.join(broken)}"
@@ -83,7 +83,7 @@ def _trouble(settings: Settings, files: list[_File], size: int, oldest: datetime
     return None
 
 
-def _can_be_written(folder: Path) -> bool:
+def can_be_written(folder: Path) -> bool:
     """Tell whether files can be made in a folder that may have to be made first."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

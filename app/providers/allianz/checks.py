@@ -7,7 +7,6 @@ import re
 import unicodedata
 from typing import Annotated, Any, Literal
 
-import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
@@ -47,6 +46,8 @@ def to_phone(text: str) -> str | None:
 
     Without a country code it is read as Spanish. Whether Allianz wants +34 is not documented.
     """
+    import phonenumbers  # noqa: PLC0415 - as large as the rest of the room, and few ever call Allianz
+
     try:
         number = phonenumbers.parse(text, "ES")
     except phonenumbers.NumberParseException:

@@ -38,6 +38,12 @@ class Notice(Shown):
         "partitions-missing",
         "shape-drift",
         "spool-in-use",
+        "gaps",
+        "search-failing",
+        "signature-deviates",
+        "jobs-dead",
+        "audit-misfit",
+        "secret-unreadable",
     ] = shown("quarantine")
     severity: Literal["error", "warning", "info"] = shown("warning")
     source: str | None = shown("thinksurance-demo", "the source's name; null: it is about the whole service")

@@ -21,9 +21,9 @@ def mark_personal(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 class Shown(BaseModel):
-    """What is shown: every field is always present."""
+    """What is shown: every field is always present. Made for the OpenAPI document, and therefore only with it."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=mark_personal)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=mark_personal, defer_build=True)
     personal_as: ClassVar[str] = ""
 
 
@@ -109,6 +109,7 @@ class History(Page):
     """A page of a record's history, newest first."""
 
     data: list[HistoryEntry]
+    complete_from: str | None = shown(None, "what was received before it is no longer kept; null: all of it is")
 
 
 class FeedPage(Page):

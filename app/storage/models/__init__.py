@@ -13,9 +13,10 @@ from app.storage.models.accounts import (
     sources,
 )
 from app.storage.models.columns import metadata
+from app.storage.models.counted import delivery_counts, delivery_counts_end
 from app.storage.models.jobs import gaps, job_errors, pulled, searches, wanted_pulls
-from app.storage.models.received import brokers, deliveries, events, inbox, outcomes, seen
-from app.storage.models.records import aliases, customers, documents, inquiries, leads
+from app.storage.models.received import brokers, closed_months, deliveries, events, inbox, outcomes, seen
+from app.storage.models.records import aliases, baselines, customers, documents, inquiries, leads
 from app.storage.models.submissions import submission_keys, submissions
 from app.storage.models.watched import shapes, spool_states
 
@@ -33,9 +34,13 @@ __all__ = [
     "audit",
     "audit_seals",
     "audit_unsealed",
+    "baselines",
     "brokers",
+    "closed_months",
     "customers",
     "deliveries",
+    "delivery_counts",
+    "delivery_counts_end",
     "documents",
     "events",
     "gaps",

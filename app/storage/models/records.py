@@ -33,6 +33,31 @@ aliases = Table(
     PrimaryKeyConstraint("source_id", "kind", "key"),
 )
 
+baselines = Table(
+    "baselines",
+    metadata,
+    Column("id", Uuid, nullable=False),
+    Column("source_id", Uuid, nullable=False),
+    Column("month_id", Uuid, nullable=False, comment="the closing of a month that it was made by; nothing until then"),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False, comment="the record's own key in these events, as in `parts`"),
+    Column("broker", Text, comment="the events'"),
+    Column("record_id", Uuid, nullable=False, comment="the record that it belongs to now"),
+    Column("said", JSONB, nullable=False, comment="by order key: what is not overwritten by a higher one"),
+    Column("head_key", Text, nullable=False),
+    Column("head_receipt", Text, nullable=False),
+    Column("last_change_key", Text, nullable=False, comment="of the highest event that changed the record; or empty"),
+    at_("first_received_at", nullable=False),
+    at_("last_received_at", nullable=False),
+    at_("changed_at"),
+    Column("event_count", Integer, nullable=False),
+    Column("submission_id", Uuid, comment="the last call of ours that the events answered"),
+    PrimaryKeyConstraint("id", "source_id"),
+    Index(None, "record_id"),
+    Index(None, "month_id"),
+    comment="what the events of dropped months said of the records: from there these are folded anew",
+)
+
 
 def _record(name: str, *columns: Column[object] | Index) -> Table:
     """Return the table of a kind of record: its own columns and those that every record has."""

@@ -48,10 +48,9 @@ def _signed(*items: dict[str, Any]) -> list[Signed]:
     "recipe",
     [
         {},
-        {"algorithm": "sha1", "parts": ["bToken", "iId", "hash"]},
+        {"algorithm": "sha1", "parts": ["aToken", "iId", "hash"]},
         {"algorithm": "sha256", "parts": ["iUpdated", "secret", "status", "iId"], "encoding": "HEX", "separator": ":"},
         {"algorithm": "hmac-sha256", "parts": ["data_raw"], "key": "hash", "encoding": "base64", "truncate": 24},
-        {"parts": ["aToken", "iId", "secret"]},
     ],
     ids=lambda recipe: "-".join(map(str, recipe.get("parts", ["default"]))),
 )

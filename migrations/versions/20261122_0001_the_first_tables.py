@@ -84,11 +84,60 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         sa.PrimaryKeyConstraint("number", name=op.f("pk_audit_seals")),
     )
     op.create_table(
+        "baselines",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "month_id",
+            sa.Uuid(),
+            nullable=False,
+            comment="the closing of a month that it was made by; nothing until then",
+        ),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False, comment="the record's own key in these events, as in `parts`"),
+        sa.Column("broker", sa.Text(), nullable=True, comment="the events'"),
+        sa.Column("record_id", sa.Uuid(), nullable=False, comment="the record that it belongs to now"),
+        sa.Column(
+            "said",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="by order key: what is not overwritten by a higher one",
+        ),
+        sa.Column("head_key", sa.Text(), nullable=False),
+        sa.Column("head_receipt", sa.Text(), nullable=False),
+        sa.Column(
+            "last_change_key",
+            sa.Text(),
+            nullable=False,
+            comment="of the highest event that changed the record; or empty",
+        ),
+        sa.Column("first_received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("event_count", sa.Integer(), nullable=False),
+        sa.Column("submission_id", sa.Uuid(), nullable=True, comment="the last call of ours that the events answered"),
+        sa.PrimaryKeyConstraint("id", "source_id", name=op.f("pk_baselines")),
+        comment="what the events of dropped months said of the records: from there these are folded anew",
+    )
+    op.create_index(op.f("ix_baselines_month_id"), "baselines", ["month_id"], unique=False)
+    op.create_index(op.f("ix_baselines_record_id"), "baselines", ["record_id"], unique=False)
+    op.create_table(
         "brokers",
         sa.Column("source_id", sa.Uuid(), nullable=False),
         sa.Column("key", sa.Text(), nullable=False, comment="`id:<bExternalId>` or `token:<SHA-256 of bToken>`"),
         sa.Column("delivery_id", sa.Uuid(), nullable=False, comment="the first delivery that named it"),
         sa.PrimaryKeyConstraint("source_id", "key", name=op.f("pk_brokers")),
+    )
+    op.create_table(
+        "closed_months",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("begins_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("folded_until", sa.Uuid(), nullable=False, comment="the last event that is in the baselines"),
+        sa.Column("folded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_closed_months")),
+        comment="the months whose deliveries and events are dropped, or about to be",
     )
     op.create_table(
         "customers",
@@ -203,6 +252,30 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
         postgresql_partition_by="RANGE (id)",
     )
     op.create_index(op.f("ix_deliveries_source_id_id"), "deliveries", ["source_id", "id"], unique=False)
+    op.create_table(
+        "delivery_counts",
+        sa.Column("source_id", sa.Uuid(), nullable=False),
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("via", sa.SmallInteger(), nullable=False),
+        sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("verdict", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("number", sa.Integer(), nullable=False, comment="below 0: so many are taken back"),
+        sa.Column(
+            "spent", sa.LargeBinary(), nullable=False, comment="4 bytes of milliseconds and 4 of how often, for each"
+        ),
+        sa.Column("is_loose", sa.Boolean(), nullable=False, comment="to be put together with the others of its hour"),
+        comment="processed deliveries by the hour (UTC) of their receipt: the sum of its rows counts",
+    )
+    op.create_index(op.f("ix_delivery_counts_hour"), "delivery_counts", ["hour"], unique=False)
+    op.create_index(
+        "ix_delivery_counts_loose", "delivery_counts", ["hour"], unique=False, postgresql_where=sa.text("is_loose")
+    )
+    op.create_table(
+        "delivery_counts_end",
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False, comment="up to here all are counted"),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_delivery_counts_end")),
+    )
     op.create_table(
         "documents",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -344,7 +417,7 @@ def upgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
             nullable=False,
             comment="what it says about each record, as read",
         ),
-        sa.Column("data", postgresql.JSONB(astext_type=sa.Text()), nullable=False, comment="the item as sent, masked"),
+        sa.Column("data", sa.JSON(), nullable=False, comment="the item as sent, masked"),
         sa.Column("revised_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("submission_id", sa.Uuid(), nullable=True, comment="the call of ours that it answers"),
         sa.PrimaryKeyConstraint("id", "source_id", name=op.f("pk_events")),
@@ -910,6 +983,10 @@ def downgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     )
     op.drop_index(op.f("ix_documents_changed_at_id"), table_name="documents")
     op.drop_table("documents")
+    op.drop_table("delivery_counts_end")
+    op.drop_index("ix_delivery_counts_loose", table_name="delivery_counts", postgresql_where=sa.text("is_loose"))
+    op.drop_index(op.f("ix_delivery_counts_hour"), table_name="delivery_counts")
+    op.drop_table("delivery_counts")
     op.drop_index(op.f("ix_deliveries_source_id_id"), table_name="deliveries")
     op.drop_table("deliveries")
     op.drop_index("ix_customers_search_whole", table_name="customers", postgresql_using="gin")
@@ -919,7 +996,11 @@ def downgrade() -> None:  # noqa: PLR0915 - a statement for each table and index
     op.drop_index(op.f("ix_customers_customer_id"), table_name="customers")
     op.drop_index(op.f("ix_customers_changed_at_id"), table_name="customers")
     op.drop_table("customers")
+    op.drop_table("closed_months")
     op.drop_table("brokers")
+    op.drop_index(op.f("ix_baselines_record_id"), table_name="baselines")
+    op.drop_index(op.f("ix_baselines_month_id"), table_name="baselines")
+    op.drop_table("baselines")
     op.drop_table("audit_seals")
     op.drop_index(op.f("ix_audit_actor_id"), table_name="audit")
     op.drop_index(op.f("ix_audit_action_id"), table_name="audit")

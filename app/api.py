@@ -1,0 +1,116 @@
+"""Makes the API: everything that answers questions, put together from the rooms that answer them.
+
+Importing it takes several times as long as what receives, which is `app.main`'s business and does without.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from app import health, problems, query, submissions
+from app.accounts.snapshot import AccountBook
+from app.administration.doing import Administration
+from app.administration.routes import router as administration
+from app.config import Settings
+from app.crypto import Vault
+from app.documents import content
+from app.documents.store import open_store
+from app.ingest.contract import Provider
+from app.ingest.documented import receiver_paths
+from app.ingest.keeping import Keeper
+from app.ingest.senders import parse_networks
+from app.jobs.routes import router as jobs
+from app.providers import PROVIDERS
+from app.query.exampled import add_examples
+from app.request_id import RequestIdMiddleware
+from app.storage.engine import open_read_engine
+from app.web import pages
+from app.web.headers import SecurityHeadersMiddleware
+
+API_VERSION = "1"
+"""Of the paths below `/v1`, which only ever gain."""
+
+
+def connected_api(settings: Settings, providers: Mapping[str, Provider], book: AccountBook, keeper: Keeper) -> FastAPI:
+    """Return the API with what its answers are made of; `settings` name a database and the key of its secrets."""
+    if settings.database_url is None or settings.encryption_key is None:
+        raise ValueError("the API needs DATABASE_URL and ENCRYPTION_KEY")
+    url = settings.database_url.get_secret_value()
+    read_url = (settings.database_read_url or settings.database_url).get_secret_value()
+    key = settings.encryption_key.get_secret_value()
+    api = build_api(settings, providers)
+    engine = open_read_engine(read_url)
+    api.state.reading = query.Reading(
+        engine=engine,
+        primary=engine if read_url == url else open_read_engine(url),
+        book=book,
+        cursor_key=query.cursor_key(key),
+        zone=settings.zone,
+        public_url=settings.public_url,
+        spooled=lambda: keeper.spooled,
+    )
+    api.state.sender = submissions.Sender(api.state.reading.primary, Vault(key), settings.base_url)
+    api.state.administration = Administration(url, Vault(key), settings)
+    api.state.open_document_store = partial(open_store, settings)
+    api.state.streams = query.Streams(api.state.reading)
+    api.state.health = health.Health(health.Probe(url), health.Probe(read_url), book, keeper)
+    return api
+
+
+def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS) -> FastAPI:
+    """Return what answers everything but callbacks, with all of its OpenAPI document, and without a database."""
+    api = FastAPI(
+        title="Callbox",
+        version=API_VERSION,
+        summary="Receives what insurance platforms call back with, keeps it, and answers questions about it.",
+        docs_url=None,  # FastAPI's pages load scripts of another host
+        redoc_url=None,
+    )
+    problems.install(api)
+    api.add_middleware(query.StrangersMiddleware, trusted=parse_networks(settings.trusted_proxies))
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    if origins:
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "X-Request-Id"),
+            ],
+            expose_headers=[
+                *("Content-Disposition", "Content-Range", "ETag", "Idempotency-Replayed", "Link", "Location"),
+                *("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id"),
+            ],
+        )
+    api.add_middleware(query.RateHeadersMiddleware)
+    api.add_middleware(SecurityHeadersMiddleware)
+    api.add_middleware(RequestIdMiddleware)
+    routers = (
+        query.router,
+        content.router,
+        submissions.router,
+        administration,
+        health.router,
+        pages.router,
+        jobs,
+    )
+    for router in routers:
+        api.include_router(router)
+    _document_receiver(api, sorted(providers))
+    return api
+
+
+def _document_receiver(api: FastAPI, providers: list[str]) -> None:
+    """Put the receiver's paths into the OpenAPI document, and an example into each answer."""
+    plain = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = plain()
+        document["paths"] = receiver_paths(providers) | document["paths"]
+        add_examples(document)
+        return document
+
+    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -1,0 +1,88 @@
+"""Hands whole columns to PostgreSQL as arrays in its binary form, so that neither side writes or reads them as text.
+
+A statement takes them apart again with `unnest`, each with its type beside it (`%s::uuid[]`). Which columns there are
+is settled where the statements stand.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from struct import Struct
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import orjson
+import psycopg
+
+from app.ingest.rows import Array, ArrayDumper
+
+psycopg.adapters.register_dumper(Array, ArrayDumper)
+
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # of PostgreSQL's binary times and days
+_EPOCH_DAY: Final = _EPOCH.toordinal()
+_MICROSECOND: Final = timedelta(microseconds=1)
+_JSONB_VERSION: Final = b"\x01"
+
+_INT4 = Struct(">i").pack
+_INT8 = Struct(">q").pack
+_HEAD = Struct(">iiiii").pack
+_NULL: Final = _INT4(-1)
+
+
+class Type(NamedTuple):
+    """A type of PostgreSQL: its name, its number, and how a value of it is packed."""
+
+    name: str
+    oid: int
+    pack: Callable[[Any], bytes]
+
+
+def _microseconds(moment: datetime) -> bytes:
+    return _INT8((moment - _EPOCH) // _MICROSECOND)
+
+
+def _days(day: date) -> bytes:
+    return _INT4(day.toordinal() - _EPOCH_DAY)
+
+
+def _bool(value: bool) -> bytes:
+    return b"\x01" if value else b"\x00"
+
+
+def _json(value: Any) -> bytes:
+    return _JSONB_VERSION + orjson.dumps(value)
+
+
+def _uuid(value: UUID) -> bytes:
+    return value.bytes
+
+
+UUIDS: Final = Type("uuid", 2950, _uuid)
+TEXTS: Final = Type("text", 25, str.encode)
+INT4S: Final = Type("int4", 23, _INT4)
+INT8S: Final = Type("int8", 20, _INT8)
+BOOLS: Final = Type("bool", 16, _bool)
+MOMENTS: Final = Type("timestamptz", 1184, _microseconds)
+DAYS: Final = Type("date", 1082, _days)
+TEXT_JSONS: Final = Type("json", 114, orjson.dumps)
+JSONS: Final = Type("jsonb", 3802, _json)
+
+
+def array(type_: Type, values: Iterable[Any]) -> Array:
+    """Return values, of which None is null, as one array of a type (PostgreSQL's `array_send`)."""
+    pack = type_.pack
+    packed = [None if value is None else pack(value) for value in values]
+    if not packed:
+        return Array(_HEAD(0, 0, type_.oid, 0, 1)[:12])
+    head = _HEAD(1, None in packed, type_.oid, len(packed), 1)
+    members = [_NULL if one is None else _INT4(len(one)) + one for one in packed]
+    return Array(head + b"".join(members))
+
+
+def arrays(types: Sequence[Type], rows: Iterable[Sequence[Any]]) -> list[Array]:
+    """Return the columns of at least one row, as the parameters of `unnested`."""
+    return [array(type_, column) for type_, column in zip(types, zip(*rows, strict=True), strict=True)]
+
+
+def unnested(types: Iterable[Type]) -> str:
+    """Return the SQL of a table function that makes rows of `arrays` again."""
+    return f"unnest({', '.join(f'%s::{type_.name}[]' for type_ in types)})"

@@ -1,0 +1,67 @@
+"""Sends an answer that is whole in one write: uvicorn writes head and body apart, which are two packets and two calls.
+
+Streams, and answers after which the connection is closed, are left to uvicorn.
+"""
+
+import re
+from typing import Any
+
+from starlette.types import Message
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+_START = "http.response.start"
+_UVICORN_S = frozenset({b"connection", b"transfer-encoding"})
+_FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # in a header, as uvicorn has it
+
+
+class WholeSend:
+    """The `send` of one request that has come whole, in place of its cycle's."""
+
+    __slots__ = ("_cycle", "_start")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._start: Any = None
+
+    async def __call__(self, message: Message) -> None:
+        """Hold the head of an answer that will be whole until its body comes."""
+        cycle, start = self._cycle, self._start
+        if start is None:
+            if message["type"] == _START and cycle.keep_alive and _is_sized(message) and not cycle.response_started:
+                self._start = message
+                return
+        else:
+            self._start = None
+            if self._write(start, message):
+                return
+            await cycle.send(start)
+        await cycle.send(message)  # type: ignore[arg-type]  # uvicorn's own form of the same
+
+    def _write(self, start: Message, message: Message) -> bool:
+        """Write head and body, as uvicorn's cycle would; tell whether this answer is one to be written so."""
+        cycle = self._cycle
+        body = message.get("body", b"")
+        headers = [*cycle.default_headers, *start["headers"]]
+        fields = dict(headers)
+        if (
+            message.get("more_body", False)
+            or cycle.scope["method"] == "HEAD"
+            or cycle.flow.write_paused
+            or cycle.disconnected
+            or not cycle.keep_alive
+            or not _UVICORN_S.isdisjoint(fields)
+            or fields.get(b"content-length") != b"%d" % len(body)
+        ):
+            return False
+        lines = [b"%b: %b" % field for field in headers]
+        if _FORBIDDEN.search(b"".join(lines)):
+            return False  # for uvicorn to refuse
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(b"\r\n".join((STATUS_LINE[start["status"]][:-2], *lines, b"", body)))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+
+def _is_sized(start: Message) -> bool:
+    return any(name == b"content-length" for name, _ in start.get("headers", ()))
