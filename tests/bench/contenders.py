@@ -70,7 +70,7 @@ def callbox(folder: Path, workers: int, database_url: str, *, work: bool) -> Ite
     )
     words = ["-P", "-m", "app", "serve", "--workers", str(workers), *(() if work else ("--no-work",))]
     with _running(words, environment) as pid:
-        _await_up(port, "/livez")
+        _await_up(port, "/v1/sources")  # which waits for all that is imported
         yield Contender("callbox --no-work" if not work else "callbox", url, pid)
 
 

@@ -1,4 +1,4 @@
-"""Makes signed callbacks of a given size and sends them: closed loop by wrk, open loop by Callbox's own `simulate`.
+"""Makes signed callbacks of a given size and sends them by wrk, which waits for answers; `open_loop` does not.
 
 What is loaded and what is made of the figures is `receiving`'s.
 """
@@ -119,14 +119,21 @@ def _item(inquiry_id: int, size: int, secret: str) -> dict[str, Any]:
         "insurerId": 1234,
         "insurerName": "Beispiel Versicherung AG",
         "premiumYearly": "487,90",
-        "cId": inquiry_id + 1_000_000,
-        "cFirstname": "Erika",
-        "cLastname": "Beispiel",
-        "cEmail": f"erika.{inquiry_id}@example.org",
-        "cCompany": "Beispiel & Söhne GmbH",
         "externalReferences": [],
     }
-    item = {"event": "InquiryOrdered", "sHash": hashlib.md5(signed.encode()).hexdigest(), "data": data}  # noqa: S324
+    customer = {
+        "cId": inquiry_id + 1_000_000,
+        "cFirstName": "Erika",
+        "cLastName": "Beispiel",
+        "cEmail": f"erika.{inquiry_id}@example.org",
+        "cCompany": "Beispiel & Söhne GmbH",
+    }
+    item = {
+        "event": "InquiryOrdered",
+        "sHash": hashlib.md5(signed.encode()).hexdigest(),  # noqa: S324
+        "data": data,
+        "customer": customer,
+    }
     number = 0
     while len(json.dumps(item, separators=(",", ":"))) < size - 60:
         data["externalReferences"].extend(_references(number, size))
@@ -137,4 +144,7 @@ def _item(inquiry_id: int, size: int, secret: str) -> dict[str, Any]:
 def _references(number: int, size: int) -> list[dict[str, str]]:
     """Return some of the references that fill a body up; many at once where much is to be filled."""
     few = max(1, size // 5_000)
-    return [{"origin": "crm", "key": f"Number{number + one}", "value": f"{number + one:08d}"} for one in range(few)]
+    return [
+        {"origin": "crm", "paramKey": f"Number{number + one}", "paramValue": f"{number + one:08d}"}
+        for one in range(few)
+    ]

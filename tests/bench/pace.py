@@ -3,24 +3,29 @@
 The races are `receiving`'s.
 """
 
-import json
 import re
 import subprocess
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
+from app.accounts.snapshot import read_accounts
+from app.crypto import Vault
+from app.providers.thinksurance import simulator
 from tests.bench import contenders, loads
+from tests.bench.open_loop import send
 from tests.bench.servers import Database, Server
 
 BATCH = 64
 FLAT_S = 0.5
 """A backlog of less than what comes in so long is flat."""
-_RATES = (500, 1000, 1500, 2000, 2500, 3000, 4000, 5000)
+_RATES = (500, 1000, 1500, 2000, 2250, 2500, 2750, 3000, 3500, 4000, 5000)
 _STEADY_S = 12
+_SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 _TPS = re.compile(r"tps = ([\d.]+)")
 _ROW = "INSERT INTO bench_rows (body) SELECT decode(repeat('5a', 1000), 'hex') FROM generate_series(1, {rows});"
 _READABLE = """
@@ -51,20 +56,28 @@ def own_limit(server: Server, *, seconds: float) -> dict[str, float]:
 def open_loop(folder: Path, databases: dict[str, Database], *, rate: int, seconds: float) -> dict[str, Any]:
     """Send at a fixed rate whatever the answers do; return the percentiles of acknowledgement and readability.
 
-    What is sent are the lives that `callbox simulate` invents, and it is `simulate` that sends them.
+    What is sent are the lives of inquiries that `callbox simulate` invents, all made before the first is due.
     """
     database = databases["callbox"]
     with contenders.callbox(folder / "callbox", 1, database.url, work=True) as contender:
-        environment = contenders.settings(folder / "callbox", database.url, contender.port)
+        with psycopg.connect(database.url) as connection:
+            accounts = read_accounts(connection, Vault(contenders.KEY))
+        source = next(iter(accounts.sources.values()))
+        now = datetime.now(UTC)
+        bodies = list(simulator.bodies(now.microsecond, round(rate * seconds), source, now, contender.url))
         since = _clock(database)
-        count = round(rate * seconds)
-        words = ("simulate", "--source", contenders.SOURCE, "--count", str(count), "--rate", str(rate), "--json")
-        told = json.loads(contenders.command(*words, environment=environment))
+        answered = send(contender.url, bodies, rate)
         _settle(database)
         with psycopg.connect(database.url) as connection:
             shares = (connection.execute(_READABLE, (since,)).fetchone() or ([],))[0]
-    readable = dict(zip(("p50", "p99", "p999"), (round(float(share) * 1000, 1) for share in shares), strict=True))
-    return {"rate": told["rate"], "count": count, "acknowledged_ms": told["latency_ms"], "readable_ms": readable}
+    return {
+        "rate": rate,
+        "count": len(bodies),
+        "mean_bytes": round(sum(len(body) for _, body in bodies) / len(bodies)),
+        "wrong": answered.wrong,
+        "acknowledged_ms": {name: answered.share_ms(share) for name, share in _SHARES.items()},
+        "readable_ms": dict(zip(_SHARES, (round(float(share) * 1000, 1) for share in shares), strict=True)),
+    }
 
 
 def steady(folder: Path, databases: dict[str, Database]) -> dict[str, Any]:
