@@ -7,6 +7,7 @@ The questions stand in `questions`, the database in `stock`. A real `serve` with
 
 import argparse
 import http.client
+import logging
 import os
 import platform
 import statistics
@@ -20,6 +21,7 @@ from subprocess import DEVNULL, Popen
 from typing import Any
 
 import orjson
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -67,6 +69,7 @@ class Measured:
 
 def main(arguments: Sequence[str]) -> None:
     """Fill where there is nothing, measure, print and keep the result."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     parser = argparse.ArgumentParser(prog="bench-query", description=__doc__)
     parser.add_argument("--deliveries", type=int, default=1_000_000, help="how many there are (1 million)")
     parser.add_argument("--times", type=int, default=200, help="how often each question is asked (200)")
