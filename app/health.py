@@ -48,7 +48,6 @@ class Freshness(Protocol):
     @property
     def healthy(self) -> bool:
         """Whether they are fresh."""
-        raise NotImplementedError
 
 
 class Detour(Protocol):
@@ -60,7 +59,6 @@ class Detour(Protocol):
     @property
     def spooled(self) -> int:
         """How many deliveries wait on the local disk."""
-        raise NotImplementedError
 
 
 class Probe:

@@ -70,7 +70,6 @@ class Book(Protocol):
     @property
     def present(self) -> Accounts:
         """The accounts as known here."""
-        raise NotImplementedError
 
     async def refresh(self) -> None:
         """Read them again now; raises AccountsUnavailableError."""

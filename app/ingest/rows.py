@@ -104,8 +104,10 @@ def packed(row: Row) -> Packed:
     )
 
 
-def _array(oid: int, values: Sequence[bytes | None]) -> Array:
+def binary_array(oid: int, values: Sequence[bytes | None]) -> Array:
     """Return values that are in binary form already as one array (PostgreSQL's array_send)."""
+    if not values:
+        return Array(_ARRAY_HEAD(0, 0, oid, 0, 1)[:12])
     has_null = None in values
     head = _ARRAY_HEAD(1, has_null, oid, len(values), 1)
     if has_null:
@@ -122,4 +124,4 @@ def _array(oid: int, values: Sequence[bytes | None]) -> Array:
 def arrays(rows: Iterable[Packed]) -> list[Array]:
     """Return the parameters of `STATEMENT` for at least one row."""
     columns = zip(*rows, strict=True)
-    return [_array(_OIDS[name], column) for name, column in zip(_TYPES, columns, strict=True)]
+    return [binary_array(_OIDS[name], column) for name, column in zip(_TYPES, columns, strict=True)]

@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 import psycopg
 
-from app.ingest.rows import Array, ArrayDumper
+from app.ingest.rows import Array, ArrayDumper, binary_array
 
 psycopg.adapters.register_dumper(Array, ArrayDumper)
 
@@ -24,8 +24,6 @@ _JSONB_VERSION: Final = b"\x01"
 
 _INT4 = Struct(">i").pack
 _INT8 = Struct(">q").pack
-_HEAD = Struct(">iiiii").pack
-_NULL: Final = _INT4(-1)
 
 
 class Type(NamedTuple):
@@ -68,14 +66,9 @@ JSONS: Final = Type("jsonb", 3802, _json)
 
 
 def array(type_: Type, values: Iterable[Any]) -> Array:
-    """Return values, of which None is null, as one array of a type (PostgreSQL's `array_send`)."""
+    """Return values, of which None is null, as one array of a type."""
     pack = type_.pack
-    packed = [None if value is None else pack(value) for value in values]
-    if not packed:
-        return Array(_HEAD(0, 0, type_.oid, 0, 1)[:12])
-    head = _HEAD(1, None in packed, type_.oid, len(packed), 1)
-    members = [_NULL if one is None else _INT4(len(one)) + one for one in packed]
-    return Array(head + b"".join(members))
+    return binary_array(type_.oid, [None if value is None else pack(value) for value in values])
 
 
 def arrays(types: Sequence[Type], rows: Iterable[Sequence[Any]]) -> list[Array]:
