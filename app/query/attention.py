@@ -135,14 +135,11 @@ async def _overdue(asking: Asking) -> list[dict[str, Any]]:
         submissions,
         and_(own.state == "accepted", own.due_at < asking.moment),
         own.due_at,
-        lambda count, source, oldest: notice(
+        lambda count, source: (
             "submissions-overdue",
             "warning",
             f"{number(count, 'submission', 'submissions')} to {source} without the callback that was due.",
-            source=source,
-            count=count,
-            oldest_at=oldest,
-            link=path("/v1/submissions", [("source", source), ("state", "overdue")]),
+            path("/v1/submissions", [("source", source), ("state", "overdue")]),
         ),
     )
 
@@ -155,14 +152,11 @@ async def _expiring(asking: Asking) -> list[dict[str, Any]]:
         documents,
         and_(ends, own.archived_at.is_(None)),
         own.first_received_at,
-        lambda count, source, oldest: notice(
+        lambda count, source: (
             "documents-expiring",
             "warning",
             f"{number(count, 'document', 'documents')} of {source} not archived, and no longer to be had in two days.",
-            source=source,
-            count=count,
-            oldest_at=oldest,
-            link=path("/v1/documents", [("source", source), ("archived_at[null]", "true")]),
+            path("/v1/documents", [("source", source), ("archived_at[null]", "true")]),
         ),
     )
 
@@ -174,14 +168,11 @@ async def _lost(asking: Asking) -> list[dict[str, Any]]:
         documents,
         own.state.in_(("failed", "expired")),
         own.first_received_at,
-        lambda count, source, oldest: notice(
+        lambda count, source: (
             "documents-lost",
             "error",
             f"{number(count, 'document', 'documents')} of {source} could not be had; `last_error` says why.",
-            source=source,
-            count=count,
-            oldest_at=oldest,
-            link=path("/v1/documents", [("source", source), ("state", "failed,expired")]),
+            path("/v1/documents", [("source", source), ("state", "failed,expired")]),
         ),
     )
 
@@ -193,14 +184,11 @@ async def _failed_orders(asking: Asking) -> list[dict[str, Any]]:
         inquiries,
         and_(own.status == _ORDERED, own.digital_order_success.is_(False)),
         own.last_received_at,
-        lambda count, source, oldest: notice(
+        lambda count, source: (
             "order-failed",
             "error",
             f"{number(count, 'inquiry', 'inquiries')} of {source} ordered, but the digital order failed.",
-            source=source,
-            count=count,
-            oldest_at=oldest,
-            link=path("/v1/inquiries", [("source", source), ("status", 6), ("digital_order_success", "false")]),
+            path("/v1/inquiries", [("source", source), ("status", 6), ("digital_order_success", "false")]),
         ),
     )
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import and_
 
-from app.query.noticing import Asking, by_source, notice, number
+from app.query.noticing import Asking, by_source, number
 from app.query.shapes import path
 from app.storage.models import gaps, pulled, searches
 
@@ -21,15 +21,14 @@ async def _gaps(asking: Asking) -> list[dict[str, Any]]:
         gaps,
         and_(own.late_at.is_(None), own.found_at >= since),
         own.missed_since,
-        lambda count, source, oldest: notice(
+        lambda count, source: (
             "gaps",
             "error",
-            f"{number(count, 'callback', 'callbacks')} of {source} never came in the last week; pulls brought what was"
-            " missed.",
-            source=source,
-            count=count,
-            oldest_at=oldest,
-            link=path("/v1/gaps", [("source", source), ("late_at[null]", "true"), ("found_at[gte]", "-7d")]),
+            (
+                f"{number(count, 'callback', 'callbacks')} of {source} never came in the last week;"
+                " pulls brought what was missed."
+            ),
+            path("/v1/gaps", [("source", source), ("late_at[null]", "true"), ("found_at[gte]", "-7d")]),
         ),
     )
 
@@ -41,14 +40,11 @@ async def _failing(asking: Asking) -> list[dict[str, Any]]:
         searches,
         own.failed_at.is_not(None),
         own.failed_at,
-        lambda count, source, oldest: notice(
+        lambda count, source: (
             "search-failing",
             "error",
             f"{source} cannot be asked for what was missed ({number(count, 'token', 'tokens')}); `/v1/jobs` says why.",
-            source=source,
-            count=count,
-            oldest_at=oldest,
-            link=f"/v1/sources/{source}",
+            f"/v1/sources/{source}",
         ),
     )
 
@@ -60,15 +56,14 @@ async def _deviating(asking: Asking) -> list[dict[str, Any]]:
         pulled,
         own.deviated_at >= asking.moment - _SINCE,
         own.deviated_at,
-        lambda count, source, oldest: notice(
+        lambda count, source: (
             "signature-deviates",
             "warning",
-            f"{number(count, 'inquiry', 'inquiries')} of {source} pushed with another signature than the same pulled:"
-            f" the recipe uses what differs between both; `callbox calibrate {source}`.",
-            source=source,
-            count=count,
-            oldest_at=oldest,
-            link=f"/v1/sources/{source}",
+            (
+                f"{number(count, 'inquiry', 'inquiries')} of {source} pushed with another signature than the same"
+                f" pulled: the recipe uses what differs between both; `callbox calibrate {source}`."
+            ),
+            f"/v1/sources/{source}",
         ),
     )
 

@@ -59,9 +59,14 @@ async def by_source(
     table: Table,
     condition: ColumnElement[bool],
     since: ColumnElement[Any],
-    told: Callable[[int, str, Any], dict[str, Any]],
+    told: Callable[[int, str], tuple[str, str, str, str]],
 ) -> list[dict[str, Any]]:
-    """Return a notice for each source that has rows of a table, by their number and the oldest of them."""
+    """Return a notice for each source that has rows of a table; `told` gives its kind, severity, sentence and link."""
     statement: Statement = select(table.c.source_id, func.count(), func.min(since)).where(condition)
     rows = await asking.rows(statement.group_by(table.c.source_id), table)
-    return [told(count, asking.names[source_id], oldest) for source_id, count, oldest in rows]
+    found = []
+    for source_id, count, oldest in rows:
+        source = asking.names[source_id]
+        kind, severity, sentence, link = told(count, source)
+        found.append(notice(kind, severity, sentence, source=source, count=count, oldest_at=oldest, link=link))
+    return found
