@@ -25,7 +25,8 @@ def to_epoch_ms(moment: datetime) -> int:
 
 def to_text(moment: datetime) -> str:
     """Return RFC 3339 in UTC with milliseconds, such as `2025-03-09T10:01:02.345Z`."""
-    return f"{moment.astimezone(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{in_utc.isoformat('T', 'milliseconds')[:-6]}Z"
 
 
 def to_moment(text: str) -> datetime:

@@ -40,5 +40,12 @@ async def record_async(connection: "AsyncConnection", actor: str, action: str, d
     await connection.exec_driver_sql(_ADD, _values(actor, action, detail))
 
 
+async def record_reading(
+    connection: psycopg.AsyncConnection[Any], actor: str, action: str, detail: Mapping[str, Any]
+) -> None:
+    """Add an entry on a connection that commits each statement by itself: it is durable on return."""
+    await connection.execute(_ADD, _values(actor, action, detail))
+
+
 def _values(actor: str, action: str, detail: Mapping[str, Any]) -> tuple[Any, ...]:
     return _ids.next(), actor, action, orjson.dumps(dict(detail), default=list).decode()

@@ -17,7 +17,7 @@ __all__ = ["MAX_DEPTH", "Mended", "NotJsonError", "Parsed", "dotted", "notes_by_
 _MAX_PATH = 200
 _NUL_ESCAPE = b"\\u0000"
 _LONG_NUMBER = b"0" * 19
-_NAME_END = b'":'
+_NAME_END = b":"
 _AS_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 
 
@@ -90,8 +90,8 @@ def _needs_mending(body: bytes, value: Any) -> bool:
         return True
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _nests_too_deep(value):
         return True
-    # One `":` a name, and the same in texts. A body that writes `" :` can hide a doubled name here, at the price of a
-    # missing warning.
+    # One colon a name, and the same in texts. A body that writes a colon as `\u003a` can hide a doubled name here, at
+    # the price of a missing warning.
     return body.count(_NAME_END) > orjson.dumps(value).count(_NAME_END)
 
 

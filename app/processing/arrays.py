@@ -54,6 +54,12 @@ def _uuid(value: UUID) -> bytes:
     return value.bytes
 
 
+def _words(words: Iterable[str]) -> bytes:
+    """Pack the words of a `tsvector` without places: each ends with a zero byte and the number of its places."""
+    packed = sorted({word.encode() for word in words})
+    return _INT4(len(packed)) + b"".join([word + b"\x00\x00\x00" for word in packed])
+
+
 UUIDS: Final = Type("uuid", 2950, _uuid)
 TEXTS: Final = Type("text", 25, str.encode)
 INT4S: Final = Type("int4", 23, _INT4)
@@ -63,6 +69,7 @@ MOMENTS: Final = Type("timestamptz", 1184, _microseconds)
 DAYS: Final = Type("date", 1082, _days)
 TEXT_JSONS: Final = Type("json", 114, orjson.dumps)
 JSONS: Final = Type("jsonb", 3802, _json)
+TSVECTORS: Final = Type("tsvector", 3614, _words)
 
 
 def array(type_: Type, values: Iterable[Any]) -> Array:

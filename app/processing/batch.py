@@ -26,10 +26,11 @@ from app.processing.matching import match_events
 from app.processing.missing import News, note_late, note_pulls, want_pulls
 from app.processing.order import order_key
 from app.processing.outcome import Outcome, failed_outcome, outcome_of, write_outcomes
-from app.processing.projection import Event, Projection
+from app.processing.projection import Projection
 from app.processing.pulls import find_kept
 from app.processing.reading import Delivery, Read, ReadItem, read_delivery
 from app.processing.record_rows import Database
+from app.processing.telling import Event
 from app.processing.watch import NewBrokers, note_brokers, note_repeats
 from app.storage.counting import recounted
 

@@ -25,8 +25,8 @@ from app.processing.arrays import (
     arrays,
     unnested,
 )
-from app.processing.projection import Event
 from app.processing.record_rows import Database
+from app.processing.telling import Event
 
 
 @dataclass(slots=True)
@@ -143,7 +143,8 @@ ON CONFLICT (id, source_id) DO UPDATE SET
 
 _LINK = """
 UPDATE events e SET record_kind = 'inquiry', record_id = i.id FROM inquiries i
-WHERE e.id = ANY(%s) AND i.source_id = e.source_id AND 'inquiry/' || i.identity = e.subject
+WHERE e.id = ANY(%s) AND starts_with(e.subject, 'inquiry/')
+AND i.source_id = e.source_id AND i.identity = substr(e.subject, length('inquiry/') + 1)
 """
 """Ties notifications, which only refer to an inquiry, to its record where there is one."""
 

@@ -64,6 +64,8 @@ def _root(key: str, newer: Mapping[str, Alias], older: Mapping[str, Alias]) -> s
 
 def bounded_key(key: str) -> str:
     """Return a key that fits an index: itself, or its beginning with a digest of the whole."""
+    if len(key) <= KEY_BYTES // 4:  # most are, and no character is more than four bytes
+        return key
     raw = key.encode("utf-8", "replace")
     if len(raw) <= KEY_BYTES:
         return key

@@ -14,9 +14,9 @@ from app.ids import IdSource
 from app.processing.arrays import TEXTS, UUIDS, arrays
 from app.processing.event_rows import EventRow
 from app.processing.order import EFFECTIVE_DIGITS
-from app.processing.projection import Event
 from app.processing.pulls import PULL, PUSH, Cause, content_of
 from app.processing.record_rows import Database
+from app.processing.telling import Event
 
 NOTIFICATION: Final = "thinksurance.notification."
 _ALWAYS_PUSHED: Final = frozenset({"thinksurance.inquiry.ordered", "thinksurance.inquiry.proposal_created"})

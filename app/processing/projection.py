@@ -6,8 +6,6 @@ What an event says is settled before, in `reading`; the transaction is the proce
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,35 +14,15 @@ from app.ids import derived_id
 from app.processing import record_rows
 from app.processing.baselines import Baseline, load_baselines, merged, relink_baselines
 from app.processing.identity import Names, bounded_key
-from app.processing.order import delivery_in, receipt_key
+from app.processing.order import delivery_in, receipt_in
 from app.processing.record_rows import Database, Record, Scope, StoredEvent
-from app.processing.records import Mark, Told, changes_json, flatten, fold_events
+from app.processing.records import Mark, changes_json, fold_events
+from app.processing.telling import Event, Place, keys_in, told_of
 
 LINKS = {"inquiry": "record_id", "lead": "record_id", "customer": "customer_id"}
 """For each kind whose events can be found again: the column of events that names the record."""
 
 _SEALED_FOR = "document"
-_INDEXED = frozenset({"broker_external_id", "external_id", "lead_id", "party_id", "hash"})
-
-_EITHER = {"coverage_cents": "coverage_text", "coverage_text": "coverage_cents"}
-"""Two columns for one field of the platform: what sets the one empties the other."""
-
-
-@dataclass(slots=True)
-class Event:
-    """An event of the batch, new or read otherwise than before, on its way to its records."""
-
-    id: UUID
-    source_id: UUID
-    delivery_id: UUID
-    index: int
-    key: str
-    received_at: datetime
-    parts: Sequence[Mapping[str, Any]]
-    secrets: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
-    links_before: Mapping[str, UUID] | None = None
-    links: dict[str, UUID] = field(default_factory=dict)
-    mark: Mark = field(default_factory=lambda: Mark((), None, stale=False))
 
 
 class Projection:
@@ -54,8 +32,8 @@ class Projection:
         self._database = database
         self._vault = vault
         self._names: dict[Scope, Names] = defaultdict(Names)
-        self._records: dict[tuple[Scope, str], Record] = {}
-        self._sealed: dict[tuple[UUID, str, str], str] = {}
+        self._records: dict[Place, Record] = {}
+        self._sealed: dict[UUID, dict[tuple[str, str], str]] = defaultdict(dict)
         self._relinked: list[tuple[str, UUID, UUID]] = []
         self._rebased: dict[UUID, UUID] = {}
 
@@ -78,9 +56,9 @@ class Projection:
 
     def _learn_names(self, events: Sequence[Event]) -> None:
         mentions = [
-            (receipt_key(event.delivery_id, event.index), (event.source_id, part["kind"]), _keys(part))
+            (receipt_in(event.key), (event.source_id, part["kind"]), keys)
             for event in events
-            for part in event.parts
+            for part, keys in zip(event.parts, event.keys, strict=True)
             if part["kind"] in {"customer", "lead"}
         ]
         wanted = {(scope, key) for _, scope, keys in mentions for key in keys}
@@ -88,23 +66,30 @@ class Projection:
         for receipt, scope, keys in sorted(mentions):
             self._names[scope].learn(keys, receipt)
 
-    def _root(self, source_id: UUID, kind: str, key: str) -> tuple[Scope, str]:
+    def _root(self, source_id: UUID, kind: str, key: str) -> Place:
         scope = (source_id, kind)
         return scope, self._names[scope].root(key)
 
     def _load_records(self, events: Sequence[Event]) -> None:
-        wanted = {self._root(event.source_id, part["kind"], _keys(part)[0]) for event in events for part in event.parts}
+        for event in events:
+            event.places = [
+                self._root(event.source_id, part["kind"], keys[0])
+                for part, keys in zip(event.parts, event.keys, strict=True)
+            ]
+        wanted = {place for event in events for place in event.places}
         for scope, names in self._names.items():
             for key in names.redirected:
                 wanted |= {(scope, key), (scope, names.root(key)), (scope, names.root_before(key))}
         record_rows.load_records(self._database, wanted, self._records)
 
-    def _record(self, place: tuple[Scope, str], delivery_id: UUID) -> Record:
+    def _record(self, place: Place, delivery_id: UUID) -> Record:
         """Return the record of an identity; a new one is named after the delivery that brought it."""
-        if place not in self._records:
+        record = self._records.get(place)
+        if record is None:
             scope, identity = place
-            self._records[place] = Record(derived_id(delivery_id, str(scope[0]), scope[1], identity), scope, identity)
-        return self._records[place]
+            record = Record(derived_id(delivery_id, str(scope[0]), scope[1], identity), scope, identity)
+            self._records[place] = record
+        return record
 
     def _join(self) -> None:
         """Join the records that turned out to be one: rename where the stronger key is new, else fold both anew."""
@@ -127,30 +112,28 @@ class Projection:
 
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
-            for number, part in enumerate(event.parts):
-                kind = part["kind"]
-                record = self._record(self._root(event.source_id, kind, _keys(part)[0]), event.delivery_id)
-                record.told.append(self._told(event, number, record))
-                if kind in LINKS:
-                    event.links[LINKS[kind]] = record.id
+            for number, place in enumerate(event.places):
+                record = self._record(place, event.delivery_id)
+                record.told.append(told_of(event, number, self._secrets(event.secrets.get(number), record)))
+                if (link := LINKS.get(record.scope[1])) is not None:
+                    event.links[link] = record.id
                     record.anew = record.anew or event.links_before is not None
         self._unlink_revised(events)
         for record in self._records.values():
             record.told.sort(key=lambda told: told.key)
             record.anew = record.anew or (record.scope[1] in LINKS and not record.account.is_in_order(record.told))
 
-    def _told(self, event: Event, number: int, record: Record) -> Told:
-        told, secrets = told_of(event, number), event.secrets.get(number)
+    def _secrets(self, secrets: Mapping[str, str] | None, record: Record) -> Mapping[str, str] | None:
+        """Return what only we may read, by column and encrypted; said again in the same batch it is the same."""
         if not secrets:
-            return told
-        known, sealed = record.account.state.values, {}
+            return None
+        known, sealed, found = record.account.state.values, self._sealed[record.id], {}
         for name, text in secrets.items():
             column = f"{name}_encrypted"
-            place = (record.id, column, text)
-            if place not in self._sealed:  # said again in the same batch it is the same, too
-                self._sealed[place] = self._seal(text, known.get(column))
-            sealed[column] = self._sealed[place]
-        return replace(told, said={**told.said, **sealed})
+            if (column, text) not in sealed:
+                sealed[column, text] = self._seal(text, known.get(column))
+            found[column] = sealed[column, text]
+        return found
 
     def _seal(self, text: str, known: str | None) -> str:
         """Return a secret encrypted; as it is stored where that says the same, so that no change is made of it."""
@@ -176,7 +159,7 @@ class Projection:
                 recalled.add(record.id)
                 (source_id, kind), link = record.scope, LINKS[record.scope[1]]
                 stored = [e for e in record_rows.load_events(self._database, link, [record.id]) if e.id not in in_batch]
-                keys = {event.id: _keys(_part(event.parts, kind))[0] for event in stored}
+                keys = {event.id: keys_in(_part(event.parts, kind))[0] for event in stored}
                 record_rows.load_aliases(self._database, {(record.scope, key) for key in keys.values()}, self._names)
                 places = {event.id: self._root(source_id, kind, keys[event.id]) for event in stored}
                 record_rows.load_records(self._database, set(places.values()), self._records)
@@ -264,34 +247,6 @@ class Projection:
         relink_baselines(self._database, self._rebased)
         record_rows.link_inquiries(self._database, self._records, self._names)
         record_rows.link_notifications(self._database, [r for r in self._records.values() if r.is_new])
-
-
-def told_of(event: Event | StoredEvent, number: int) -> Told:
-    """Return what part `number` of an event tells its record.
-
-    An inquiry is also told its customer, so that its history shows what was said about the customer with it.
-    """
-    part, key, receipt = event.parts[number], event.key, receipt_key(event.delivery_id, event.index)
-    kind, fields = part["kind"], dict(part["fields"])
-    for name in _INDEXED & fields.keys():
-        fields[name] = bounded_key(fields[name])
-    if kind == "customer":
-        broker = fields.pop("broker_external_id", None)
-        fields["broker_names"] = {broker: True} if broker else {}
-        key = receipt  # the order of inquiries says nothing about their customer: the receipt alone decides
-    elif (
-        kind == "inquiry" and (customer := next((p for p in event.parts if p["kind"] == "customer"), None)) is not None
-    ):
-        said = {name: value for name, value in customer["fields"].items() if name != "broker_external_id"}
-        fields["customer_said"] = flatten("customer", said)
-    said = flatten(kind, fields)
-    for name in said.keys() & _EITHER.keys():
-        said[_EITHER[name]] = None
-    return Told(event.id, key, receipt, event.received_at, said)
-
-
-def _keys(part: Mapping[str, Any]) -> list[str]:
-    return [bounded_key(key) for key in part["keys"]]
 
 
 def _part(parts: Sequence[Mapping[str, Any]], kind: str) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ MOST_BYTES = 1 << 30
 """The bound when a stored body is decoded again; at receipt it was held to what CALLBOX_MAX_BODY_BYTES was then."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
     """A delivery as it lies in the database, with what is needed to read it.
 
@@ -45,7 +45,7 @@ class Delivery:
     kept: Kept | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ReadItem:
     """One item after reading: an event to be (`statement`) or in quarantine (`reason`).
 
@@ -71,7 +71,7 @@ class ReadItem:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Read:
     """What reading a delivery gave: items, or the reason why there are none."""
 
@@ -134,7 +134,8 @@ def _with_earlier_verdicts(findings: Findings, judged: bytes, accepted_before: f
         reason = item.reason
         if reason in ABOUT_WHO_SENT_IT and (not was_quarantined or item.index in accepted_before):
             reason = None
-        verdict = min(item.verdict, verdict, key=_rank)
+        if verdict is not item.verdict:
+            verdict = min(item.verdict, verdict, key=_rank)
         is_as_judged = verdict is item.verdict and reason is item.reason
         items.append(item if is_as_judged else replace(item, verdict=verdict, reason=reason))
     return items

@@ -9,50 +9,20 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-import orjson
 from psycopg import Connection, sql
 
 from app.processing.arrays import TEXTS, UUIDS, arrays
 from app.processing.baselines import Baseline
 from app.processing.identity import Alias, Names, bounded_key
-from app.processing.records import FIELDS, Account, Change, Mark, Told, key_exceptions, to_columns, to_state
+from app.processing.record_columns import COLUMNS, LOAD, TYPES, WRITE, array_text
+from app.processing.records import Account, Change, Mark, Told, key_exceptions, to_columns, to_state
+from app.processing.searched import words_of
 from app.storage.models import RECORDS
 from app.times import to_moment, to_text
 
 Database: TypeAlias = Connection[tuple[Any, ...]]
 Scope: TypeAlias = tuple[UUID, str]
 """A source and a kind of record: within it a key names one record."""
-
-_META = ("id", "source_id", "identity", "head_key", "head_receipt", "last_change_id", "field_keys", "folded")
-_COUNTED = ("first_received_at", "last_received_at", "changed_at", "event_count")
-_EXTRA = {
-    "inquiry": ("customer_record_id",),
-    "customer": ("brokers", "merged_into"),
-    "document": (),
-    "lead": ("merged_into",),
-}
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    kind: (*_META, *_COUNTED, *_EXTRA[kind], *fields) for kind, fields in FIELDS.items()
-}
-"""The columns of each kind that processing writes; the others are other rooms'."""
-
-_SAID_ANEW = (
-    "(documents.token_encrypted, documents.link_encrypted, documents.token_expires_at)"
-    " IS DISTINCT FROM (EXCLUDED.token_encrypted, EXCLUDED.link_encrypted, EXCLUDED.token_expires_at)"
-)
-_DUE_ANEW = f""", state = CASE WHEN {_SAID_ANEW} AND documents.state IN ('failed', 'expired')
-        THEN 'announced' ELSE documents.state END,
-    next_attempt_at = CASE WHEN {_SAID_ANEW} AND documents.state NOT IN ('archived', 'fetching')
-        THEN NULL ELSE documents.next_attempt_at END,
-    attempts = CASE WHEN {_SAID_ANEW} AND documents.state NOT IN ('archived', 'fetching')
-        THEN 0 ELSE documents.attempts END,
-    last_error = CASE WHEN {_SAID_ANEW} AND documents.state NOT IN ('archived', 'fetching')
-        THEN NULL ELSE documents.last_error END,
-    renewals = CASE WHEN {_SAID_ANEW} THEN 0 ELSE documents.renewals END"""
-"""Has a document fetched that was given up, or is waited with, once its token or link is another.
-
-One that is being fetched at this moment its fetcher puts back, see `app.documents.keeping`.
-"""
 
 
 @dataclass(slots=True)
@@ -112,21 +82,11 @@ def load_records(
     database: Database, wanted: Collection[tuple[Scope, str]], records: MutableMapping[tuple[Scope, str], Record]
 ) -> None:
     """Add the records that exist among `wanted` (scope, identity) to `records`; those already there stay."""
-    for kind, table in RECORDS.items():
+    for kind in RECORDS:
         rows = [(scope[0], key) for scope, key in wanted if scope[1] == kind and (scope, key) not in records]
         if not rows:
             continue
-        statement = sql.SQL(
-            "SELECT row_to_json(t), {exact} FROM {table} t"
-            " JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, identity)"
-            " ON (t.source_id, t.identity) = (w.source_id, w.identity)"
-        ).format(
-            table=sql.Identifier(table.name),
-            exact=sql.SQL("t.tax_percent::text" if kind == "inquiry" else "NULL"),
-        )
-        for row, tax_percent in database.execute(statement, arrays((UUIDS, TEXTS), rows)):
-            if tax_percent is not None:  # in JSON it would be a float
-                row["tax_percent"] = tax_percent
+        for (row,) in database.execute(LOAD[kind], arrays((UUIDS, TEXTS), rows)):
             record = _to_record(kind, row)
             records[record.scope, record.identity] = record
 
@@ -155,32 +115,20 @@ def _to_record(kind: str, row: dict[str, Any]) -> Record:
 
 def write_records(database: Database, records: Iterable[Record]) -> None:
     """Write the touched records, one statement for each kind."""
-    by_kind: dict[str, list[dict[str, Any]]] = {}
+    by_kind: dict[str, list[list[Any]]] = {}
     for record in records:
         if record.touched:
             by_kind.setdefault(record.scope[1], []).append(_to_row(record))
     for kind, rows in by_kind.items():
-        columns = _COLUMNS[kind]
-        database.execute(
-            sql.SQL(
-                "INSERT INTO {table} ({columns}) SELECT {columns}"
-                " FROM jsonb_populate_recordset(NULL::{table}, %s::jsonb)"
-                " ON CONFLICT (id, source_id) DO UPDATE SET {updates} {further}"
-            ).format(
-                table=sql.Identifier(RECORDS[kind].name),
-                columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-                updates=sql.SQL(", ").join(
-                    sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in columns[2:]
-                ),
-                further=sql.SQL(_DUE_ANEW if kind == "document" else ""),
-            ),
-            (orjson.dumps(rows).decode(),),
-        )
+        database.execute(WRITE[kind], arrays(TYPES[kind], rows))
 
 
-def _to_row(record: Record) -> dict[str, Any]:
+def _to_row(record: Record) -> list[Any]:
+    """Return the values of `COLUMNS`."""
     kind, account = record.scope[1], record.account
-    return {
+    row = to_columns(kind, account.state)
+    row["words"] = words_of(kind, row)
+    row |= {
         "id": record.id,
         "source_id": record.scope[0],
         "identity": record.identity,
@@ -194,8 +142,10 @@ def _to_row(record: Record) -> dict[str, Any]:
         "event_count": account.event_count,
         "merged_into": record.merged_into,
         "customer_record_id": record.customer_record_id,
-        **to_columns(kind, account.state),
     }
+    if kind == "customer":
+        row["brokers"] = array_text(row["brokers"])
+    return [row.get(name) for name in COLUMNS[kind]]
 
 
 @dataclass(frozen=True, slots=True)

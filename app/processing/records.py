@@ -132,6 +132,7 @@ META = frozenset(
         "last_change_id",
         "field_keys",
         "folded",
+        "words",
         "first_received_at",
         "last_received_at",
         "changed_at",

@@ -25,6 +25,7 @@ MOST_FORMS: Final = 1000
 MOST_NAMES: Final = 80
 """An object with more names than that is a dictionary, whose further names are `*`."""
 
+_MOST_LOOKS: Final = 500
 OVERFLOW: Final = "overflow"
 UNNAMED: Final = "*"
 ELEMENTS: Final = "[]"
@@ -44,7 +45,6 @@ _TYPES: Final[dict[type[Any], str]] = {
     dict: _OBJECT,
     list: _LIST,
 }
-_LEAVES: Final = {class_: name for class_, name in _TYPES.items() if name not in (_OBJECT, _LIST)}
 
 _KNOWN: Final = """
 SELECT source_id, kind, path, type, count, items_before, items_until FROM shapes ORDER BY source_id, kind, path
@@ -71,12 +71,23 @@ class _Form:
 
 
 @dataclass(slots=True)
+class _Look:
+    """Objects of the same names and types at one place: their inner objects and lists, and the forms of the rest."""
+
+    inner: list[tuple[str, "_Place"]]
+    forms: list[_Form]
+    waiting: int = 0
+    items_until: int = 0
+
+
+@dataclass(slots=True)
 class _Place:
     """A path, with what was found there and below it."""
 
     path: str
     below: dict[str, "_Place"] = field(default_factory=dict)
     forms: dict[str, _Form] = field(default_factory=dict)
+    looks: dict[tuple[Any, ...], _Look] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -92,6 +103,7 @@ class _Kind:
 class _Source:
     kinds: dict[str, _Kind] = field(default_factory=dict)
     forms: int = 0
+    looks: int = 0
 
 
 class Shapes:
@@ -137,9 +149,9 @@ class Shapes:
         self._written_at, self._has_news = time.monotonic(), False
 
     def _look_at(self, row: EventRow) -> None:
-        source = self._sources.setdefault(row.source_id, _Source())
-        name = ".".join(row.statement.type.split(".")[:2])
-        kind = source.kinds.setdefault(name, _Kind())
+        source = self._sources.get(row.source_id) or self._sources.setdefault(row.source_id, _Source())
+        name = ".".join(row.statement.type.split(".", 2)[:2])
+        kind = source.kinds.get(name) or source.kinds.setdefault(name, _Kind())
         self._walk(source, kind, row, kind.root, row.statement.data, _MOST_DEPTH)
         kind.items += 1
         kind.last_at = max(row.received_at, kind.last_at or row.received_at)
@@ -154,22 +166,29 @@ class Shapes:
                 return
         form.waiting += 1
         form.items_until = kind.items + 1
-        if type_ is _OBJECT:
-            below: Iterable[tuple[str, Any]] = value.items()
-        elif type_ is _LIST:
-            below = [(ELEMENTS, one) for one in value[:_MOST_ELEMENTS]]
+        look: tuple[Any, ...] | None = None
+        if type_ is _LIST:
+            below: Iterable[tuple[str, Any]] = [(ELEMENTS, one) for one in value[:_MOST_ELEMENTS]]
+        elif type_ is _OBJECT:
+            look = (*value, *map(type, value.values()))
+            if (known := place.looks.get(look)) is not None:  # nearly all are: name by name takes much longer
+                known.waiting += 1
+                known.items_until = form.items_until
+                for name, under in known.inner:
+                    self._walk(source, kind, row, under, value[name], depth - 1)
+                return
+            below = value.items()
         else:
             return
         for name, inner in below if depth else ():
             found = place.below.get(name)
-            # Most have nothing below them and were seen before: a call for each would take twice as long.
-            if found is not None and (seen := found.forms.get(_LEAVES.get(inner.__class__, ""))):
-                seen.waiting += 1
-                seen.items_until = form.items_until
-            elif found is None and source.forms >= MOST_FORMS:
+            if found is None and source.forms >= MOST_FORMS:
                 self._overflow(source, row)
             else:
                 self._walk(source, kind, row, found or _below(place, name), inner, depth - 1)
+        if look and depth and source.looks < _MOST_LOOKS and (found_look := _find_look(place, value)):
+            place.looks[look] = found_look
+            source.looks += 1
 
     def _new_form(self, source: _Source, kind: _Kind, row: EventRow, place: _Place, type_: str) -> _Form | None:
         """Return the form of a type that was not seen there yet; None where there is no room for it."""
@@ -192,6 +211,7 @@ class Shapes:
     def _counted(self) -> Iterator[tuple[_Form, dict[str, Any]]]:
         """Yield the forms that were counted since they were written, and how they are to be written."""
         for source_id, source in self._sources.items():
+            _hand_on(source)
             for name, kind in source.kinds.items():
                 for place in _all(kind.root):
                     for type_, form in place.forms.items():
@@ -238,6 +258,31 @@ def _below(place: _Place, name: str) -> _Place:
     if found is None:
         found = place.below[name] = _Place(_path(place, name))
     return found
+
+
+def _find_look(place: _Place, value: dict[str, Any]) -> _Look | None:
+    """Return the look of an object that was walked through; None where something in it found no room of its own."""
+    look = _Look([], [])
+    for name, child in value.items():
+        found, type_ = place.below.get(name), _TYPES.get(type(child), "text")
+        if found is None or type_ not in found.forms:
+            return None
+        if type_ in (_OBJECT, _LIST):
+            look.inner.append((name, found))
+        else:
+            look.forms.append(found.forms[type_])
+    return look
+
+
+def _hand_on(source: _Source) -> None:
+    """Give the forms what was counted by looks, and forget these: a stranger's are not to keep out those to come."""
+    for place in (place for kind in source.kinds.values() for place in _all(kind.root)):
+        for look in place.looks.values():
+            for form in look.forms:
+                form.waiting += look.waiting
+                form.items_until = max(form.items_until, look.items_until)
+        place.looks.clear()
+    source.looks = 0
 
 
 def _is_name(name: str) -> bool:

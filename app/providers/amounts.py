@@ -11,11 +11,13 @@ from app.providers.values import INT32, INT64, INVISIBLE, MAX_NUMBER, Warn
 
 _MINUS = ("-", "\u2212")
 _SIGNS = (*_MINUS, "+")
+_FEW_DIGITS = 9
 _READABLE = (int, float, str)  # a union would be made anew for each value
 
 _CURRENCY = re.compile(r"^(?:EUR|Euro|€)\s*|\s*(?:EUR|Euro|€)$", re.IGNORECASE)
 _GROUP_BLANKS = re.compile(r"(?<=\d)[\s'’](?=\d{3}(?!\d))")  # noqa: RUF001 - the apostrophe people type
 _ROUND_PRICE = re.compile(r"(?<=\d)[.,](?:-{1,2}|–|—)$")  # noqa: RUF001 - the dashes people type
+_PLAIN = re.compile(r"[\d.,]*\d", re.ASCII)
 _WHOLE = re.compile(r"\d+")
 _DOT_GROUPS = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")
 _COMMA_GROUPS = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3}){2,}(?:\.\d+)?|,\d{3}\.\d+)")
@@ -47,13 +49,14 @@ def _number(value: Any, warn: Warn, *, german: bool) -> Decimal | None:
     if not isinstance(value, str):
         return Decimal(value) if isinstance(value, int) else Decimal(repr(value))
     bare = value.strip(INVISIBLE)
-    if len(bare) > MAX_NUMBER:
+    if len(bare) > MAX_NUMBER or not any(map(str.isdigit, bare)):
         warn("wrong-type")
         return None
-    if not bare.isdigit():  # most are
+    negative = False
+    if not _PLAIN.fullmatch(bare):  # most are
         bare = _ROUND_PRICE.sub("", _CURRENCY.sub("", bare)).strip(INVISIBLE)
-    negative = bare.startswith(_MINUS)
-    bare = _GROUP_BLANKS.sub("", bare[1:].strip(INVISIBLE) if bare.startswith(_SIGNS) else bare)
+        negative = bare.startswith(_MINUS)
+        bare = _GROUP_BLANKS.sub("", bare[1:].strip(INVISIBLE) if bare.startswith(_SIGNS) else bare)
     if not bare.isascii():
         warn("wrong-type")
         return None
@@ -66,15 +69,26 @@ def _number(value: Any, warn: Warn, *, german: bool) -> Decimal | None:
 
 def _decimal_digits(bare: str, *, german: bool) -> str | None:
     """Return unsigned digits with a decimal point, None if the text is no number or could be two."""
-    dot_decides = not german or not _DOT_GROUPS.fullmatch(bare)
-    if _WHOLE.fullmatch(bare) or (dot_decides and _DECIMAL_DOT.fullmatch(bare)):
+    if _WHOLE.fullmatch(bare):
         return bare
-    if _DOT_GROUPS.fullmatch(bare):
+    has_groups = _DOT_GROUPS.fullmatch(bare)
+    if not (german and has_groups) and _DECIMAL_DOT.fullmatch(bare):
+        return bare
+    if has_groups:
         return bare.replace(".", "").replace(",", ".")
     if _COMMA_GROUPS.fullmatch(bare):
         return bare.replace(",", "")
     if _DECIMAL_COMMA.fullmatch(bare) and not _AMBIGUOUS.fullmatch(bare):
         return bare.replace(",", ".")
+    return None
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number that needs no closer look: an integer, or a few digits; most values are."""
+    if type(value) is int:
+        return value
+    if isinstance(value, str) and len(value) <= _FEW_DIGITS and value.isascii() and value.isdigit():
+        return int(value)
     return None
 
 
@@ -93,8 +107,9 @@ def _bounded(amount: Decimal | None, low: int, high: int, warn: Warn) -> int | N
 
 def small_integer(value: Any, warn: Warn) -> int | None:
     """Return a count or code from 0 that fits 32 bits."""
-    if type(value) is int and 0 <= value <= INT32:
-        return value
+    whole = _whole(value)
+    if whole is not None and 0 <= whole <= INT32:
+        return whole
     return _bounded(number(value, warn), 0, INT32, warn)
 
 
@@ -118,8 +133,9 @@ def _times_hundred(amount: Decimal | None) -> Decimal | None:
 
 def cents_from_euros(value: Any, warn: Warn) -> int | None:
     """Return cents of an amount in euros, written the German way or as a number."""
-    if type(value) is int and abs(value) <= INT32:
-        return 100 * value
+    whole = _whole(value)
+    if whole is not None and abs(whole) <= INT32:
+        return 100 * whole
     return _to_cents(_times_hundred(number(value, warn)), warn)
 
 
@@ -130,13 +146,17 @@ def cents_from_plain_euros(value: Any, warn: Warn) -> int | None:
 
 def cents_from_cents(value: Any, warn: Warn) -> int | None:
     """Return cents of an amount that is in cents already."""
-    if type(value) is int and abs(value) <= INT64:
-        return value
+    whole = _whole(value)
+    if whole is not None and abs(whole) <= INT64:
+        return whole
     return _to_cents(number(value, warn), warn)
 
 
 def decimal_text(value: Any, warn: Warn) -> str | None:
     """Return a decimal as its shortest text (`19`, `19.5`); a per cent sign is ignored."""
+    whole = _whole(value)
+    if whole is not None and abs(whole) <= INT32:
+        return str(whole)
     amount = plain_number(value.strip(INVISIBLE).removesuffix("%") if isinstance(value, str) else value, warn)
     if amount is None:
         return None

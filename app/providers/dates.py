@@ -15,8 +15,10 @@ _GERMAN_DATE = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:$|\s)")
 _TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt\s]\s*(\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*(Z|z|[+-]\d{2}(?::?\d{2})?)?"
 )
+_SHORTEST = len("2025-03-09T10:01")
 _EPOCH = re.compile(r"\d{9,13}(?:\.\d+)?")
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBERS = (int, float)  # a union would be made anew for each value
 _EPOCH_FROM = 100_000_000
 _EPOCH_MS_FROM = 100_000_000_000
 
@@ -54,7 +56,7 @@ def day_text(value: Any, warn: Warn) -> str | None:
 
 def find_instant(value: Any, zone: tzinfo) -> datetime | None:
     """Return the instant that ISO 8601 or MySQL text with a time of day states, in UTC; without a zone in `zone`."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) < _SHORTEST:
         return None
     bare = value[:MAX_NUMBER].strip(INVISIBLE)
     match = _TIME.fullmatch(bare) if bare.isascii() else None
@@ -85,7 +87,7 @@ def find_epoch(value: Any) -> datetime | None:
         if not bare.isascii() or not _EPOCH.fullmatch(bare):
             return None
         value = float(bare)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < _EPOCH_FROM:
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS) or value < _EPOCH_FROM:
         return None
     seconds = value / 1000 if value >= _EPOCH_MS_FROM else value
     try:

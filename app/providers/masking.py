@@ -3,39 +3,83 @@
 Who may see the rest is the query room's business.
 """
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
 
 from app.crypto import mask_tokens
 
 MASK = "***"
-_CONTAINERS = (dict, list)  # a union would be made anew for each value
 
 
-def mask_item(value: Any, credentials: Collection[str], holders: Collection[str] = ()) -> Any:
-    """Return a copy of `value` with the members called `credentials` (in lower case) overwritten.
+def plain_names(names: Iterable[str], credentials: Collection[str], holders: Collection[str] = ()) -> frozenset[str]:
+    """Return those of the names that are neither of credentials nor of what may hold one."""
+    return frozenset(name for name in names if name.lower() not in credentials and name.lower() not in holders)
+
+
+def mask_item(
+    value: Any, credentials: Collection[str], holders: Collection[str] = (), plain: Collection[str] = frozenset()
+) -> Any:
+    """Return `value` with the members called `credentials` (in lower case) overwritten.
 
     `holders` are names that may stand for a credential or for an object with one inside; of an object only that is
-    overwritten. What is null or empty stays, so that one sees that there was none.
+    overwritten. What is null or empty stays, so that one sees that there was none. `plain` are names that are
+    certainly neither, as written, and so need no closer look (see `plain_names`). `value` is not changed; what in it
+    needs no mask is not copied but shared with the result.
     """
+    names = _Names(credentials, holders, plain)
     if isinstance(value, str):
         return mask_tokens(value) if "cb" in value else value
     if isinstance(value, list):
-        members = []
-        for child in value:  # no comprehension: one frame of the stack a level is enough
-            members.append(mask_item(child, credentials, holders))  # noqa: PERF401
-        return members
-    if not isinstance(value, dict):
-        return value
-    copy = {}
-    for name, child in value.items():
+        return _mask_list(value, names)
+    return _mask_object(value, names) if isinstance(value, dict) else value
+
+
+class _Names(NamedTuple):
+    credentials: Collection[str]
+    holders: Collection[str]
+    plain: Collection[str]
+
+    def hide(self, name: str, child: Any) -> bool:
         folded = name.lower()
-        hidden = folded in credentials or (folded in holders and not isinstance(child, dict))
-        shown = mask_tokens(name) if "cb" in name else name
-        if hidden and child is not None and child not in ("", [], {}):
-            copy[shown] = MASK
-        elif isinstance(child, _CONTAINERS):
-            copy[shown] = mask_item(child, credentials, holders)
-        else:  # most are: a call for each would cost more than all the rest
-            copy[shown] = mask_tokens(child) if isinstance(child, str) and "cb" in child else child
-    return copy
+        is_named = folded in self.credentials or (folded in self.holders and not isinstance(child, dict))
+        return is_named and child is not None and child not in ("", [], {})
+
+
+def _mask_object(value: dict[str, Any], names: _Names) -> dict[str, Any]:
+    plain = names.plain
+    shown = value
+    for name, child in value.items():
+        masked = child
+        if name not in plain and names.hide(name, child):
+            masked = MASK
+        elif isinstance(child, str):  # most are: a call for each would cost more than all the rest
+            if "cb" in child:
+                masked = mask_tokens(child)
+        elif isinstance(child, dict):
+            masked = _mask_object(child, names)
+        elif isinstance(child, list):
+            masked = _mask_list(child, names)
+        if masked is not child:
+            if shown is value:
+                shown = {**value}
+            shown[name] = masked
+    if "cb" in "".join(shown):
+        return {mask_tokens(name): child for name, child in shown.items()}
+    return shown
+
+
+def _mask_list(value: list[Any], names: _Names) -> list[Any]:
+    shown = value
+    for index, child in enumerate(value):
+        masked = child
+        if isinstance(child, str):
+            masked = mask_tokens(child)
+        elif isinstance(child, dict):
+            masked = _mask_object(child, names)
+        elif isinstance(child, list):
+            masked = _mask_list(child, names)
+        if masked is not child:
+            if shown is value:
+                shown = [*value]
+            shown[index] = masked
+    return shown

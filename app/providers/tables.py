@@ -4,7 +4,7 @@ The tables themselves stand in each platform's folder, the reading of single val
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,15 @@ from app.providers.values import Parse, Warn, is_unknown
 _MAX_WARNINGS = 200
 _MAX_UNKNOWN_NAMES = 20
 _MAX_KEY_BYTES = 400
-_CONTAINERS = (dict, list)
+_CONTAINERS = frozenset({dict, list})
+_ANY = "*"
 SEPARATOR = "\x1f"
 
 
 class Notes:
     """Collects the warnings on one item: the field as sent and a short reason, never a value."""
+
+    __slots__ = ("_found", "_unknown_names")
 
     def __init__(self, first: Iterable[Warned] = ()) -> None:
         self._found: dict[Warned, None] = dict.fromkeys(first)
@@ -41,6 +44,8 @@ class Notes:
 
     def unknown_names(self, prefix: str, names: Iterable[str], known: frozenset[str]) -> None:
         """Note the names that are not among the known ones; the first 20 of an item."""
+        if known.issuperset(names):
+            return
         for name in names:
             if name not in known and self._unknown_names < _MAX_UNKNOWN_NAMES:
                 self._unknown_names += 1
@@ -84,42 +89,67 @@ def row(path: str, name: str, parse: Parse, known: Iterable[Any] | None = None) 
     return Row(tuple(path.split()), name, parse, None if known is None else frozenset(known))
 
 
+_Look = tuple[str, str | None, str, str, Parse, frozenset[Any] | None]
+"""One path of a row, taken apart: the first name, the name below it where there are two, the path, and the row's rest.
+
+A plain tuple: one with names takes twice as long to be taken apart.
+"""
+
+
+class Table:
+    """Rows that are read together, with what is looked for in their order; no two rows have the same name."""
+
+    __slots__ = ("looks", "names", "rows")
+
+    def __init__(self, *rows: Row) -> None:
+        self.rows = rows
+        self.names = tuple(one.name for one in rows)
+        self.looks = tuple(_look(one, path) for one in rows for path in one.paths)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+
+def _look(one: Row, path: str) -> _Look:
+    first, _, below = path.partition(".")
+    return first, below or None, path, one.name, one.parse, one.known
+
+
 def top_names(rows: Iterable[Row]) -> frozenset[str]:
     """Return the names that the rows look for at the top of an object."""
     return frozenset(path.split(".")[0] for one in rows for path in one.paths)
 
 
-def read_rows(rows: Sequence[Row], value: Mapping[str, Any], prefix: str, notes: Notes) -> dict[str, Any]:
+def read_rows(rows: Table, value: Mapping[str, Any], prefix: str, notes: Notes) -> dict[str, Any]:
     """Return what `value` says in the API's names; what is unknown or unreadable is not in it."""
     fields: dict[str, Any] = {}
     warn = notes.under(prefix)
     nested: list[tuple[str, dict[str, Any]]] | None = None
-    for one in rows:
-        for path in one.paths:
-            if "." not in path:
-                found, warn.path = value.get(path), path
-            elif path.startswith("*."):
-                nested = _nested(value) if nested is None else nested
-                found, warn.path = _first_known(nested, path)
-            else:
-                found, warn.path = _below(value, path), path
-            if found is None or is_unknown(found):
-                continue
-            parsed = one.parse(found, warn)
-            if parsed is None:
-                continue
-            if one.known is not None and parsed not in one.known:
-                warn("unknown-value")
-            fields[one.name] = parsed
-            break
+    get = value.get
+    for first, below, path, name, parse, known in rows.looks:
+        if below is None:
+            found = get(first)
+        elif first == _ANY:
+            nested = _nested(value) if nested is None else nested
+            found, path = _first_known(nested, below)  # noqa: PLW2901 - as it was sent
+        else:
+            found = _below(get(first), below)
+        # A name that is there already was read at another path of the same row.
+        if found is None or name in fields or is_unknown(found):
+            continue
+        warn.path = path
+        parsed = parse(found, warn)
+        if parsed is None:
+            continue
+        if known is not None and parsed not in known:
+            warn("unknown-value")
+        fields[name] = parsed
     return fields
 
 
-def _below(value: Mapping[str, Any], path: str) -> Any:
-    """Return what stands at a path of two names."""
-    first, _, last = path.partition(".")
-    inner = value.get(first)
-    return inner.get(last) if isinstance(inner, dict) else None
+def _below(inner: Any, name: str) -> Any:
+    """Return what stands in a member that should be an object."""
+    return inner.get(name) if isinstance(inner, dict) else None
 
 
 def _nested(value: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
@@ -127,26 +157,25 @@ def _nested(value: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     return [
         (name, inner)
         for name, child in value.items()
-        if isinstance(child, _CONTAINERS)
-        for inner in (child if isinstance(child, list) else (child,))
+        if child.__class__ in _CONTAINERS
+        for inner in (child if child.__class__ is list else (child,))
         if isinstance(inner, dict)
     ]
 
 
-def _first_known(nested: Iterable[tuple[str, dict[str, Any]]], path: str) -> tuple[Any, str]:
-    """Return the first known member of nested objects that `*.name` means, and its path as sent."""
-    last = path.removeprefix("*.")
+def _first_known(nested: Iterable[tuple[str, dict[str, Any]]], last: str) -> tuple[Any, str]:
+    """Return the first known member of that name of nested objects, and its path as sent."""
     for name, inner in nested:
         if not is_unknown(inner.get(last)):
             return inner[last], f"{name}.{last}"
-    return None, path
+    return None, last
 
 
 def as_list(value: Any) -> list[tuple[str, Any]]:
     """Return the members of a list with their positions; PHP may send it as an object keyed by numbers."""
     if isinstance(value, list):
         return [(str(index), member) for index, member in enumerate(value)]
-    if isinstance(value, dict) and value and all(name.isdigit() for name in value):
+    if isinstance(value, dict) and value and all(map(str.isdigit, value)):
         return list(value.items())
     return []
 
@@ -154,6 +183,8 @@ def as_list(value: Any) -> list[tuple[str, Any]]:
 def record_key(kind: str, *parts: str) -> str:
     """Return the key of a record within its kind; one too long for an index is replaced by its digest."""
     key = kind + SEPARATOR.join(parts)
+    if len(key) <= _MAX_KEY_BYTES // 4:  # most are, and no character is more than four bytes
+        return key
     encoded = key.encode("utf-8", "replace")
     if len(encoded) <= _MAX_KEY_BYTES:
         return key

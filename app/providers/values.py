@@ -22,6 +22,7 @@ _BLANKS = " \t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\xa0\u2000\u2001\u2002\u2003\u2004
 INVISIBLE = _BLANKS + "\u2028\u2029\u202f\u205f\u3000\u200b\ufeff"
 _CONTAINERS = (list, dict)  # a union would be made anew for each value
 _NUMBERS = (int, float)
+_SCALARS = (int, float, str)
 _NO_DATE = "0000-00-00"
 MAX_NUMBER = 64
 
@@ -41,6 +42,8 @@ def is_unknown(value: Any) -> bool:
 def text(value: Any, warn: Warn) -> str | None:
     """Return trimmed text in NFC, at most 1,000 characters, with callback tokens of ours masked; numbers as text."""
     if isinstance(value, str):
+        if value.isascii() and len(value) <= MAX_TEXT and "cb" not in value:
+            return value.strip() or None  # most are so; of ASCII Python strips what is in INVISIBLE
         bare = value
     elif isinstance(value, _NUMBERS) and not isinstance(value, bool):
         bare = str(value)
@@ -61,6 +64,8 @@ def text(value: Any, warn: Warn) -> str | None:
 
 def platform_id(value: Any, warn: Warn) -> int | None:
     """Return a positive id that fits 64 bits, from a whole number or its digits (`2900417`, `"02900417"`)."""
+    if type(value) is int and 1 <= value <= INT64:
+        return value
     if isinstance(value, str):
         bare = value.strip(INVISIBLE)
         if not bare.isascii() or not bare.isdigit() or len(bare) > MAX_NUMBER:
@@ -78,20 +83,19 @@ def platform_id(value: Any, warn: Warn) -> int | None:
     return value
 
 
-_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False, "ja": True, "nein": False}
+_BOOLEANS = {1: True, 0: False, "true": True, "false": False, "1": True, "0": False}
+_BOOLEANS |= {"yes": True, "no": False, "ja": True, "nein": False}
 
 
 def boolean(value: Any, warn: Warn) -> bool | None:
     """Return a truth value from true, false, 1, 0 or their text."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, int | float | str):
-        known = _BOOLEANS.get(str(int(value)) if isinstance(value, float) and value in (0, 1) else _folded(value))
+    if isinstance(value, _SCALARS):
+        known = _BOOLEANS.get(value)
+        if known is None and isinstance(value, str):
+            known = _BOOLEANS.get(value[:MAX_NUMBER].strip(INVISIBLE).casefold())
         if known is not None:
             return known
     warn("wrong-type")
     return None
-
-
-def _folded(value: float | str) -> str:
-    return str(value)[:MAX_NUMBER].strip(INVISIBLE).casefold()

@@ -98,14 +98,20 @@ def require(access: Access, scope: Scope) -> None:
         raise Forbidden(f"The key lacks the scope `{scope}`.")
 
 
-async def reader(access: Annotated[Access, Depends(identified)]) -> Access:
+async def reader(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+) -> Access:
     """Return who asks, if they may read."""
+    access = await identified(request, credentials)
     require(access, Scope.READ)
     return access
 
 
-async def writer(access: Annotated[Access, Depends(identified)]) -> Access:
+async def writer(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+) -> Access:
     """Return who asks, if they may write."""
+    access = await identified(request, credentials)
     require(access, Scope.WRITE)
     return access
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Table, and_, cast, literal, literal_column, or_
-from sqlalchemy.dialects.postgresql import JSONB, TSQUERY, TSVECTOR
+from sqlalchemy import Table, and_, cast, literal, or_
+from sqlalchemy.dialects.postgresql import JSONB, TSQUERY
 
+from app.processing.folding import words_in
+from app.processing.searched import OPEN_MARK
 from app.query.access import FieldHidden
 from app.query.fields import Condition, Field, Kind
 from app.query.personal import changes_personal, may_see
 from app.query.values import Context, Fault
-from app.query.words import words_in
 from app.storage.models import events, leads
-from app.storage.searched import OPEN, words_of
 
 _SUBJECTS: Final = ("inquiry", "lead", "customer")
 _BETWEEN: Final = "\x1f"
@@ -66,8 +66,8 @@ def _has_reference(table: Table, reference: _Reference) -> Condition:
     if not words:
         return held
     # The search's index leads to the few that hold the words of it.
-    asked = cast(literal(" & ".join(f"'{word}'" for word in words)), TSQUERY)
-    return and_(literal_column(words_of(OPEN[table.name]), TSVECTOR).bool_op("@@")(asked), held)
+    asked = cast(literal(" & ".join(f"'{OPEN_MARK}{word}'" for word in words)), TSQUERY)
+    return and_(table.c.words.bool_op("@@")(asked), held)
 
 
 def _parse_changed(text: str, _: Context) -> str:

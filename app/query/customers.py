@@ -4,16 +4,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Text, Uuid, any_, bindparam, cast, func, select
+from sqlalchemy import ARRAY, Text, Uuid, any_, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.query.contained import reference_field
 from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.personal import hide, is_personal
-from app.query.resource import Resource, Row, find_row_of, rows_of
+from app.query.prepared import Prepared, asked
+from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Customer, CustomerPage
-from app.query.shapes import address, in_braces, in_order, references, source_columns
+from app.query.shapes import address, blank, in_braces, references, source_columns
 from app.query.walls import Statement, cache_of_walls, walled
 from app.storage.models import customers, inquiries
 
@@ -35,6 +36,7 @@ _PLAIN = (
 )
 """The fields that are shown as they stand in the table."""
 
+_BLANK = blank(Customer)
 _LONGEST_CHAIN = 8
 
 
@@ -58,21 +60,19 @@ def shape(row: Row, access: Access, _: object = None) -> dict[str, Any]:
     private, company = address(row["address"]), address(row["company_address"])
     own_id = str(row["id"])
     own = f"/v1/customers/{own_id}"
-    shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
-    shown |= {
-        "address": private,
-        "company_address": company,
-        "effective_address": effective_address(row["private_is_company_address"], private, company),
-        "external_references": references(row["external_references"]),
-        "inquiry_count": row["inquiry_count"],
-        "links": {
-            "self": own,
-            "history": f"{own}/history",
-            "inquiries": f"/v1/inquiries?customer.id={own_id}",
-            "events": f"/v1/events?customer.id={own_id}",
-        },
+    shown = {**_BLANK, **row}
+    del shown["merged_into"]
+    shown["address"] = private
+    shown["company_address"] = company
+    shown["effective_address"] = effective_address(row["private_is_company_address"], private, company)
+    shown["external_references"] = references(row["external_references"])
+    shown["links"] = {
+        "self": own,
+        "history": f"{own}/history",
+        "inquiries": f"/v1/inquiries?customer.id={own_id}",
+        "events": f"/v1/events?customer.id={own_id}",
     }
-    return in_order(Customer, hide("customer", shown, access))
+    return hide("customer", shown, access)
 
 
 def effective_address(
@@ -85,10 +85,9 @@ def effective_address(
 
 
 @cache_of_walls
-def _statement_by_ids(access: Access) -> Statement:
-    """Return the statement of some customers: the same each time, so that it is not made for each page."""
-    wanted = any_(cast(bindparam("ids", type_=Text), ARRAY(Uuid())))
-    return walled(columns(access).where(customers.c.id == wanted), customers, access)
+def _by_ids(access: Access) -> Prepared:
+    wanted = any_(cast(asked("ids", Text()), ARRAY(Uuid())))
+    return Prepared.of(walled(columns(access).where(customers.c.id == wanted), customers, access))
 
 
 async def shown_by_id(
@@ -96,29 +95,28 @@ async def shown_by_id(
 ) -> Mapping[UUID, dict[str, Any]]:
     """Return customers by the id they were asked for, merged ones as the record they turned out to be."""
     found: dict[UUID, dict[str, Any]] = {}
-    asked = {one: one for one in wanted}
+    sought = {one: one for one in wanted}
     for _ in range(_LONGEST_CHAIN):
-        if not asked:
+        if not sought:
             break
-        answer = await connection.execute(_statement_by_ids(access), {"ids": in_braces(asked.values())})
-        rows = {row["id"]: row for row in rows_of(answer)}
+        answer = await _by_ids(access).rows(connection, {"ids": in_braces(sought.values())})
+        rows = {row["id"]: row for row in answer}
         merged: dict[UUID, UUID] = {}
-        for origin, present in asked.items():
+        for origin, present in sought.items():
             row = rows.get(present)
             if row is not None and row["merged_into"] is not None:
                 merged[origin] = row["merged_into"]
             elif row is not None:
                 found[origin] = shape(row, access)
-        asked = merged
+        sought = merged
     return found
 
 
 async def find_row(connection: AsyncConnection, customer_id: UUID, access: Access) -> Row | None:
     """Return the row of a customer, a merged one's as the record it turned out to be; None beyond the wall."""
-    wanted: UUID | None = customer_id
+    wanted = customer_id
     for _ in range(_LONGEST_CHAIN):
-        statement = columns(access).where(customers.c.id == wanted)
-        row = find_row_of(await connection.execute(walled(statement, customers, access)))
+        row = next(iter(await _by_ids(access).rows(connection, {"ids": in_braces([wanted])})), None)
         if row is None or row["merged_into"] is None:
             return row
         wanted = row["merged_into"]

@@ -17,7 +17,7 @@ from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Delivery, DeliveryDetail, DeliveryFeed, DeliveryItem, DeliveryPage
 from app.query.shapes import in_order, path, source_columns
 from app.query.values import Context, Fault
-from app.query.walls import Statement, cache_of_walls, in_reach, walled
+from app.query.walls import Statement, cache_of_walls, in_reach
 from app.storage.models import deliveries, inbox, outcomes, source_tokens
 
 PENDING = "pending"
@@ -39,11 +39,11 @@ joined_deliveries = deliveries.outerjoin(
 
 
 @cache_of_walls
-def _columns(access: Access) -> Statement:
+def _columns(_: Access) -> Statement:
     own = deliveries.c
     received = (own.id, own.received_at, own.stored_at, own.via, own.method, own.remote_addr, own.headers, own.size)
     judged = (outcomes.c.seq, outcomes.c.status, outcomes.c.reason, outcomes.c["items"], outcomes.c.processed_at)
-    statement: Statement = select(
+    return select(
         *received,
         own.body_sha256,
         own.answered,
@@ -52,8 +52,6 @@ def _columns(access: Access) -> Statement:
         _token.label("token"),
         *source_columns(deliveries),
     ).select_from(joined_deliveries)
-    # The wall of deliveries asks the same of them; asked of what is joined anyway, most are left out sooner.
-    return statement if access.brokers is None else walled(statement, outcomes, access)
 
 
 def header(pairs: Sequence[Sequence[str]], wanted: str) -> str | None:

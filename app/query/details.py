@@ -4,6 +4,7 @@ What it looks like is told by its resource.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +18,14 @@ from app.query.answers import tagged_answer
 from app.query.filters import Slips
 from app.query.kept import dropped_month
 from app.query.personal import PERSONAL
+from app.query.prepared import Prepared, asked
 from app.query.reading import reading_of
-from app.query.resource import Resource, Row, find_row_of
-from app.query.trail import note_reading
+from app.query.resource import Resource, Row
+from app.query.trail import noting
 from app.query.walls import walled
 
 _LONGEST_CHAIN = 8
+_MOST_CACHED = 256
 
 
 async def answer_detail(request: Request, resource: Resource, text: str, access: Access) -> Response:
@@ -37,7 +40,8 @@ async def answer_detail(request: Request, resource: Resource, text: str, access:
         row = await get_row(connection, resource, parse_id(resource, text), access)
         neighbours = await resource.neighbours(connection, [row], access)
     if resource.audited or PERSONAL[resource.kind]:  # a list may leave out what the details show: headers
-        await note_reading(reading, access, resource.name, [row["id"]])
+        async with noting(reading, access, resource.name, [row["id"]]):
+            return tagged_answer(request, resource.shape(row, access, neighbours))
     return tagged_answer(request, resource.shape(row, access, neighbours))
 
 
@@ -72,15 +76,20 @@ async def get_row(connection: AsyncConnection, resource: Resource, row_id: UUID,
     """
     wanted: Any = row_id
     for _ in range(_LONGEST_CHAIN):
-        statement = (resource.details or resource.columns)(access).where(resource.table.c.id == wanted)
-        found = await connection.execute(walled(statement, resource.table, access))
-        row = find_row_of(found)
+        row = next(iter(await _by_id(resource, access).rows(connection, {"wanted": wanted})), None)
         if row is None:
             break
         wanted = row["merged_into"] if resource.merged_into is not None else None
         if wanted is None:
             return row
     raise await absent(connection, resource, row_id)
+
+
+@lru_cache(_MOST_CACHED)
+def _by_id(resource: Resource, access: Access) -> Prepared:
+    own_id = resource.table.c.id
+    statement = (resource.details or resource.columns)(access).where(own_id == asked("wanted", own_id.type))
+    return Prepared.of(walled(statement, resource.table, access))
 
 
 async def absent(connection: AsyncConnection, resource: Resource, row_id: UUID) -> NotFound:

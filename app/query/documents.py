@@ -10,7 +10,7 @@ from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import TROUBLES, Document, DocumentPage
-from app.query.shapes import in_order, path, source_columns
+from app.query.shapes import blank, path, source_columns
 from app.query.walls import Statement, cache_of_walls
 from app.storage.models import documents
 from app.times import now
@@ -37,6 +37,8 @@ _PLAIN = (
 )
 """The fields that are shown as they stand in the table."""
 
+_BLANK = blank(Document)
+
 
 @cache_of_walls
 def columns(_: Access) -> Statement:
@@ -51,14 +53,15 @@ def within_inquiry(row: Row, access: Access) -> dict[str, Any]:
 
 
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
-    shown: dict[str, Any] = {"source": row["source"]} | {name: row[name] for name in _PLAIN}
+    shown = {**_BLANK, **row}
+    del shown["source_id"]
     shown["links"] = {
         "self": f"/v1/documents/{row['id']}",
         "inquiry": path("/v1/inquiries", [("source", row["source"]), ("inquiry_id", row["inquiry_id"])]),
         "content": f"/v1/documents/{row['id']}/content" if row["state"] == "archived" else None,
     }
     shown["seconds_left"] = _seconds_left(row)
-    return in_order(Document, hide("document", shown, access))
+    return hide("document", shown, access)
 
 
 def _seconds_left(row: Row) -> int | None:

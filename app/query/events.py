@@ -14,7 +14,7 @@ from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide, hide_changes, is_personal
 from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Event, EventFeed, EventPage
-from app.query.shapes import in_order, path, source_columns
+from app.query.shapes import blank, in_query, source_columns
 from app.query.values import Context
 from app.query.walls import Statement, cache_of_walls
 from app.storage.models import events
@@ -44,6 +44,8 @@ _PLAIN = (
 )
 """The fields that are shown as they stand in the table."""
 
+_BLANK = blank(Event)
+
 _TIME_AT = 80
 """So many bits of an id follow its time."""
 
@@ -59,31 +61,27 @@ def _columns(_: Access) -> Statement:
 
 
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
-    shown: dict[str, Any] = {name: row[name] for name in _PLAIN}
-    kind, record_id = row["record_kind"], row["record_id"]
+    shown = {**_BLANK, **row}
+    kind, record_id, source = shown.pop("record_kind"), shown.pop("record_id"), row["source"]
     has_record = kind in RECORD_PATHS and record_id is not None
     changes, some_hidden = hide_changes(kind, row["changes"], access)
     duplicate_of, submission_id = row["duplicate_of"], row["submission_id"]
-    shown |= {
-        "source": row["source"],
-        "provider": row["provider"],
-        "record": {"kind": kind, "id": record_id} if has_record else None,
-        "changes": changes,
-        "data": orjson.Fragment(row["data"]),
-        "links": {
-            "self": f"/v1/events/{row['id']}",
-            "delivery": f"/v1/deliveries/{row['delivery_id']}",
-            "record": f"{RECORD_PATHS[kind]}/{record_id}" if has_record else None,
-            "subject": path("/v1/events", [("source", row["source"]), ("subject", row["subject"])]),
-            "duplicate_of": f"/v1/events/{duplicate_of}" if duplicate_of else None,
-            "submission": f"/v1/submissions/{submission_id}" if submission_id else None,
-            "source": f"/v1/sources/{row['source']}",
-        },
+    shown["record"] = {"kind": kind, "id": record_id} if has_record else None
+    shown["changes"] = changes
+    shown["data"] = orjson.Fragment(row["data"])
+    shown["links"] = {
+        "self": f"/v1/events/{row['id']}",
+        "delivery": f"/v1/deliveries/{row['delivery_id']}",
+        "record": f"{RECORD_PATHS[kind]}/{record_id}" if has_record else None,
+        "subject": f"/v1/events?source={source}&subject={in_query(row['subject'])}",
+        "duplicate_of": f"/v1/events/{duplicate_of}" if duplicate_of else None,
+        "submission": f"/v1/submissions/{submission_id}" if submission_id else None,
+        "source": f"/v1/sources/{source}",
     }
     hide("event", shown, access)
     if some_hidden:
         shown["redacted"] = sorted({"changes", *shown["redacted"]})
-    return in_order(Event, shown)
+    return shown
 
 
 def _in_some_source(condition: Condition, context: Context) -> Condition:

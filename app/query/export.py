@@ -25,7 +25,7 @@ from app.query.filters import Parameters, Question, Slips, read_question
 from app.query.flat import FORMS, MEDIA_TYPES, heading, lines
 from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
-from app.query.months import newest_rows
+from app.query.months import looking, newest_rows
 from app.query.personal import may_see
 from app.query.reading import DatabaseAway, Reading, moment_of, reading_of
 from app.query.resource import Resource, Row, rows_of
@@ -122,7 +122,7 @@ async def _page(
             rows: Sequence[Row] = rows_of(await connection.execute(statement))
         else:
             ids = question.ids if after is None else question.ids.within(IdRange(ANY_ID.low, after))
-            rows = await newest_rows(connection, resource, statement, ids, PAGE)
+            rows = await newest_rows(looking(connection, resource, statement), ids, PAGE)
         neighbours = await resource.neighbours(connection, rows, access) if rows else None
     shown = []
     for at, row in enumerate(rows):

@@ -52,7 +52,7 @@ async def answer_funnel(request: Request, access: Access) -> Response:
     ]
     values = [column for group in groups for column in group.values()]
     since = _since(filters, context)
-    entered = _entered(access, statuses[0], zone.key, since).subquery("entered")
+    entered = _entered(access, statuses[0], zone.key, since).cte("entered")  # looked at twice, so found once
     reached = _reached(access, statuses[1], zone.key, entered, since).subquery("reached")
     both = inquiries.join(entered, entered.c.record_id == inquiries.c.id).outerjoin(
         reached, reached.c.record_id == inquiries.c.id

@@ -5,10 +5,11 @@ may be two records in an event and the stored changes are the subject's.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, func, literal_column, select
+from sqlalchemy import BigInteger, Text, Uuid, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
@@ -23,21 +24,29 @@ from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.details import get_row, parse_id
 from app.query.filters import Question, read_question
-from app.query.kept import Beginning, find_beginning, with_beginning
+from app.query.kept import Beginning, find_beginning, life_of, with_beginning
+from app.query.months import in_reach_of
 from app.query.personal import hide_changes
+from app.query.prepared import Prepared, asked
 from app.query.reading import moment_of, reading_of
-from app.query.resource import Resource
+from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Customer
 from app.query.trail import note_reading
 from app.query.values import Context
-from app.query.walls import Statement, walled
+from app.query.walls import Statement, cache_of_walls, in_reach, walled
 from app.storage.models import deliveries, events
+
+_MOST_CACHED = 256
 
 Entries = Sequence[Mapping[str, Any]]
 
 _via = (
     select(deliveries.c.via)
-    .where(deliveries.c.id == events.c.delivery_id, deliveries.c.source_id == events.c.source_id)
+    .where(
+        deliveries.c.id == events.c.delivery_id,
+        deliveries.c.source_id == events.c.source_id,
+        in_reach(deliveries.c.id),
+    )
     .scalar_subquery()
     .label("via")
 )
@@ -58,7 +67,7 @@ async def answer_history(request: Request, resource: Resource, text: str, access
         name = f"{resource.name}/{record['id']}/history"
         question = read_question(name, {}, parameters, context, reading.cursor_key)
         find = _of_customer if resource.kind == "customer" else _of_subject
-        entries, beginning = await find(connection, record["id"], question, access)
+        entries, beginning = await find(connection, record, question, access)
     await note_reading(reading, access, name, [record["id"]])
     has_more, entries = len(entries) > question.limit, entries[: question.limit]
     cursor = None
@@ -71,37 +80,39 @@ async def answer_history(request: Request, resource: Resource, text: str, access
 
 
 async def _of_subject(
-    connection: AsyncConnection, record_id: UUID, question: Question, access: Access
+    connection: AsyncConnection, record: Row, question: Question, access: Access
 ) -> tuple[Entries, Beginning]:
     """Return one entry more than the page holds; places are order keys."""
-    statement: Statement = select(*_COLUMNS, events.c.changes).where(
-        events.c.record_id == record_id, events.c.changes != func.jsonb_build_array()
+    after = None if question.position is None else question.position.after[0]
+    values = {"record": record["id"], "after": after, "wanted": question.limit + 1, **in_reach_of(life_of(record))}
+    statement = _changes_of(access, question.order, goes_on=after is not None)
+    entries = [_entry(row, row["changes"], row["order_key"]) for row in await statement.rows(connection, values)]
+    return entries, await find_beginning(connection, record["id"], access)
+
+
+@lru_cache(_MOST_CACHED)
+def _changes_of(access: Access, order: str, *, goes_on: bool) -> Prepared:
+    own, place, ascending = events.c, events.c.order_key, order == "asc"
+    statement: Statement = select(*_COLUMNS, own.changes).where(
+        own.record_id == asked("record", Uuid()), in_reach(own.id), own.changes != func.jsonb_build_array()
     )
-    place, ascending = events.c.order_key, question.order == "asc"
-    if question.position is not None:
-        (after,) = question.position.after
+    if goes_on:
+        after = asked("after", Text())
         statement = statement.where(place > after if ascending else place < after)
-    statement = statement.order_by(place.asc() if ascending else place.desc()).limit(question.limit + 1)
-    found = await connection.execute(walled(statement, events, access))
-    entries = [_entry(row, row["changes"], row["order_key"]) for row in found.mappings()]
-    return entries, await find_beginning(connection, record_id, access)
+    statement = statement.order_by(place.asc() if ascending else place.desc()).limit(asked("wanted", BigInteger()))
+    return Prepared.of(walled(statement, events, access))
 
 
 async def _of_customer(
-    connection: AsyncConnection, record_id: UUID, question: Question, access: Access
+    connection: AsyncConnection, record: Row, question: Question, access: Access
 ) -> tuple[Entries, Beginning]:
     """Fold what all events say about a customer; places are receipts."""
-    part = func.jsonb_path_query_first(
-        events.c.parts, literal_column("'$[*] ? (@.kind == \"customer\").fields'::jsonpath"), type_=JSONB
-    )
-    statement: Statement = select(*_COLUMNS, events.c.item_index, part.label("fields"))
-    statement = walled(statement.where(events.c.customer_id == record_id), events, access)
+    values = {"record": record["id"], **in_reach_of(life_of(record))}
 
-    async def ask() -> dict[UUID, RowMapping]:
-        found = await connection.execute(statement)
-        return {row["id"]: row for row in found.mappings() if row["fields"]}
+    async def ask() -> dict[UUID, Row]:
+        return {row["id"]: row for row in await _said_of(access).rows(connection, values) if row["fields"]}
 
-    beginning, rows = await with_beginning(connection, record_id, access, ask)
+    beginning, rows = await with_beginning(connection, record["id"], access, ask)
     _, marks = fold_events((_told(row) for row in rows.values()), merged(beginning.baselines))
     entries = [
         _entry(row, changes, _place(row))
@@ -116,12 +127,22 @@ async def _of_customer(
     return entries[: question.limit + 1], beginning
 
 
-def _told(row: RowMapping) -> Told:
+@cache_of_walls
+def _said_of(access: Access) -> Prepared:
+    part = func.jsonb_path_query_first(
+        events.c.parts, literal_column("'$[*] ? (@.kind == \"customer\").fields'::jsonpath"), type_=JSONB
+    )
+    statement: Statement = select(*_COLUMNS, events.c.item_index, part.label("fields"))
+    statement = statement.where(events.c.customer_id == asked("record", Uuid()), in_reach(events.c.id))
+    return Prepared.of(walled(statement, events, access))
+
+
+def _told(row: Row) -> Told:
     place = _place(row)
     return Told(row["id"], place, place, row["received_at"], flatten("customer", row["fields"]))
 
 
-def _place(row: RowMapping) -> str:
+def _place(row: Row) -> str:
     return receipt_key(row["delivery_id"], row["item_index"])
 
 
@@ -130,7 +151,7 @@ def _is_shown(field: str) -> bool:
     return field.partition(".")[0] in Customer.model_fields
 
 
-def _entry(row: RowMapping, changes: Any, place: str) -> dict[str, Any]:
+def _entry(row: Row, changes: Any, place: str) -> dict[str, Any]:
     return {**row, "changes": changes, "place": place}
 
 

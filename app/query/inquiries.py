@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Text, Uuid, and_, any_, bindparam, cast, exists, literal, select
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid, and_, any_, cast, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -15,9 +15,10 @@ from app.query import documents as of_documents
 from app.query.contained import reference_field
 from app.query.fields import Condition, Field, Kind, of_column, source_fields, submission_field
 from app.query.personal import hide
-from app.query.resource import Resource, Row, rows_of
+from app.query.prepared import Prepared, asked
+from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Inquiry, InquiryPage
-from app.query.shapes import in_braces, in_order, references, source_columns
+from app.query.shapes import blank, in_braces, references, source_columns
 from app.query.values import Context, Fault
 from app.query.walls import Statement, cache_of_walls, wall, walled
 from app.storage.models import customers, documents, inquiries
@@ -72,6 +73,8 @@ _PLAIN = (
 )
 """The fields that are shown as they stand in the table."""
 
+_BLANK = blank(Inquiry)
+
 
 def status_name(status: int | None) -> str | None:
     """Return what Thinksurance's documents call a status."""
@@ -113,13 +116,12 @@ async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: 
 
 
 @cache_of_walls
-def _documents_statement(access: Access) -> Statement:
-    """Return the statement of the documents of inquiries: the same each time, so that it is not made for each page."""
+def _documents_by_number(access: Access) -> Prepared:
     statement = of_documents.columns(access).where(
-        documents.c.inquiry_id == any_(cast(bindparam("numbers", type_=Text), ARRAY(BigInteger))),
-        documents.c.source_id == any_(cast(bindparam("among", type_=Text), ARRAY(Uuid()))),
+        documents.c.inquiry_id == any_(cast(asked("numbers", Text()), ARRAY(BigInteger))),
+        documents.c.source_id == any_(cast(asked("among", Text()), ARRAY(Uuid()))),
     )
-    return walled(statement, documents, access).order_by(documents.c.id)
+    return Prepared.of(walled(statement, documents, access).order_by(documents.c.id))
 
 
 async def _documents_of(
@@ -130,30 +132,28 @@ async def _documents_of(
     if numbers:
         among = {row["source_id"] for row in rows}
         wanted = {"numbers": in_braces(numbers), "among": in_braces(among)}
-        for row in rows_of(await connection.execute(_documents_statement(access), wanted)):
+        for row in await _documents_by_number(access).rows(connection, wanted):
             found[row["source_id"], row["inquiry_id"]].append(of_documents.within_inquiry(row, access))
     return found
 
 
 def _shape(row: Row, access: Access, neighbours: Neighbours) -> dict[str, Any]:
-    shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
-    customer = neighbours.customers.get(row["customer_record_id"])
+    shown = {**_BLANK, **row}
+    source_id, customer = shown.pop("source_id"), neighbours.customers.get(shown.pop("customer_record_id"))
     own_id, named = str(row["id"]), f"source={row['source']}"  # names of sources stand in a query as they are
     own = f"/v1/inquiries/{own_id}"
-    shown |= {
-        "status_name": status_name(row["status"]),
-        "customer": customer,
-        "external_references": references(row["external_references"]),
-        "documents": neighbours.documents.get((row["source_id"], row["inquiry_id"]), []),
-        "links": {
-            "self": own,
-            "history": f"{own}/history",
-            "events": f"/v1/events?record.id={own_id}",
-            "customer": customer["links"]["self"] if customer else None,
-            "documents": f"/v1/documents?{named}&inquiry_id={row['inquiry_id']}",
-        },
+    shown["status_name"] = status_name(row["status"])
+    shown["customer"] = customer
+    shown["external_references"] = references(row["external_references"])
+    shown["documents"] = neighbours.documents.get((source_id, row["inquiry_id"]), [])
+    shown["links"] = {
+        "self": own,
+        "history": f"{own}/history",
+        "events": f"/v1/events?record.id={own_id}",
+        "customer": customer["links"]["self"] if customer else None,
+        "documents": f"/v1/documents?{named}&inquiry_id={row['inquiry_id']}",
     }
-    return in_order(Inquiry, hide("inquiry", shown, access))
+    return hide("inquiry", shown, access)
 
 
 def _of_its_customer(condition: Condition, context: Context) -> Condition:

@@ -9,15 +9,18 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import Uuid, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
-from app.ids import time_of
+from app.ids import first_id_at, time_of
 from app.problems import Problem
 from app.processing.baselines import Baseline, to_baseline
-from app.query.walls import Statement, walled
+from app.query.fields import EARLIER, LATER, IdRange
+from app.query.prepared import Prepared, asked
+from app.query.resource import Row
+from app.query.walls import Statement, cache_of_walls, walled
 from app.storage.models import baselines, closed_months
 from app.times import to_text
 
@@ -54,14 +57,26 @@ class Beginning:
 
 async def find_beginning(connection: AsyncConnection, record_id: UUID, access: Access) -> Beginning:
     """Return the baselines of a record that the key may see."""
+    found = await _of_record(access).rows(connection, {"record": record_id})
+    known = tuple(to_baseline({**one["baseline"], "holds": True}) for one in found)
+    return Beginning(known, max((one["ends_at"] for one in found), default=None))
+
+
+@cache_of_walls
+def _of_record(access: Access) -> Prepared:
     row: Any = func.to_jsonb(literal_column("baselines"), type_=JSONB)
-    statement: Statement = select(row, closed_months.c.ends_at).select_from(
+    statement: Statement = select(row.label("baseline"), closed_months.c.ends_at).select_from(
         baselines.join(closed_months, closed_months.c.id == baselines.c.month_id)
     )
-    statement = statement.where(baselines.c.record_id == record_id, closed_months.c.dropped_at.is_not(None))
-    found = (await connection.execute(walled(statement, baselines, access).order_by(baselines.c.id))).all()
-    known = tuple(to_baseline({**one, "holds": True}) for one, _ in found)
-    return Beginning(known, max((ends_at for _, ends_at in found), default=None))
+    statement = statement.where(
+        baselines.c.record_id == asked("record", Uuid()), closed_months.c.dropped_at.is_not(None)
+    )
+    return Prepared.of(walled(statement, baselines, access).order_by(baselines.c.id))
+
+
+def life_of(record: Row) -> IdRange:
+    """Return between which ids the events of a record lie, for months are dear to look at in which there are none."""
+    return IdRange(first_id_at(record["first_received_at"] - EARLIER), first_id_at(record["last_received_at"] + LATER))
 
 
 async def with_beginning(

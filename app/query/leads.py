@@ -11,7 +11,7 @@ from app.query.fields import Field, Kind, of_column, source_fields, submission_f
 from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
 from app.query.schemas.leads import Lead, LeadPage
-from app.query.shapes import address, in_order, path, references, source_columns
+from app.query.shapes import address, blank, references, source_columns
 from app.query.walls import Statement, cache_of_walls
 from app.storage.models import leads
 
@@ -41,6 +41,7 @@ _PLAIN = (
 """The fields that are shown as they stand in the table."""
 
 _LISTS = ("risk_objects", "policy_packages", "insurance_policies")
+_BLANK = blank(Lead)
 
 
 @cache_of_walls
@@ -52,20 +53,17 @@ def _columns(_: Access) -> Statement:
 
 
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
-    own = f"/v1/leads/{row['id']}"
-    shown = {"id": row["id"], "source": row["source"]} | {name: row[name] for name in _PLAIN}
-    shown |= {name: row[name] or [] for name in _LISTS}
-    shown |= {
-        "kind": row["kind"] or "unknown",
-        "address": address(row["address"]),
-        "external_references": references(row["external_references"]),
-        "links": {
-            "self": own,
-            "history": f"{own}/history",
-            "events": path("/v1/events", [("record.id", row["id"])]),
-        },
-    }
-    return in_order(Lead, hide("lead", shown, access))
+    own_id = str(row["id"])
+    own = f"/v1/leads/{own_id}"
+    shown = {**_BLANK, **row}
+    del shown["merged_into"]
+    for name in _LISTS:
+        shown[name] = row[name] or []
+    shown["kind"] = row["kind"] or "unknown"
+    shown["address"] = address(row["address"])
+    shown["external_references"] = references(row["external_references"])
+    shown["links"] = {"self": own, "history": f"{own}/history", "events": f"/v1/events?record.id={own_id}"}
+    return hide("lead", shown, access)
 
 
 def _field(name: str, kind: Kind, **more: Any) -> Field:

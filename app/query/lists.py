@@ -4,6 +4,7 @@ What a row looks like is told by its resource; how parameters are read by `filte
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -18,14 +19,15 @@ from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Parameters, Question, read_question
-from app.query.months import in_reach_of, newest_rows
+from app.query.months import in_reach_of, looking, newest_rows
 from app.query.reading import Reading, moment_of, reading_of
 from app.query.resource import Resource, Row, rows_of
 from app.query.shaping import count_rows, read_shaping
 from app.query.sorting import place_of, sorted_rows
-from app.query.trail import note_reading
+from app.query.trail import noting
 from app.query.values import Context
 from app.query.walls import Statement, walled
+from app.query.whole import whole_rows
 from app.storage.models import inbox, outcomes
 from app.times import now
 
@@ -52,19 +54,19 @@ async def answer_list(
         rows = await _rows(connection, resource, question, access)
         has_more, rows = len(rows) > question.limit, rows[: question.limit]
         neighbours = await resource.neighbours(connection, rows, access) if rows else None
-    if resource.audited:
-        await note_reading(reading, access, resource.name, [row["id"] for row in rows])
-    shown = [shaping.cut(resource.shape(row, access, neighbours)) for row in rows]
-    end = _end(reading, question, rows[-1] if rows else None, is_feed=is_feed)
-    page: dict[str, Any] = {"data": shown, "next_cursor": end if has_more else None}
-    if is_feed:
-        page |= {"follow_cursor": end, "caught_up": not has_more, "lag_seconds": lag}
-    if counted is not None:
-        page["count"] = counted
-    link = None
-    if has_more and posted is None:
-        link = {"Link": next_link(reading.public_url or "", request.url.path, given, end)}
-    return answer(page, headers=link)
+    noted = noting(reading, access, resource.name, [row["id"] for row in rows]) if resource.audited else nullcontext()
+    async with noted:
+        shown = [shaping.cut(resource.shape(row, access, neighbours)) for row in rows]
+        end = _end(reading, question, rows[-1] if rows else None, is_feed=is_feed)
+        page: dict[str, Any] = {"data": shown, "next_cursor": end if has_more else None}
+        if is_feed:
+            page |= {"follow_cursor": end, "caught_up": not has_more, "lag_seconds": lag}
+        if counted is not None:
+            page["count"] = counted
+        link = None
+        if has_more and posted is None:
+            link = {"Link": next_link(reading.public_url or "", request.url.path, given, end)}
+        return answer(page, headers=link)
 
 
 def _chosen(resource: Resource, question: Question, access: Access) -> Statement:
@@ -79,6 +81,8 @@ def _chosen(resource: Resource, question: Question, access: Access) -> Statement
 
 async def _rows(connection: AsyncConnection, resource: Resource, question: Question, access: Access) -> Sequence[Row]:
     """Return one row more than the page holds, if there are as many."""
+    if question.sort is None and not question.conditions:
+        return await whole_rows(connection, resource, question, access)
     statement = walled(resource.columns(access), resource.table, access)
     statement = statement.where(*resource.in_lists, *question.conditions)
     if question.sort is not None:
@@ -89,7 +93,7 @@ async def _rows(connection: AsyncConnection, resource: Resource, question: Quest
     ids = _ids_before(question)
     if question.order == "asc" or question.finds_few:
         return rows_of(await connection.execute(ordered, in_reach_of(ids)))
-    return await newest_rows(connection, resource, ordered, ids, question.limit + 1)
+    return await newest_rows(looking(connection, resource, ordered), ids, question.limit + 1)
 
 
 def _ids_before(question: Question) -> IdRange:

@@ -4,7 +4,7 @@ A database plans a question for every partition that may hold an answer, which t
 last weeks are asked first, and only if they do not fill the page, what was before; the answer is the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -17,6 +17,8 @@ from app.query.resource import Resource, Row, rows_of
 from app.query.walls import HIGHEST, LOWEST, Statement
 from app.times import now
 
+Look = Callable[[IdRange, int], Awaitable[Sequence[Row]]]
+
 FIRST_LOOK: Final = timedelta(days=28)
 
 
@@ -25,19 +27,25 @@ def in_reach_of(ids: IdRange) -> Mapping[str, UUID]:
     return {LOWEST: ids.low, HIGHEST: ids.high}
 
 
-async def newest_rows(
-    connection: AsyncConnection, resource: Resource, ordered: Statement, ids: IdRange, wanted: int
-) -> Sequence[Row]:
-    """Return the first rows of a statement that is ordered by falling ids and limited to `wanted`."""
+def looking(connection: AsyncConnection, resource: Resource, ordered: Statement) -> Look:
+    """Return how the first rows of a statement with ids in a range are had."""
     own_id = resource.table.c.id
+
+    async def look(ids: IdRange, wanted: int) -> Sequence[Row]:
+        within = [own_id >= ids.low] if ids.low != ANY_ID.low else []
+        within += [own_id <= ids.high] if ids.high != ANY_ID.high else []
+        return rows_of(await connection.execute(ordered.where(*within).limit(wanted), in_reach_of(ids)))
+
+    return look
+
+
+async def newest_rows(look: Look, ids: IdRange, wanted: int) -> Sequence[Row]:
+    """Return the first `wanted` rows with ids in a range, by falling ids; `look` gives those of a narrower one."""
     newest = now() if ids.high == ANY_ID.high else time_of(ids.high)
     border = first_id_at(newest - FIRST_LOOK)
     if border <= ids.low:
-        return rows_of(await connection.execute(ordered.where(own_id >= ids.low), in_reach_of(ids)))
-    late = ids.within(IdRange(border, ANY_ID.high))
-    rows = rows_of(await connection.execute(ordered.where(own_id >= border), in_reach_of(late)))
+        return await look(ids, wanted)
+    rows = await look(ids.within(IdRange(border, ANY_ID.high)), wanted)
     if len(rows) == wanted:
         return rows
-    early = ids.within(IdRange(ANY_ID.low, border))
-    before = ordered.where(own_id < border).limit(wanted - len(rows))
-    return [*rows, *rows_of(await connection.execute(before, in_reach_of(early)))]
+    return [*rows, *await look(ids.within(IdRange(ANY_ID.low, UUID(int=border.int - 1))), wanted - len(rows))]

@@ -34,7 +34,7 @@ async def no_neighbours(_: AsyncConnection, __: Sequence[Row], ___: Access) -> A
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resource:
     """A list, such as `inquiries`, and the details of its rows.
 

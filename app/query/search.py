@@ -1,27 +1,29 @@
 """Answers searches: records of all kinds that hold the words asked for, best first.
 
-Which text of a record is searched in is told in `app.storage.searched`; what it is shown as beside its list. A key sees
-by searching what it sees otherwise: without `read:personal` only the open text is looked through.
+Which text of a record is searched in is told in `app.processing.searched`; what it is shown as beside its list. A key
+sees by searching what it sees otherwise: without `read:personal` only the open words are looked through.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+import psycopg
 from fastapi import APIRouter
-from sqlalchemy import CompoundSelect, Text, bindparam, cast, literal, literal_column, select, union_all
-from sqlalchemy.dialects.postgresql import TSQUERY, TSVECTOR
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Text, Uuid, any_, bindparam, cast, func, literal, select, union_all
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.accounts.model import Access
+from app.processing.folding import words_in
+from app.processing.searched import OPEN_MARK
 from app.query.access import Reader
 from app.query.answers import answer, next_link
 from app.query.cursor import Binding, Position, read_cursor, write_cursor
@@ -33,14 +35,13 @@ from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
 from app.query.personal import may_see
 from app.query.posted import posted_body, posted_parameters
+from app.query.prepared import Prepared, driver_of
 from app.query.reading import reading_of
-from app.query.resource import Resource, rows_of
+from app.query.resource import Resource
 from app.query.schemas.search import Found, FoundPage
-from app.query.shapes import in_order
+from app.query.shapes import in_braces, in_order
 from app.query.trail import note_reading
 from app.query.walls import Statement, walled
-from app.query.words import words_in
-from app.storage.searched import OPEN, WHOLE, words_of
 
 SEARCHED: Final[Mapping[str, Resource]] = {one.kind: one for one in (CUSTOMERS, INQUIRIES, LEADS, DOCUMENTS)}
 """What is searched; where two fit as well, the earlier kind comes first."""
@@ -57,6 +58,9 @@ _ENOUGH = 50
 _SHORTEST_PREFIX = 2
 _MOST_CACHED = 256
 _OTHER_WAYS = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
+_WITHOUT_OTHER_WAYS, _WITH_OTHER_WAYS = (
+    f"SELECT {', '.join(f'set_config({way!r}, {on!r}, false)' for way in _OTHER_WAYS)}" for on in ("off", "on")
+)
 _BEGUN = 0.9
 
 
@@ -141,20 +145,15 @@ Ranked = list[tuple[float, str, UUID]]
 async def _by_index_only(connection: AsyncConnection) -> AsyncIterator[None]:
     """Have the database go by the index of words, whatever it believes.
 
-    It takes folding for as cheap as adding, and would rather fold a whole table than look up a word of which it
-    expects many.
+    Of a word that is only begun it expects far more than there are, and would rather go through a whole table.
     """
-    await connection.exec_driver_sql(_set(on=False))
+    driver = driver_of(connection)
+    await driver.execute(_WITHOUT_OTHER_WAYS)
     try:
         yield
     finally:
-        with suppress(DBAPIError):  # a connection that is broken is not used again
-            await connection.exec_driver_sql(_set(on=True))
-
-
-def _set(*, on: bool) -> str:
-    """Return the statement that sets all at once."""
-    return "SELECT " + ", ".join(f"set_config('{way}', '{'on' if on else 'off'}', false)" for way in _OTHER_WAYS)
+        with suppress(psycopg.Error):  # a connection that is broken is not used again
+            await driver.execute(_WITH_OTHER_WAYS)
 
 
 async def _ranked(connection: AsyncConnection, search: Search, access: Access) -> Ranked:
@@ -162,9 +161,10 @@ async def _ranked(connection: AsyncConnection, search: Search, access: Access) -
     scores: dict[tuple[str, UUID], float] = {}
     async with _by_index_only(connection):
         for begun in (False, True):
-            asked = " & ".join(_asked(word, begun=begun) for word in search.words)
-            found = await connection.execute(_all_candidates(search.kinds, access), {"asked": asked})
-            scores |= {(kind, row_id): _score(search.words, words_in(text)) for kind, row_id, text in found}
+            asked = " & ".join(_asked(word, access, begun=begun) for word in search.words)
+            for row in await _all_candidates(search.kinds, access).rows(connection, {"asked": asked}):
+                score = _score(search.words, _seen(row["words"], access)) if begun else 1.0
+                scores.setdefault((row["kind"], row["id"]), score)
             if len(scores) >= _ENOUGH or (scores and search.is_address):
                 break
     order = list(SEARCHED)
@@ -173,32 +173,36 @@ async def _ranked(connection: AsyncConnection, search: Search, access: Access) -
 
 
 @lru_cache(_MOST_CACHED)
-def _all_candidates(kinds: Sequence[str], access: Access) -> CompoundSelect[Any]:
+def _all_candidates(kinds: Sequence[str], access: Access) -> Prepared:
     """Return the statement of records of these kinds that hold what is `asked`: long, and the same each time."""
-    return union_all(*(select(_candidates(SEARCHED[kind], access).subquery()) for kind in kinds))
+    return Prepared.of(union_all(*(select(_candidates(SEARCHED[kind], access).subquery()) for kind in kinds)))
 
 
 def _candidates(resource: Resource, access: Access) -> Statement:
-    name = resource.table.name
-    searched = WHOLE[name] if may_see(access) and name in WHOLE else OPEN[name]
-    shown = literal_column(f"({searched})", Text)
-    statement: Statement = select(literal(resource.kind).label("kind"), resource.table.c.id, shown.label("text"))
+    columns = resource.table.c
+    words = func.tsvector_to_array(columns.words, type_=ARRAY(Text)).label("words")
+    statement: Statement = select(literal(resource.kind).label("kind"), columns.id, words)
     statement = walled(statement, resource.table, access).where(*resource.in_lists)
-    asked = cast(bindparam("asked", type_=Text), TSQUERY)
-    holds = literal_column(words_of(searched), TSVECTOR).bool_op("@@")(asked)
-    return statement.where(holds).limit(_MOST_CANDIDATES)
+    asked = cast(bindparam("asked", None, Text), TSQUERY)
+    return statement.where(columns.words.bool_op("@@")(asked)).limit(_MOST_CANDIDATES)
 
 
-def _asked(word: str, *, begun: bool) -> str:
+def _asked(word: str, access: Access, *, begun: bool) -> str:
     """Return a word as a question in PostgreSQL's writing; no sign of that can be in it."""
-    if not begun or len(word) < _SHORTEST_PREFIX:
-        return f"'{word}'"
-    if word.endswith("i"):  # the next letter may be a j, and ij is folded to y
-        return f"('{word}':* | '{word[:-1]}y':*)"
-    return f"'{word}':*"
+    ends = ":*" if begun and len(word) >= _SHORTEST_PREFIX else ""
+    beginnings = [word]
+    if ends and word.endswith("i"):  # the next letter may be a j, and ij is folded to y
+        beginnings.append(word[:-1] + "y")
+    marks = (OPEN_MARK, "") if may_see(access) else (OPEN_MARK,)
+    return "(" + " | ".join(f"'{mark}{one}'{ends}" for one in beginnings for mark in marks) + ")"
 
 
-def _score(asked: Sequence[str], words: Sequence[str]) -> float:
+def _seen(words: Iterable[str], access: Access) -> set[str]:
+    """Return those of a record's words that the key may see, without the mark of the open ones."""
+    return {word.removeprefix(OPEN_MARK) for word in words if word.startswith(OPEN_MARK) or may_see(access)}
+
+
+def _score(asked: Sequence[str], words: Collection[str]) -> float:
     """Return how well a record fits: 1 where it has each word, less where it has longer ones."""
     total = 0.0
     for word in asked:
@@ -209,6 +213,14 @@ def _score(asked: Sequence[str], words: Sequence[str]) -> float:
     return min(1.0, total / len(asked))
 
 
+@lru_cache(_MOST_CACHED)
+def _by_ids(kind: str, access: Access) -> Prepared:
+    """Return the statement of the records of a kind that have one of `ids`."""
+    resource = SEARCHED[kind]
+    wanted = any_(cast(bindparam("ids", None, Text), ARRAY(Uuid())))
+    return Prepared.of(walled(resource.columns(access).where(resource.table.c.id == wanted), resource.table, access))
+
+
 async def _records(connection: AsyncConnection, page: Ranked, access: Access) -> dict[UUID, dict[str, Any]]:
     """Return the records of a page, shaped as in their lists."""
     wanted: defaultdict[str, list[UUID]] = defaultdict(list)
@@ -217,8 +229,7 @@ async def _records(connection: AsyncConnection, page: Ranked, access: Access) ->
     shown: dict[UUID, dict[str, Any]] = {}
     for kind, ids in wanted.items():
         resource = SEARCHED[kind]
-        statement = walled(resource.columns(access), resource.table, access).where(resource.table.c.id.in_(ids))
-        rows = rows_of(await connection.execute(statement))
+        rows = await _by_ids(kind, access).rows(connection, {"ids": in_braces(ids)})
         neighbours = await resource.neighbours(connection, rows, access) if rows else None
         shown |= {row["id"]: resource.shape(row, access, neighbours) for row in rows}
     return shown

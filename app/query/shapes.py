@@ -13,8 +13,9 @@ from uuid import UUID
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Table, Text, literal_column
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.~:-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_.~:/-]*")
 ADDRESS_KEYS = ("street", "house_number", "postal_code", "city", "country", "text")
+_NO_ADDRESS = dict.fromkeys(ADDRESS_KEYS)
 
 
 @cache
@@ -38,7 +39,7 @@ def address(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not stored:
         return None
     found = {key: stored.get(key) for key in ADDRESS_KEYS}
-    return found if any(value is not None for value in found.values()) else None
+    return found if found != _NO_ADDRESS else None
 
 
 def references(stored: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -59,12 +60,20 @@ def in_order(schema: type[BaseModel], shown: Mapping[str, Any]) -> dict[str, Any
     return {name: shown[name] for name in _names(schema)}
 
 
+def blank(schema: type[BaseModel]) -> dict[str, Any]:
+    """Return an object with all fields of its schema, in its order, none of them known yet.
+
+    `{**blank, **row}` has the row's values in their places, which takes a fraction of picking them one by one.
+    """
+    return dict.fromkeys(_names(schema))
+
+
 def path(base: str, query: Iterable[tuple[str, Any]] = ()) -> str:
     """Return a path of the API with its query."""
-    written = "&".join(f"{name}={_quoted(str(value))}" for name, value in query)
+    written = "&".join(f"{name}={in_query(str(value))}" for name, value in query)
     return f"{base}?{written}" if written else base
 
 
-def _quoted(text: str) -> str:
+def in_query(text: str) -> str:
     """Return a value as it stands in a query; most need no change, and lists have hundreds of them."""
-    return text if _PLAIN.fullmatch(text) else quote_plus(text, safe=":")
+    return text.replace("/", "%2F") if _PLAIN.fullmatch(text) else quote_plus(text, safe=":")

@@ -3,7 +3,7 @@
 Which rows there are is told in `filters`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,9 +28,11 @@ class Shaping:
     fields: frozenset[str] | None = None
     count: str | None = None
 
-    def cut(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+    def cut(self, shown: dict[str, Any]) -> dict[str, Any]:
         """Return an object with the fields that were asked for, and `id`."""
-        return {name: value for name, value in shown.items() if self.fields is None or name in self.fields}
+        if self.fields is None:
+            return shown
+        return {name: value for name, value in shown.items() if name in self.fields}
 
 
 def read_shaping(resource: Resource, parameters: Parameters) -> tuple[Shaping, Parameters]:

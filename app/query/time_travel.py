@@ -5,32 +5,35 @@ How events are folded is the processing room's; what a record looks like is told
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Uuid, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.accounts.model import Access
 from app.processing.baselines import merged
-from app.processing.projection import told_of
 from app.processing.record_rows import StoredEvent
 from app.processing.records import FIELDS, Account, Mark, fold_events, to_columns
+from app.processing.telling import told_of
 from app.query import customers as of_customers
 from app.query import documents as of_documents
 from app.query.answers import tagged_answer
 from app.query.details import check_parameters, get_row, no_such, parse_id
 from app.query.filters import Slips
 from app.query.inquiries import INQUIRIES, Neighbours
-from app.query.kept import with_beginning
+from app.query.kept import life_of, with_beginning
 from app.query.leads import LEADS
+from app.query.months import in_reach_of
+from app.query.prepared import Prepared, asked
 from app.query.reading import moment_of, reading_of
-from app.query.resource import Resource
-from app.query.trail import note_reading
+from app.query.resource import Resource, Row
+from app.query.trail import noting
 from app.query.values import Context, Fault, parse_span
-from app.query.walls import Statement, walled
+from app.query.walls import Statement, in_reach, walled
 from app.storage.models import documents, events, inquiries
 from app.times import to_text
 
@@ -38,6 +41,7 @@ PARAMETER = "as_of"
 TRAVELLING = (INQUIRIES, LEADS)
 """The records that can be asked for as they were."""
 
+_MOST_CACHED = 256
 _UNSAID = Mark((), None, stale=False)
 
 
@@ -54,16 +58,16 @@ async def answer_as_of(request: Request, resource: Resource, text: str, access: 
     until = _until(request, context)
     async with reading.asking() as connection:
         present = await get_row(connection, resource, parse_id(resource, text), access)
-        account = await _account(connection, resource.kind, present["id"], until, access)
+        account = await _account(connection, resource.kind, present, until, access)
         if account is None:
             raise no_such(resource)
-        row = {**present, **_as_row(resource.kind, account)}
-        neighbours = None
+        told = {**present, **_as_row(resource.kind, account)}
+        row, neighbours = _shown_of(present, told), None
         if resource is INQUIRIES:
             row["confirmed_at"] = _not_after(present["confirmed_at"], until)
-            neighbours = await _neighbours(connection, row, until, access)
-    await note_reading(reading, access, resource.name, [row["id"]], as_of=to_text(until))
-    return tagged_answer(request, resource.shape(row, access, neighbours))
+            neighbours = await _neighbours(connection, told, until, access)
+    async with noting(reading, access, resource.name, [row["id"]], as_of=to_text(until)):
+        return tagged_answer(request, resource.shape(row, access, neighbours))
 
 
 def _until(request: Request, context: Context) -> datetime:
@@ -82,28 +86,37 @@ def _until(request: Request, context: Context) -> datetime:
 
 
 async def _account(
-    connection: AsyncConnection, kind: str, record_id: UUID, until: datetime, access: Access
+    connection: AsyncConnection, kind: str, present: Row, until: datetime, access: Access
 ) -> Account | None:
     """Return what had been said about a record until then, None if nothing."""
-    link = events.c.customer_id if kind == "customer" else events.c.record_id
-    own = events.c
-    statement: Statement = select(own.id, own.delivery_id, own.item_index, own.order_key, own.received_at, own.parts)
-    statement = statement.where(link == record_id, own.received_at < until, func.jsonb_array_length(own.parts) > 0)
+    values = {"record": present["id"], "until": until, **in_reach_of(life_of(present))}
 
-    async def ask() -> Sequence[Any]:
-        return (await connection.execute(walled(statement, events, access))).all()
+    async def ask() -> Sequence[Row]:
+        return await _events_of(access, kind).rows(connection, values)
 
-    beginning, rows = await with_beginning(connection, record_id, access, ask)
+    beginning, rows = await with_beginning(connection, present["id"], access, ask)
     told = []
     for row in rows:
-        number = next((n for n, part in enumerate(row.parts) if part["kind"] == kind), None)
+        number = next((n for n, part in enumerate(row["parts"]) if part["kind"] == kind), None)
         if number is not None:
-            stored = StoredEvent(
-                row.id, row.delivery_id, row.item_index, row.order_key, row.received_at, row.parts, _UNSAID
-            )
-            told.append(told_of(stored, number))
+            told.append(told_of(StoredEvent(**row, mark=_UNSAID), number))
     base = merged(beginning.until(until))
     return fold_events(told, base)[0] if told or base else None
+
+
+@lru_cache(_MOST_CACHED)
+def _events_of(access: Access, kind: str) -> Prepared:
+    own = events.c
+    link = own.customer_id if kind == "customer" else own.record_id
+    place = (own.item_index.label("index"), own.order_key.label("key"))
+    statement: Statement = select(own.id, own.delivery_id, *place, own.received_at, own.parts)
+    statement = statement.where(
+        link == asked("record", Uuid()),
+        in_reach(own.id),
+        own.received_at < asked("until", own.received_at.type),
+        func.jsonb_array_length(own.parts) > 0,
+    )
+    return Prepared.of(walled(statement, events, access))
 
 
 def _as_row(kind: str, account: Account) -> dict[str, Any]:
@@ -116,6 +129,11 @@ def _as_row(kind: str, account: Account) -> dict[str, Any]:
         "changed_at": account.changed_at,
         "event_count": account.event_count,
     }
+
+
+def _shown_of(present: Row, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of what had been said the columns that a record is shown with."""
+    return {name: told[name] for name in present}
 
 
 def _unknown(kind: str) -> dict[str, None]:
@@ -148,14 +166,14 @@ async def _customer(
     present = await of_customers.find_row(connection, customer_id, access)
     if present is None:
         return None
-    account = await _account(connection, "customer", present["id"], until, access)
+    account = await _account(connection, "customer", present, until, access)
     if account is None:
         return None
     counted = select(func.count()).where(
         inquiries.c.customer_record_id == present["id"], inquiries.c.first_received_at < until
     )
     count = (await connection.execute(walled(counted, inquiries, access))).scalar_one()
-    row = {**present, **_as_row("customer", account), "inquiry_count": count}
+    row = _shown_of(present, {**present, **_as_row("customer", account), "inquiry_count": count})
     return of_customers.shape(row, access)
 
 

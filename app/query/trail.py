@@ -3,12 +3,15 @@
 The log itself is kept by the accounts room.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
-from app.accounts.audit import record_async
+from app.accounts.audit import record_reading
 from app.accounts.model import Access
 from app.query.personal import may_see
+from app.query.prepared import driver_of
 from app.query.reading import Reading
 
 
@@ -24,6 +27,19 @@ async def note_reading(reading: Reading, access: Access, resource: str, ids: Seq
     """
     if not may_see(access):
         return
-    detail = {"resource": resource, "count": len(ids), "ids": [str(one) for one in ids], **more}
+    detail = {"resource": resource, "count": len(ids), "ids": [*ids], **more}
     async with reading.adding() as connection:
-        await record_async(connection, actor_of(access), "personal.read", detail)
+        await record_reading(driver_of(connection), actor_of(access), "personal.read", detail)
+
+
+@asynccontextmanager
+async def noting(
+    reading: Reading, access: Access, resource: str, ids: Sequence[Any], **more: Any
+) -> AsyncGenerator[None]:
+    """Have `note_reading` done at the end, begun at once: the disk is waited for while the answer is written."""
+    noted = asyncio.create_task(note_reading(reading, access, resource, ids, **more))
+    await asyncio.sleep(0)  # so that the entry is on its way
+    try:
+        yield
+    finally:
+        await noted

@@ -21,8 +21,10 @@ from app.accounts.store import add_source
 from app.accounts.version import bump_version
 from app.administration.platforms import get_platform
 from app.crypto import Vault, sha256
+from app.processing.arrays import TSVECTORS, UUIDS, arrays
 from app.processing.batch import Circumstances
 from app.processing.record_rows import Database
+from app.processing.searched import OPEN, PERSONAL, words_of
 from app.providers import PROVIDERS
 from app.storage.counting import count_next
 from app.storage.database import connect
@@ -76,6 +78,9 @@ def fill(
         finally:
             copying.close()
         database.execute("SELECT setval('feed_seq', %s)", (filled,))
+        say("cutting into words")
+        for kind in RECORDS:
+            _write_words(database, kind)
         _make_indexes(url, indexes, say)
         say("counting")
         while count_next(database):
@@ -110,6 +115,21 @@ def take_stock(database: Database, vault: Vault, number: int) -> Stock:
         learn(database, story, first[story.provider], tokens[first[story.provider].id], given) for story in stories
     ]
     return Stock(patterns, [story.weight for story in stories], accounts)
+
+
+def _write_words(database: Database, kind: str) -> None:
+    """Write by which words the records of a kind are found; they differ from copy to copy."""
+    table = sql.Identifier(RECORDS[kind].name)
+    names = sorted({path[0] for path in (*OPEN[kind], *PERSONAL[kind])})
+    columns = sql.SQL(", ").join(map(sql.Identifier, names))
+    update = sql.SQL(
+        "UPDATE {} r SET words = w.words FROM unnest(%s::uuid[], %s::tsvector[]) AS w (id, words) WHERE r.id = w.id"
+    ).format(table)
+    with database.transaction(), database.cursor("records") as cursor:
+        cursor.execute(sql.SQL("SELECT id, {} FROM {}").format(columns, table))
+        while rows := cursor.fetchmany(_AT_ONCE):
+            found = [(row[0], words_of(kind, dict(zip(names, row[1:], strict=True)))) for row in rows]
+            database.execute(update, arrays((UUIDS, TSVECTORS), found))
 
 
 def _drop_indexes(database: Database) -> list[str]:

@@ -20,7 +20,7 @@ from starlette.requests import Request
 
 from app.accounts.model import Access, Accounts, Scope
 from app.problems import Problem, problem_response
-from app.processing.folding import fold
+from app.processing.folding import LONGEST_WORD, fold, words_in
 from app.query.buckets import parse_zone
 from app.query.counted import STATISTICS
 from app.query.cursor import Binding, CursorInvalid, Position, read_cursor, write_cursor
@@ -32,8 +32,6 @@ from app.query.search import read_search
 from app.query.statistics import _begins as begins_of
 from app.query.statistics import _read as read_asked
 from app.query.values import Context, Fault, parse_span
-from app.query.words import words_in
-from app.storage.searched import LONGEST_WORD
 from tests.fuzz.cutting import Cut
 from tests.fuzz.of_platforms import BENCH
 

@@ -19,10 +19,10 @@ from app.ingest.contract import Mode, Statement
 from app.processing.identity import KEY_BYTES, Names, bounded_key
 from app.processing.order import order_key, receipt_key
 from app.processing.outcome import outcome_of
-from app.processing.projection import told_of
 from app.processing.reading import Delivery, ReadItem, read_delivery
 from app.processing.record_rows import StoredEvent
 from app.processing.records import Account, Mark, Told, changes_json, fold_events, to_columns, to_state
+from app.processing.telling import told_of
 from app.providers import PROVIDERS
 from app.storage.models import RECORDS
 from tests.fuzz.cutting import Cut

@@ -96,6 +96,7 @@ def test_well_formed_json_needs_no_slower_reader(body: bytes) -> None:
         (b"[1]\x00\x00", [1], [((), "padding")]),
         (b"\xa0[1]", [1], [((), "latin-1"), ((), "padding")]),
         (b'{"a": 1, "a": 2}', {"a": 2}, [((), "doubled-name")]),
+        (b'{ "a" : 1, "a" : 2 }', {"a": 2}, [((), "doubled-name")]),
         (b'{"x": [{"a": 1, "a": 2}]}', {"x": [{"a": 2}]}, [(("x", "0"), "doubled-name")]),
     ],
 )

@@ -55,6 +55,19 @@ def test_the_first_example_and_what_was_there_before_stand_beside_it(desk: Desk,
     assert known == (3, 5, 2, event_id)
 
 
+def test_items_that_look_alike_are_all_counted(desk: Desk, item: Make) -> None:
+    for number in range(6):
+        told = {"revenue": str(number)} if number == 4 else {"revenue": number, "tags": [{"b": 1}, {"b": 2}]}
+        desk.lay(item(number + 1, **told))
+    desk.process()
+    found = _forms(desk)
+    assert found["data.bToken", "text"] == 6
+    assert (found["data.revenue", "number"], found["data.revenue", "text"]) == (5, 1)
+    assert (found["data.tags", "list"], found["data.tags[].b", "number"]) == (5, 10)
+    until = dict(desk.rows("SELECT type, items_until FROM shapes WHERE path = 'data.revenue'"))
+    assert until == {"number": 6, "text": 5}
+
+
 def test_nothing_is_counted_twice(desk: Desk, item: Make) -> None:
     delivery = desk.lay(item(1))
     desk.lay(b"no JSON")

@@ -47,6 +47,7 @@ def test_known_is_known(value: Any) -> None:
         ("u\u0308" * 900, "ü" * 900, []),
         ("x" * 999 + " y", "x" * 999, ["cut"]),
         ("x" * 980 + TOKEN, "x" * 980 + "cbt_" + "*" * 16, ["cut"]),
+        ("\x1c\x1d \x0b x\x0c\x1e\x1f", "x", []),
         (f"https://x.test/callbacks/wegroup/{TOKEN}", "https://x.test/callbacks/wegroup/cbt_" + "*" * 43, []),
     ],
 )

@@ -3,16 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sqlalchemy import select, text
 
 from app.accounts.model import Scope
-from app.processing.folding import fold
+from app.processing.folding import fold, words_in
 from app.query.schemas.search import FoundPage
-from app.query.words import words_in
-from app.storage.models import audit
-from app.storage.searched import OPEN, WHOLE, words_of
+from app.storage.models import RECORDS, audit
 from tests.query.conftest import Caller, Rows, World
 
 
@@ -160,24 +156,22 @@ def test_searching_is_noted_without_the_words(rows: Rows, open_caller: Callable[
     ]
 
 
-@pytest.mark.parametrize("texts", [OPEN, WHOLE], ids=["open", "whole"])
-def test_it_is_the_index_that_is_asked(rows: Rows, texts: dict[str, str]) -> None:
+@pytest.mark.parametrize("kind", ["inquiry", "customer", "document", "lead"])
+def test_it_is_the_index_that_is_asked(rows: Rows, kind: str) -> None:
     rows.connection.exec_driver_sql("SET enable_seqscan = off")
-    for name, sql in texts.items():
-        asked = f"EXPLAIN SELECT id FROM {name} WHERE {words_of(sql)} @@ to_tsquery('muster')"  # noqa: S608 - ours
-        plan = "\n".join(row[0] for row in rows.connection.execute(text(asked)))
-        assert f"ix_{name}_search_{'open' if texts is OPEN else 'whole'}" in plan
+    name = RECORDS[kind].name
+    asked = f"EXPLAIN SELECT id FROM {name} WHERE words @@ to_tsquery('muster')"  # noqa: S608 - ours
+    plan = "\n".join(row[0] for row in rows.connection.execute(text(asked)))
+    assert f"ix_{name}_words" in plan
 
 
-_FOLDED = text(f"SELECT tsvector_to_array({words_of('CAST(:given AS text)')})")
-_TEXTS = st.text(st.characters(max_codepoint=0x24F, exclude_characters="\x00"), max_size=30)
-
-
-@settings(max_examples=150, deadline=None)
-@given(_TEXTS)
-def test_the_database_folds_as_we_do(world: World, given: str) -> None:
-    stored = world.rows.connection.execute(_FOLDED, {"given": given}).scalar_one()
-    assert set(stored) == set(words_in(given))
+def test_a_hidden_word_does_not_raise_the_score(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s")
+    rows.customer(source, 0, external_id="Musterhaus", last_name="Muster")
+    caller = open_caller()
+    seeing, plain = rows.key(Scope.READ, Scope.READ_PERSONAL), rows.key(Scope.READ)
+    scores = [caller.found(key, "/v1/search?q=muster")[0]["score"] for key in (seeing, plain)]
+    assert scores == [1.0, 0.54]
 
 
 def test_long_texts_do_not_refuse_the_record(rows: Rows) -> None:

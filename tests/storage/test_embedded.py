@@ -75,6 +75,7 @@ def test_first_start_makes_a_private_durable_database(empty: Path) -> None:
         assert ask(server.url, f"{locale} WHERE datname = 'callbox'") == "bUTF8C.UTF-8"
         assert ask(server.url, "SHOW fsync") == "on"
         assert ask(server.url, "SHOW synchronous_commit") == "on"
+        assert ask(server.url, "SHOW wal_segment_size") == "1MB"
         assert ask(server.url, "SHOW listen_addresses") == ""
         host = Path(parse_qs(urlsplit(server.url).query)["host"][0])
         assert mode(host) == 0o700

@@ -9,7 +9,8 @@ from typing import Any
 
 from app.providers.amounts import cents_from_cents, cents_from_euros, decimal_text, number, small_integer
 from app.providers.dates import day_text
-from app.providers.tables import row, top_names
+from app.providers.masking import plain_names
+from app.providers.tables import Table, row, top_names
 from app.providers.values import Warn, boolean, platform_id, text
 
 STATUS_NAMES = {2: "tendering_lead", 3: "tendering", 4: "calculated", 6: "ordered", 15: "proposal_created"}
@@ -24,7 +25,7 @@ def _ignored(_reason: str) -> None:
 
 def _coverage_cents(value: Any, warn: Warn) -> int | None:
     """Return the amount; a word is the next row's."""
-    is_word = isinstance(value, str) and not any(sign.isdigit() for sign in value)
+    is_word = isinstance(value, str) and not any(map(str.isdigit, value))
     return None if is_word else cents_from_euros(value, warn)
 
 
@@ -33,7 +34,7 @@ def _coverage_text(value: Any, warn: Warn) -> str | None:
     return text(value, warn) if isinstance(value, str) and number(value, _ignored) is None else None
 
 
-INQUIRY = (
+INQUIRY = Table(
     row("status", "status", small_integer, known=STATUS_NAMES),
     row("productId", "product_id", platform_id),
     row("productName", "product_name", text),
@@ -81,7 +82,7 @@ def _salutation(value: Any, warn: Warn) -> str | None:
     return None if code is None else _SALUTATIONS.get(code)
 
 
-CUSTOMER = (
+CUSTOMER = Table(
     row("cId", "customer_id", platform_id),
     row("cExternalId", "external_id", text),
     row("cSalutation", "salutation", _salutation),
@@ -95,14 +96,14 @@ CUSTOMER = (
     row("cPrivateIsCompanyAddress", "private_is_company_address", boolean),  # 0: use the cCompany address; 1: this one
 )
 
-CUSTOMER_ADDRESS = (
+CUSTOMER_ADDRESS = Table(
     row("cStreet", "street", text),
     row("cStreetNumber", "house_number", text),
     row("cZip", "postal_code", text),
     row("cCity", "city", text),
 )
 
-CUSTOMER_COMPANY_ADDRESS = (
+CUSTOMER_COMPANY_ADDRESS = Table(
     row("cCompanyStreet", "street", text),
     row("cCompanyStreetNumber", "house_number", text),
     row("cCompanyZip", "postal_code", text),
@@ -118,14 +119,14 @@ CUSTOMER_NAMES = (
     top_names((*CUSTOMER, *CUSTOMER_ADDRESS, *CUSTOMER_COMPANY_ADDRESS)) | {*CUSTOMER_REFERENCES} | _FORWARD_NAMES
 )
 
-FILE = (
+FILE = Table(
     row("hash", "hash", text),
     row("name", "name", text),
     row("fullName", "full_name", text),
     row("documentPurpose", "purpose", text),  # an enum whose values are not published: free text
 )
 
-REFERENCE = (
+REFERENCE = Table(
     row("origin", "origin", text),  # crm, broker_crm, insurer
     row("paramKey", "key", text),
     row("paramValue", "value", text),
@@ -139,3 +140,8 @@ ADDRESS_KEYS = ("street", "house_number", "postal_code", "city", "country", "tex
 CREDENTIALS = frozenset({"shash", "btoken", "atoken", "fullfilepath", "token", "url"})
 HOLDERS = frozenset({"doctoken"})
 """May be the token itself or an object with the token and its expiry."""
+
+PLAIN = plain_names(
+    {*ITEM_NAMES, *INQUIRY_NAMES, *CUSTOMER_NAMES, *top_names((*FILE, *REFERENCE)), "files"}, CREDENTIALS, HOLDERS
+)
+"""The names of these tables that are none of a credential."""

@@ -13,7 +13,7 @@ from app.providers.dates import find_day, find_instant
 from app.providers.masking import mask_item
 from app.providers.snake_case import snake_case
 from app.providers.tables import Notes, as_list
-from app.providers.thinksurance.fields import CREDENTIALS, HOLDERS
+from app.providers.thinksurance.fields import CREDENTIALS, HOLDERS, PLAIN
 from app.providers.thinksurance.identity import find_broker, find_notification_subject, find_reference
 from app.providers.values import is_unknown
 
@@ -49,7 +49,7 @@ def read_notification(item: Item, receipt: Receipt) -> Statement:
         type=f"thinksurance.notification.{snake_case(event_type) or 'unknown'}",
         subject=item.subject or find_notification_subject(value) or f"notification/{receipt.delivery_id}",
         effective_at=receipt.received_at,
-        data=mask_item(value, CREDENTIALS, HOLDERS),
+        data=mask_item(value, CREDENTIALS, HOLDERS, PLAIN),
         broker=find_broker(value.get("brokerReference"), notes.on("brokerReference")),
         occurred_at=occurred_at,
         occurred_on=find_day(stated) if occurred_at is None else None,

@@ -25,6 +25,7 @@ from app.providers.thinksurance.fields import (
     INQUIRY_NAMES,
     INQUIRY_REFERENCES,
     ITEM_NAMES,
+    PLAIN,
     REFERENCE,
     STATUS_NAMES,
 )
@@ -32,6 +33,9 @@ from app.providers.thinksurance.identity import find_inquiry_id, inquiry_subject
 from app.providers.thinksurance.notifications import read_notification
 from app.providers.thinksurance.shapes import Kind, kind_of
 from app.providers.values import is_unknown, platform_id, text
+
+_DAY = timedelta(days=1)
+_MIDNIGHT = time()
 
 
 def read(item: Item, source: Source, receipt: Receipt) -> Statement:  # noqa: ARG001 - no setting matters
@@ -57,7 +61,7 @@ def read(item: Item, source: Source, receipt: Receipt) -> Statement:  # noqa: AR
         type=f"thinksurance.inquiry.{_status_word(fields.get('status'))}",
         subject=item.subject or inquiry_subject(inquiry_id),
         effective_at=effective_at,
-        data=mask_item(item.value, CREDENTIALS, HOLDERS),
+        data=mask_item(item.value, CREDENTIALS, HOLDERS, PLAIN),
         parts=(
             _inquiry_part(inquiry_id, fields, references, customer, documents),
             *((customer,) if customer else ()),
@@ -175,11 +179,17 @@ def _effective_at(updated: Any, receipt: Receipt, notes: Notes) -> datetime:
     until it comes, so the receipt's is taken.
     """
     day = None if is_unknown(updated) else find_day(updated)
-    if day is not None and day <= _day_of(receipt.received_at + timedelta(days=1), receipt.zone):
-        return datetime.combine(day, time(), UTC)
+    if day is not None and _has_come(day, receipt):
+        return datetime.combine(day, _MIDNIGHT, UTC)
     if day is not None:
         notes.add("data.iUpdated", "date-in-future")
-    return datetime.combine(_day_of(receipt.received_at, receipt.zone), time(), UTC)
+    return datetime.combine(_day_of(receipt.received_at, receipt.zone), _MIDNIGHT, UTC)
+
+
+def _has_come(day: date, receipt: Receipt) -> bool:
+    """Tell whether a day has begun in the source's zone, or begins within a day."""
+    # No zone is a whole day behind UTC, so that of most days UTC says enough.
+    return day <= receipt.received_at.astimezone(UTC).date() or day <= _day_of(receipt.received_at + _DAY, receipt.zone)
 
 
 def _day_of(moment: datetime, zone: tzinfo) -> date:

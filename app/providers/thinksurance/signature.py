@@ -25,6 +25,7 @@ RawPart = Callable[[str], bytes | None]
 
 _MAX_CACHED = 10_000
 _MAX_TRIED = 1_000
+_SENT = (str, int)  # a union would be made anew for each value
 
 
 class Known(NamedTuple):
@@ -96,7 +97,7 @@ def _fits(source: Source, item: Mapping[str, Any], at: datetime, raw: RawPart, k
     """Say whether any live secret makes the hash that came; the time taken does not tell how near a guess was."""
     recipe, knowns = _prepared(source)
     given = item["sHash"]
-    if recipe is None or not isinstance(given, str | int):
+    if recipe is None or not isinstance(given, _SENT):
         return False
     data = item.get("data")
     members = data if isinstance(data, dict) else {}

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.providers.amounts import cents_from_plain_euros
 from app.providers.dates import day_text
-from app.providers.tables import row, top_names
+from app.providers.tables import Table, row, top_names
 from app.providers.values import Warn, text
 from app.providers.wegroup.identity import find_id
 
@@ -51,7 +51,7 @@ def _interval_months(value: Any, warn: Warn) -> int | None:
     return months
 
 
-LEAD = (
+LEAD = Table(
     row("origin", "origin", text),  # only CRM was seen
     row("backref", "backref", text),
     row("source", "lead_source", text),  # named in the text, in no example
@@ -59,7 +59,7 @@ LEAD = (
     row("distribution_id", "distribution_id", find_id),
 )
 
-PARTY = (
+PARTY = Table(
     row("first_name", "first_name", text),
     row("last_name", "last_name", text),
     row("name", "name", text),
@@ -69,7 +69,7 @@ PARTY = (
     row("birth birth_date birthdate", "birth_date", day_text),
 )
 
-ADDRESS = (
+ADDRESS = Table(
     row("street street_name streetname", "street", text),  # the street's spelling is not documented
     row("housenr house_number housenumber number", "house_number", text),
     row("zipcode zip postal_code postcode", "postal_code", text),
@@ -79,7 +79,7 @@ ADDRESS = (
 
 ADDRESS_KEYS = ("street", "house_number", "postal_code", "city", "country", "text")
 
-RISK_OBJECT = (row("id", "id", find_id), row("vin", "vin", _vin))
+RISK_OBJECT = Table(row("id", "id", find_id), row("vin", "vin", _vin))
 RISK_OBJECT_NAMES = frozenset({"id", "vin", "address"})
 
 _INTERVAL = (
@@ -87,7 +87,7 @@ _INTERVAL = (
     row("payment_interval", "payment_interval_months", _interval_months),
 )
 
-POLICY_PACKAGE = (
+POLICY_PACKAGE = Table(
     row("id", "id", find_id),
     row("name", "name", text),
     row("package_nr", "package_nr", text),
@@ -96,7 +96,7 @@ POLICY_PACKAGE = (
     *_INTERVAL,
 )
 
-INSURANCE_POLICY = (
+INSURANCE_POLICY = Table(
     row("name", "name", text),
     row("policy_nr", "policy_nr", text),
     row("policy_package_id", "policy_package_id", find_id),
@@ -104,7 +104,7 @@ INSURANCE_POLICY = (
     row("insurance_company", "insurance_company", text),
 )
 
-COVERAGE = (
+COVERAGE = Table(
     row("name", "name", text),
     row("external_label.label external_label", "label", text),
     row("external_label.type", "label_type", text),

@@ -3,17 +3,19 @@
 Each entry has all members of its shape, null where unknown, for lists are replaced whole.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from app.providers.masking import mask_item
-from app.providers.tables import Notes, Row, as_list, read_rows
+from app.providers.masking import mask_item, plain_names
+from app.providers.tables import Notes, Table, as_list, read_rows, top_names
 from app.providers.values import is_unknown, text
 from app.providers.wegroup.fields import (
     ADDRESS,
     ADDRESS_KEYS,
     COVERAGE,
     INSURANCE_POLICY,
+    LEAD_NAMES,
+    PARTY_NAMES,
     POLICY_PACKAGE,
     RISK_OBJECT,
     RISK_OBJECT_NAMES,
@@ -24,6 +26,12 @@ from app.providers.wegroup.identity import as_map, read_references
 CREDENTIALS = frozenset(
     {"callbacks", "callback", "callback_url", "callback_urls", "api_token", "access_token", "token"}
 )
+
+PLAIN = plain_names(
+    LEAD_NAMES | PARTY_NAMES | top_names((*ADDRESS, *RISK_OBJECT, *POLICY_PACKAGE, *INSURANCE_POLICY, *COVERAGE)),
+    CREDENTIALS,
+)
+"""The names of the tables that are none of a credential."""
 
 
 def read_lists(party: Mapping[str, Any], prefix: str, notes: Notes) -> dict[str, list[dict[str, Any]]]:
@@ -54,10 +62,10 @@ def read_address(value: Any, path: str, notes: Notes) -> dict[str, Any] | None:
     return {key: fields.get(key) for key in ADDRESS_KEYS} if fields else None
 
 
-def _complete(rows: Sequence[Row], member: Mapping[str, Any], path: str, notes: Notes) -> dict[str, Any]:
+def _complete(rows: Table, member: Mapping[str, Any], path: str, notes: Notes) -> dict[str, Any]:
     """Return an entry with every member of its shape."""
     fields = read_rows(rows, member, f"{path}.", notes)
-    return {one.name: fields.get(one.name) for one in rows}
+    return {name: fields.get(name) for name in rows.names}
 
 
 def _objects(value: Any, path: str, notes: Notes) -> Iterator[tuple[dict[str, Any], str]]:
@@ -98,7 +106,7 @@ def _risk_object(kind: str | None, member: dict[str, Any], path: str, notes: Not
         "kind": kind or "unknown",
         **fields,
         "address": read_address(member.get("address"), f"{path}.address", notes),
-        "other": mask_item(other, CREDENTIALS),
+        "other": mask_item(other, CREDENTIALS, (), PLAIN),
     }
 
 

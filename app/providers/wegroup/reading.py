@@ -15,10 +15,13 @@ from app.providers.tables import Notes, read_rows
 from app.providers.values import is_unknown, text
 from app.providers.wegroup.fields import LEAD, LEAD_NAMES, PARTY, PARTY_NAMES
 from app.providers.wegroup.identity import Identity, as_map, identify
-from app.providers.wegroup.lists import CREDENTIALS, read_address, read_lists
+from app.providers.wegroup.lists import CREDENTIALS, PLAIN, read_address, read_lists
 from app.providers.wegroup.shapes import EVENT_NAMES, EXPLICIT_IDS, Lead, find_leads
 
 _AHEAD = timedelta(days=1)
+_OUTER_NAMES = LEAD_NAMES | {*EVENT_NAMES, *EXPLICIT_IDS, "external_ref", "external_refs"}
+_INNER_NAMES = LEAD_NAMES | PARTY_NAMES
+_ALL_NAMES = _OUTER_NAMES | PARTY_NAMES
 
 
 def read(item: Item, source: Source, receipt: Receipt) -> Statement:
@@ -35,7 +38,7 @@ def read(item: Item, source: Source, receipt: Receipt) -> Statement:
         type=f"wegroup.lead.{snake_case(_event_word(lead)) or 'received'}",
         subject=item.subject or identity.subject() or f"lead/{place}",
         effective_at=_effective_at(stated, receipt, notes),
-        data=mask_item(item.value, CREDENTIALS),
+        data=mask_item(item.value, CREDENTIALS, (), PLAIN),
         parts=(Part("lead", identity.keys() or (place,), fields),),
         occurred_at=stated.occurred_at,
         occurred_on=stated.occurred_on,
@@ -62,10 +65,9 @@ def _read_fields(lead: Lead, identity: Identity, notes: Notes) -> dict[str, Any]
             fields[name] = found
     if identity.references:
         fields["external_references"] = as_map(identity.references)
-    known = LEAD_NAMES | {*EVENT_NAMES, *EXPLICIT_IDS, "external_ref", "external_refs"}
-    notes.unknown_names(outer, lead.value, known if lead.form == "A" else known | PARTY_NAMES)
+    notes.unknown_names(outer, lead.value, _OUTER_NAMES if lead.form == "A" else _ALL_NAMES)
     if lead.form == "A":
-        notes.unknown_names(inner, lead.party, PARTY_NAMES | LEAD_NAMES)
+        notes.unknown_names(inner, lead.party, _INNER_NAMES)
     return fields
 
 

@@ -20,11 +20,13 @@ TIME_NAMES = ("updated_at", "timestamp")
 
 _MAX_UNWRAPS = 3
 _CONTAINERS = frozenset({dict, list})
+_IDS = (str, int)  # a union would be made anew for each value
+_SCALARS = (str, int, float)
 _MAX_KEPT_TEXT = 200
 _KEPT_NAMES = (*EVENT_NAMES, "id", *EXPLICIT_IDS, *TIME_NAMES, "created_at", "distribution_id")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Lead:
     """A lead in a body: its object, the object of its party (`place`: its name), and the envelopes, outermost first."""
 
@@ -127,7 +129,7 @@ def _slim(envelope: dict[str, Any]) -> dict[str, Any]:
     return {
         name: envelope[name]
         for name in _KEPT_NAMES
-        if isinstance(envelope.get(name), str | int | float) and len(str(envelope[name])) <= _MAX_KEPT_TEXT
+        if isinstance(envelope.get(name), _SCALARS) and len(str(envelope[name])) <= _MAX_KEPT_TEXT
     }
 
 
@@ -136,7 +138,7 @@ def _party_or_notice(
 ) -> Lead | None:
     """Return the lead of form C or D. The `id` of an envelope may be the event's, so there it does not count."""
     ids = EXPLICIT_IDS if is_envelope else ("id", *EXPLICIT_IDS)
-    has_id = any(isinstance(value.get(name), str | int) and not is_unknown(value.get(name)) for name in ids)
+    has_id = any(isinstance(value.get(name), _IDS) and not is_unknown(value.get(name)) for name in ids)
     has_reference = any(not is_unknown(value.get(name)) for name in REFERENCE_NAMES)
     is_party = any(name in value for name in PARTY_NAMES) or (
         not is_unknown(value.get("name")) and (has_id or has_reference)

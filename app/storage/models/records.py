@@ -17,9 +17,8 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 
-from app.storage import searched
 from app.storage.models.columns import AT, at_, metadata
 
 aliases = Table(
@@ -73,6 +72,7 @@ def _record(name: str, *columns: Column[object] | Index) -> Table:
         Column("last_change_id", Uuid, comment="the event that changed it last"),
         Column("field_keys", JSONB, nullable=False, comment="by path, where it is not head_key"),
         Column("folded", JSONB, nullable=False, comment="text without case and accents, by field"),
+        Column("words", TSVECTOR, nullable=False, server_default=text("''"), comment="see app.processing.searched"),
         at_("first_received_at", nullable=False),
         at_("last_received_at", nullable=False),
         at_("changed_at"),
@@ -81,6 +81,7 @@ def _record(name: str, *columns: Column[object] | Index) -> Table:
         UniqueConstraint("source_id", "identity"),
         Index(None, "last_received_at", "id"),
         Index(None, "changed_at", "id"),
+        Index(f"ix_{name}_words", "words", postgresql_using="gin"),
         postgresql_with={"fillfactor": "85"},
     )
 
@@ -222,9 +223,3 @@ leads = _record(
 # By which statistics count. Text may be too long for an index, so that none is kept beside it but what has a bound.
 Index(None, inquiries.c.first_received_at, postgresql_include=["source_id", "status", "premium_yearly_cents"])
 Index(None, leads.c.first_received_at)
-
-for _table in (inquiries, customers, documents, leads):
-    for _name, _texts in (("search_open", searched.OPEN), ("search_whole", searched.WHOLE)):
-        if _table.name in _texts:
-            _words = text(searched.words_of(_texts[_table.name]))
-            Index(f"ix_{_table.name}_{_name}", _words, postgresql_using="gin", _table=_table)

@@ -127,6 +127,17 @@ def test_each_credential_is_masked_by_name(name: str, bench: "Bench") -> None:
         assert read(bench, {"x": {name: given}}).data["data"]["x"] == {name: "***"}
 
 
+def test_what_was_sent_is_not_changed_by_masking(bench: "Bench") -> None:
+    token = "cbt_" + "A" * 43
+    body = json.dumps({"sHash": "x", "data": {"iId": 7, "a": {"deep": [{"bToken": "t"}, token, {token: 1}], "b": [1]}}})
+    source = bench.source()
+    (item,) = thinksurance.find(body.encode(), "application/json", source, bench.now).items
+    statement = thinksurance.read(item, source, bench.receipt)
+    assert item.value == json.loads(body)
+    masked = "cbt_" + "*" * 43
+    assert statement.data["data"]["a"] == {"deep": [{"bToken": "***"}, masked, {masked: 1}], "b": [1]}
+
+
 def test_an_unknown_credential_stays_unknown(bench: "Bench") -> None:
     statement = read(bench, {"bToken": None, "url": ""})
     assert statement.data["data"] == {"iId": 7, "bToken": None, "url": ""}

@@ -1,0 +1,74 @@
+"""Says which texts of a record are searched, and cuts them into the words that stand in its column `words`.
+
+What is asked of that column is told in the query room.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from app.processing.folding import words_in
+
+OPEN_MARK: Final = "."
+"""Stands before the words that every key may search for; in no word itself."""
+
+_LONGEST_TEXT: Final = 10_000
+"""Of open text, and of personal one: a `tsvector` holds a megabyte at most, beyond it the record would be refused."""
+
+_Path = tuple[str, ...]
+"""The way to values in a row; `*` means each of a list or map."""
+
+_REFERENCES: Final = ("external_references", "*", "value")
+
+OPEN: Final[Mapping[str, tuple[_Path, ...]]] = {
+    "inquiry": (("inquiry_id",), _REFERENCES, ("product_name",), ("insurer_name",), ("broker_external_id",)),
+    "customer": (("customer_id",), ("external_id",), _REFERENCES),
+    "document": (("inquiry_id",),),
+    "lead": (("lead_id",), ("party_id",), _REFERENCES),
+}
+
+
+def _address(column: str) -> tuple[_Path, ...]:
+    return tuple((column, name) for name in ("city", "postal_code", "street", "text"))
+
+
+PERSONAL: Final[Mapping[str, tuple[_Path, ...]]] = {
+    "inquiry": (),
+    "customer": (
+        *(("first_name",), ("last_name",), ("company",), ("email",)),
+        *_address("address"),
+        *_address("company_address"),
+    ),
+    "document": (("name",), ("full_name",)),
+    "lead": (
+        *(("first_name",), ("last_name",), ("name",), ("email",), ("backref",)),
+        *_address("address"),
+        ("risk_objects", "*", "vin"),
+        ("policy_packages", "*", "package_nr"),
+        ("insurance_policies", "*", "policy_nr"),
+        ("insurance_policies", "*", "external_references", "*", "value"),
+    ),
+}
+
+
+def words_of(kind: str, row: Mapping[str, Any]) -> list[str]:
+    """Return the words by which a record is found, each once: those that are open to every key with OPEN_MARK."""
+    words = [OPEN_MARK + word for word in words_in(_text(row, OPEN[kind]))]
+    words += words_in(_text(row, PERSONAL[kind]))
+    return words
+
+
+def _text(row: Mapping[str, Any], paths: tuple[_Path, ...]) -> str:
+    return " ".join([text for path in paths for text in _values(row.get(path[0]), path[1:])])[:_LONGEST_TEXT]
+
+
+def _values(value: Any, path: _Path) -> Iterator[str]:
+    """Yield the values at the end of a path, as text."""
+    if not value:
+        return
+    if not path:
+        yield str(value)
+    elif path[0] == "*":
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _values(one, path[1:])
+    else:
+        yield from _values(value.get(path[0]), path[1:])

@@ -1,0 +1,80 @@
+"""Says what an event tells the records it speaks of: flat values, and their place in the order of news.
+
+What a record makes of that is settled in `records`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from app.processing.identity import bounded_key
+from app.processing.order import receipt_in
+from app.processing.record_rows import Scope, StoredEvent
+from app.processing.records import ENTRY, Mark, Told, flatten
+
+Place: TypeAlias = tuple[Scope, str]
+"""Where a record is: its scope, and the key by which it is kept."""
+
+_INDEXED = ("broker_external_id", "external_id", "lead_id", "party_id", "hash")
+
+_EITHER = {"coverage_cents": "coverage_text", "coverage_text": "coverage_cents"}
+"""Two columns for one field of the platform: what sets the one empties the other."""
+
+
+@dataclass(slots=True)
+class Event:
+    """An event of the batch, new or read otherwise than before, on its way to its records."""
+
+    id: UUID
+    source_id: UUID
+    delivery_id: UUID
+    index: int
+    key: str
+    received_at: datetime
+    parts: Sequence[Mapping[str, Any]]
+    secrets: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    links_before: Mapping[str, UUID] | None = None
+    links: dict[str, UUID] = field(default_factory=dict)
+    keys: Sequence[Sequence[str]] = field(init=False)
+    """The keys of each part."""
+    places: Sequence[Place] = ()
+    """The record of each part."""
+    mark: Mark = field(default_factory=lambda: Mark((), None, stale=False))
+
+    def __post_init__(self) -> None:
+        self.keys = [keys_in(part) for part in self.parts]
+
+
+def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] | None = None) -> Told:
+    """Return what part `number` of an event tells its record, with what only we may read.
+
+    An inquiry is also told its customer, so that its history shows what was said about the customer with it.
+    """
+    part, key, receipt = event.parts[number], event.key, receipt_in(event.key)
+    kind = part["kind"]
+    said = flatten(kind, part["fields"])
+    for name in _INDEXED:
+        if name in said:
+            said[name] = bounded_key(said[name])
+    if kind == "customer":
+        if broker := said.pop("broker_external_id", None):
+            said[f"broker_names{ENTRY}{broker}"] = True
+        key = receipt  # the order of inquiries says nothing about their customer: the receipt alone decides
+    elif kind == "inquiry":
+        for other in event.parts:
+            if other["kind"] == "customer":
+                told = flatten("customer", other["fields"])
+                told.pop("broker_external_id", None)
+                said.update((f"customer_said{ENTRY}{name}", value) for name, value in told.items())
+                break
+    for name in [other for one, other in _EITHER.items() if one in said]:
+        said[name] = None
+    said.update(sealed or {})
+    return Told(event.id, key, receipt, event.received_at, said)
+
+
+def keys_in(part: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a part, as they fit an index."""
+    return [bounded_key(key) for key in part["keys"]]
