@@ -8,11 +8,14 @@ import pytest
 
 from app.accounts.model import Mode, Secret
 from app.ids import IdSource, first_id_at
+from app.processing.arrays import UUIDS, array
+from app.processing.batch import STORED
 from app.processing.processor import MOST_ATTEMPTS
 from app.processing.reading import read_delivery
 from tests.processing.conftest import ZONE, Desk
 
 Item = Callable[..., dict[str, Any]]
+_OTHER_WAYS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 
 
 def test_twenty_equal_items_are_one_change_and_nineteen_repeats(desk: Desk, item: Item) -> None:
@@ -311,3 +314,15 @@ def test_it_is_behind_only_while_more_waits_than_a_step_took(
     desk.database.execute("UPDATE inbox SET attempts = 1 WHERE delivery_id = ANY(%s)", (tried,))
     assert (desk.processor.step(), desk.processor.is_behind) == (1, True), "those tried before are taken singly"
     assert (desk.processor.step(), desk.processor.is_behind) == (1, False)
+
+
+def test_a_batch_is_loaded_by_its_ids_however_many_deliveries_there_are(desk: Desk, item: Item) -> None:
+    laid = desk.lay(item())
+    desk.process()
+    for table in ("deliveries", "outcomes"):
+        own = f"(SELECT tableoid FROM {table})"  # noqa: S608 - ours
+        desk.rows(f"UPDATE pg_class SET relpages = 1, reltuples = 5000000 WHERE oid = {own} RETURNING 1")  # noqa: S608
+    desk.rows("SELECT set_config(name, 'off', false) FROM unnest(%s::text[]) AS name", list(_OTHER_WAYS))
+    plan = "\n".join(line for (line,) in desk.rows("EXPLAIN " + STORED, array(UUIDS, [laid] * 500)))
+    assert "Index Cond: (id = w.id)" in plan, plan
+    assert "Merge Append" not in plan, plan
