@@ -4,7 +4,6 @@ What it looks like is told by its resource.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -22,10 +21,9 @@ from app.query.prepared import Prepared, asked
 from app.query.reading import reading_of
 from app.query.resource import Resource, Row
 from app.query.trail import noting
-from app.query.walls import walled
+from app.query.walls import cache_of_walls, walled
 
 _LONGEST_CHAIN = 8
-_MOST_CACHED = 256
 
 
 async def answer_detail(request: Request, resource: Resource, text: str, access: Access) -> Response:
@@ -85,7 +83,7 @@ async def get_row(connection: AsyncConnection, resource: Resource, row_id: UUID,
     raise await absent(connection, resource, row_id)
 
 
-@lru_cache(_MOST_CACHED)
+@cache_of_walls
 def _by_id(resource: Resource, access: Access) -> Prepared:
     own_id = resource.table.c.id
     statement = (resource.details or resource.columns)(access).where(own_id == asked("wanted", own_id.type))

@@ -5,7 +5,6 @@ may be two records in an event and the stored changes are the subject's.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -35,8 +34,6 @@ from app.query.trail import note_reading
 from app.query.values import Context
 from app.query.walls import Statement, cache_of_walls, in_reach, walled
 from app.storage.models import deliveries, events
-
-_MOST_CACHED = 256
 
 Entries = Sequence[Mapping[str, Any]]
 
@@ -90,7 +87,7 @@ async def _of_subject(
     return entries, await find_beginning(connection, record["id"], access)
 
 
-@lru_cache(_MOST_CACHED)
+@cache_of_walls
 def _changes_of(access: Access, order: str, *, goes_on: bool) -> Prepared:
     own, place, ascending = events.c, events.c.order_key, order == "asc"
     statement: Statement = select(*_COLUMNS, own.changes).where(

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -41,7 +40,7 @@ from app.query.resource import Resource
 from app.query.schemas.search import Found, FoundPage
 from app.query.shapes import in_braces, in_order
 from app.query.trail import note_reading
-from app.query.walls import Statement, walled
+from app.query.walls import Statement, cache_of_walls, walled
 
 SEARCHED: Final[Mapping[str, Resource]] = {one.kind: one for one in (CUSTOMERS, INQUIRIES, LEADS, DOCUMENTS)}
 """What is searched; where two fit as well, the earlier kind comes first."""
@@ -56,7 +55,6 @@ _ENOUGH = 50
 """Where so many records have the words whole, those in which they are only begun are not looked for."""
 
 _SHORTEST_PREFIX = 2
-_MOST_CACHED = 256
 _OTHER_WAYS = ("enable_seqscan", "enable_indexscan", "enable_indexonlyscan")
 _WITHOUT_OTHER_WAYS, _WITH_OTHER_WAYS = (
     f"SELECT {', '.join(f'set_config({way!r}, {on!r}, false)' for way in _OTHER_WAYS)}" for on in ("off", "on")
@@ -172,7 +170,7 @@ async def _ranked(connection: AsyncConnection, search: Search, access: Access) -
     return sorted(ranked, key=lambda one: (-one[0], order.index(one[1]), -one[2].int))
 
 
-@lru_cache(_MOST_CACHED)
+@cache_of_walls
 def _all_candidates(kinds: Sequence[str], access: Access) -> Prepared:
     """Return the statement of records of these kinds that hold what is `asked`: long, and the same each time."""
     return Prepared.of(union_all(*(select(_candidates(SEARCHED[kind], access).subquery()) for kind in kinds)))
@@ -213,7 +211,7 @@ def _score(asked: Sequence[str], words: Collection[str]) -> float:
     return min(1.0, total / len(asked))
 
 
-@lru_cache(_MOST_CACHED)
+@cache_of_walls
 def _by_ids(kind: str, access: Access) -> Prepared:
     """Return the statement of the records of a kind that have one of `ids`."""
     resource = SEARCHED[kind]

@@ -5,7 +5,6 @@ How events are folded is the processing room's; what a record looks like is told
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -33,7 +32,7 @@ from app.query.reading import moment_of, reading_of
 from app.query.resource import Resource, Row
 from app.query.trail import noting
 from app.query.values import Context, Fault, parse_span
-from app.query.walls import Statement, in_reach, walled
+from app.query.walls import Statement, cache_of_walls, in_reach, walled
 from app.storage.models import documents, events, inquiries
 from app.times import to_text
 
@@ -41,7 +40,6 @@ PARAMETER = "as_of"
 TRAVELLING = (INQUIRIES, LEADS)
 """The records that can be asked for as they were."""
 
-_MOST_CACHED = 256
 _UNSAID = Mark((), None, stale=False)
 
 
@@ -104,7 +102,7 @@ async def _account(
     return fold_events(told, base)[0] if told or base else None
 
 
-@lru_cache(_MOST_CACHED)
+@cache_of_walls
 def _events_of(access: Access, kind: str) -> Prepared:
     own = events.c
     link = own.customer_id if kind == "customer" else own.record_id

@@ -6,7 +6,7 @@ Every statement of this room goes through `walled`; which walls a key has is kep
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -48,6 +48,7 @@ from app.storage.models import (
 )
 
 Statement = Select[*tuple[Any, ...]]
+Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
 _MOST_CACHED = 256
@@ -67,9 +68,9 @@ def in_reach(column: ColumnElement[UUID]) -> ColumnElement[bool]:
     return (column >= low) & (column <= high)
 
 
-def cache_of_walls(make: Callable[[Access], Made]) -> Callable[[Access], Made]:
-    """Have what depends on nothing but a key's walls and scopes be made once for all who ask."""
-    return lru_cache(_MOST_CACHED)(make)
+def cache_of_walls(make: Callable[Given, Made]) -> Callable[Given, Made]:
+    """Have what depends on a key's walls and scopes, and on what is asked about, be made once for all who ask."""
+    return lru_cache(_MOST_CACHED)(make)  # type: ignore[return-value]  # it takes what can be hashed, whatever that is
 
 
 def walled(statement: Statement, table: Table, access: Access) -> Statement:

@@ -4,8 +4,6 @@ What filters make of a list, and other orders, are the business of `lists`.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger
@@ -17,9 +15,7 @@ from app.query.filters import Question
 from app.query.months import in_reach_of, newest_rows
 from app.query.prepared import Prepared, asked
 from app.query.resource import Resource, Row
-from app.query.walls import in_reach, walled
-
-_MOST_CACHED: Final = 256
+from app.query.walls import cache_of_walls, in_reach, walled
 
 
 async def whole_rows(
@@ -48,7 +44,7 @@ def _beyond(last: UUID, order: str) -> IdRange:
     return IdRange(ANY_ID.low, UUID(int=max(last.int - 1, ANY_ID.low.int)))
 
 
-@lru_cache(_MOST_CACHED)
+@cache_of_walls
 def _by_id(resource: Resource, access: Access, order: str) -> Prepared:
     own_id = resource.table.c.id
     statement = walled(resource.columns(access), resource.table, access)
@@ -57,7 +53,7 @@ def _by_id(resource: Resource, access: Access, order: str) -> Prepared:
     return Prepared.of(statement.limit(asked("wanted", BigInteger())))
 
 
-@lru_cache(_MOST_CACHED)
+@cache_of_walls
 def _by_seq(resource: Resource, access: Access) -> Prepared:
     seq = resource.seq
     if seq is None:
