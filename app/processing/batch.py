@@ -71,10 +71,12 @@ class Stored:
         return frozenset(item["index"] for item in self.items if item["status"] == "event")
 
 
-def process(database: Database, delivery_ids: Sequence[UUID], given: Circumstances) -> list[Outcome]:
-    """Process deliveries and return their outcomes; all of it or nothing. The caller holds the transaction."""
-    stored = load_stored(database, delivery_ids)
-    reads = confirm(database, [read_stored(one, given) for one in stored], given.sources, given.providers, given.zone)
+def process(database: Database, stored: Sequence[Stored], reads: Sequence[Read], given: Circumstances) -> list[Outcome]:
+    """Process what was read of deliveries and return their outcomes; all of it or nothing.
+
+    The caller holds the transaction.
+    """
+    reads = confirm(database, reads, given.sources, given.providers, given.zone)
     rows = to_rows(database, reads, given, note_brokers)
     fresh = [row for row in rows if row.is_news]
     given.sighted(fresh)

@@ -6,7 +6,7 @@ What a batch does is told in `batch`; when this runs, and which of several proce
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -19,8 +19,9 @@ from psycopg.types.json import set_json_loads
 from app.accounts.sealing import Sealer
 from app.processing import batch, matching
 from app.processing.arrays import UUIDS, array
-from app.processing.batch import Circumstances
+from app.processing.batch import Circumstances, Stored
 from app.processing.outcome import Outcome
+from app.processing.reading import Read
 from app.processing.record_rows import Database
 from app.processing.retention import Retention
 from app.processing.shapes import Shapes
@@ -62,8 +63,28 @@ def _described(error: Exception) -> dict[str, str]:
     return {"error": type(error).__name__, "at": f"{Path(frame.filename).name}:{frame.lineno}"}
 
 
+@dataclass(slots=True)
+class _Batch:
+    """Deliveries that are processed together, with what they are read by; `reads` grows one by one."""
+
+    ids: Sequence[UUID]
+    stored: Sequence[Stored]
+    given: Circumstances
+    reads: list[Read] = field(default_factory=list)
+    is_readable: bool = True
+
+    def read_next(self) -> bool:
+        """Read one more; tell whether there was one."""
+        if len(self.reads) == len(self.stored):
+            return False
+        self.reads.append(batch.read_stored(self.stored[len(self.reads)], self.given))
+        return True
+
+
 class Processor:
     """The processor of one connection, which it has for itself; `given` is asked anew for each batch.
+
+    Where more waits than a batch, the next one is begun with it, and read by whoever calls `read_ahead` meanwhile.
 
     `keep_months` is after how many old months are dropped; None: never. `clock` is a seam for tests.
     """
@@ -79,9 +100,14 @@ class Processor:
         self._database = database
         self._given = given
         self._shapes = Shapes(database)
-        self.is_behind = False
-        """Tells whether more was waiting than the last step took."""
         self._retention = Retention(database, keep_months, clock)
+        self._is_more_waiting = False
+        self._ahead: _Batch | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether more was waiting than the last step took."""
+        return self._ahead is not None or self._is_more_waiting
 
     def step(self) -> int:
         """Process the next batch; return how many deliveries left the inbox.
@@ -89,22 +115,40 @@ class Processor:
         Raises:
             DatabaseTroubleError: the database could not; what was begun is in the inbox as before.
         """
-        waiting = self._next()
-        if not waiting:
-            return 0
-        attempts, ids = waiting
-        if attempts >= MOST_ATTEMPTS:
-            return self._quarantine(ids[0])
-        self._count(ids, 1)
+        ready, self._ahead = self._ahead, None
+        ids: Sequence[UUID]
+        if ready is None:
+            waiting = self._next()
+            if not waiting:
+                return 0
+            attempts, ids = waiting
+            if attempts >= MOST_ATTEMPTS:
+                return self._quarantine(ids[0])
+            self._count(ids, 1)
+        else:
+            ids = ready.ids
         try:
-            done = len(self._process(ids))
-        except Exception as error:
-            if _is_the_databases(error):
-                raise DatabaseTroubleError(ids) from error
+            ready = ready or self._load(ids)
+            if self._is_more_waiting and len(ids) > 1:  # what was tried before is tried alone
+                self._ahead = self._begin_next(ids)
+            done = len(self._process(ready))
+        except Exception as error:  # noqa: BLE001 - one bad delivery holds up no other; that of the database is raised
+            self._raise_if_the_databases(error, ids)
             _log.error("batch.failed", deliveries=len(ids), first=str(ids[0]), **_described(error))
             return 0
         self._watch(self._shapes.note)
         return done
+
+    def read_ahead(self) -> bool:
+        """Read a little of the next batch; tell whether there was anything to read. Asks the database nothing."""
+        ahead = self._ahead
+        if ahead is None or not ahead.is_readable:
+            return False
+        try:
+            return ahead.read_next()
+        except Exception:  # noqa: BLE001 - it is met again, and told, when it is their turn
+            ahead.is_readable = False
+            return False
 
     def match(self) -> None:
         """Tie events to calls of ours whose keys were learned after them, and give up calls that were interrupted.
@@ -116,9 +160,8 @@ class Processor:
             with self._database.transaction():
                 matching.match_waiting(self._database)
                 matching.give_up_lost(self._database)
-        except Exception as error:
-            if _is_the_databases(error):
-                raise DatabaseTroubleError([]) from error
+        except Exception as error:  # noqa: BLE001 - as above
+            self._raise_if_the_databases(error)
             _log.error("matching.failed", **_described(error))
 
     def look_after(self, sealer: Sealer) -> None:
@@ -135,31 +178,46 @@ class Processor:
         return self._watch(self._retention.step) is True
 
     def finish(self) -> None:
-        """Write down what was only counted; raises as `look_after`."""
+        """Write down what was only counted, and leave what was begun to the next processor; raises as `look_after`."""
+        if self._ahead is not None:
+            self.forgive(self._ahead.ids)
+            self._ahead = None
         self._watch(self._shapes.write)
 
     def _watch(self, work: Callable[[], object]) -> object:
         try:
             return work()
-        except Exception as error:
-            if _is_the_databases(error):
-                raise DatabaseTroubleError([]) from error
+        except Exception as error:  # noqa: BLE001 - as above
+            self._raise_if_the_databases(error)
             _log.error("watching.failed", **_described(error))
             return None
+
+    def _raise_if_the_databases(self, error: Exception, ids: Sequence[UUID] = ()) -> None:
+        """Raise DatabaseTroubleError where an error is no fault of the deliveries; it names all that was begun."""
+        if _is_the_databases(error):
+            begun = [*ids, *(self._ahead.ids if self._ahead else ())]
+            self._ahead = None
+            raise DatabaseTroubleError(begun) from error
 
     def forgive(self, ids: Sequence[UUID]) -> None:
         """Take back the attempt that ended because of the database."""
         self._count(ids, -1)
 
-    def _next(self) -> tuple[int, list[UUID]] | None:
-        """Return what to process next, and how often it was tried: one that was tried before singly, else a batch."""
+    def _next(self, begun: Sequence[UUID] = ()) -> tuple[int, list[UUID]] | None:
+        """Return what to process next, and how often it was tried: one that was tried before singly, else a batch.
+
+        What was `begun` is in the inbox too, and is passed over.
+        """
         rows = self._database.execute(
             "SELECT i.delivery_id, i.attempts, d.size FROM inbox i"
             " LEFT JOIN deliveries d ON d.id = i.delivery_id AND d.source_id = i.source_id"
             " ORDER BY i.delivery_id LIMIT %s",
-            (BATCH_DELIVERIES,),
+            (BATCH_DELIVERIES + len(begun),),
         ).fetchall()
-        self.is_behind = len(rows) > 1
+        if begun:
+            passed = set(begun)
+            rows = [row for row in rows if row[0] not in passed]
+        self._is_more_waiting = len(rows) > 1
         ids: list[UUID] = []
         size = 0
         for delivery_id, attempts, bytes_ in rows:
@@ -171,8 +229,20 @@ class Processor:
             if ids and size > BATCH_BYTES:
                 break
             ids.append(delivery_id)
-        self.is_behind = len(ids) < len(rows) or len(rows) == BATCH_DELIVERIES
+        self._is_more_waiting = len(ids) < len(rows) or len(rows) == BATCH_DELIVERIES
         return (0, ids) if ids else None
+
+    def _begin_next(self, begun: Sequence[UUID]) -> _Batch | None:
+        """Return the batch after the one that is begun; None where what comes next is processed singly."""
+        waiting = self._next(begun)
+        if not waiting or waiting[0]:
+            return None
+        self._count(waiting[1], 1)
+        return self._load(waiting[1])
+
+    def _load(self, ids: Sequence[UUID]) -> _Batch:
+        given = replace(self._given(), sighted=self._shapes.offer)
+        return _Batch(ids, batch.load_stored(self._database, ids), given)
 
     def _count(self, ids: Sequence[UUID], by: int) -> None:
         """Count the attempt in a transaction of its own: it must outlive a processor that the batch ends.
@@ -185,11 +255,13 @@ class Processor:
             (by, array(UUIDS, ids)),
         )
 
-    def _process(self, ids: Sequence[UUID]) -> list[Outcome]:
+    def _process(self, ready: _Batch) -> list[Outcome]:
         begun = time.perf_counter()
-        self._retention.touch(ids)
+        while ready.read_next():
+            pass
+        self._retention.touch(ready.ids)
         with self._database.transaction():
-            outcomes = batch.process(self._database, ids, replace(self._given(), sighted=self._shapes.offer))
+            outcomes = batch.process(self._database, ready.stored, ready.reads, ready.given)
             self._database.execute(f"NOTIFY {FEED}")
         _log.debug("batch.processed", deliveries=len(outcomes), seconds=round(time.perf_counter() - begun, 4))
         return outcomes

@@ -23,9 +23,10 @@ from app.crypto import Vault
 from app.ingest.contract import Provider
 from app.processing.batch import Circumstances
 from app.processing.matching import LOOK_S
+from app.processing.meanwhile import BusyConnection
 from app.processing.processor import DatabaseTroubleError, Processor
 from app.processing.record_rows import Database
-from app.storage.database import connect
+from app.storage.database import CONNECT_TIMEOUT_S
 from app.times import now
 
 POLL_S = 0.05
@@ -102,9 +103,10 @@ def run(url: str, worker: Worker, stop: threading.Event) -> None:
     interrupted: Sequence[UUID] = ()
     while not stop.is_set():
         try:
-            with closing(connect(url, options=_OPTIONS)) as database:
+            with closing(_connect(url)) as database:
                 if _stand_by(database, stop):
                     processor = worker.on(database)
+                    database.meanwhile = processor.read_ahead
                     processor.forgive(interrupted)
                     interrupted = ()
                     _be_active(processor, Sealer(database, worker.vault), worker.progress, stop)
@@ -112,6 +114,10 @@ def run(url: str, worker: Worker, stop: threading.Event) -> None:
             interrupted = error.ids if isinstance(error, DatabaseTroubleError) else interrupted
             _log.warning("processor.interrupted", error=type(error.__cause__ or error).__name__)
             stop.wait(STANDBY_S)
+
+
+def _connect(url: str) -> BusyConnection:
+    return BusyConnection.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=_OPTIONS)
 
 
 def _stand_by(database: Database, stop: threading.Event) -> bool:

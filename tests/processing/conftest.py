@@ -15,10 +15,10 @@ from app.accounts.model import Mode, Secret, Source
 from app.crypto import Vault
 from app.ids import IdSource, time_of
 from app.processing.batch import Circumstances
+from app.processing.meanwhile import BusyConnection
 from app.processing.processor import Processor
 from app.processing.record_rows import Database
 from app.providers import PROVIDERS
-from app.storage.database import connect
 
 ZONE = ZoneInfo("Europe/Berlin")
 
@@ -106,8 +106,11 @@ def new_desk(new_database: Callable[[], str], vault: Vault) -> Iterator[Callable
     open_ones = []
 
     def make() -> Desk:
-        open_ones.append(closing(connect(new_database())))
-        return Desk(open_ones[-1].__enter__(), vault)
+        database = BusyConnection.connect(new_database(), autocommit=True, options="-c timezone=UTC")
+        open_ones.append(closing(database))
+        desk = Desk(database, vault)
+        database.meanwhile = desk.processor.read_ahead
+        return desk
 
     yield make
     for one in open_ones:
