@@ -71,6 +71,17 @@ def test_well_formed_json_needs_no_slower_reader(body: bytes) -> None:
     assert not _needs_mending(body, orjson.loads(body))
 
 
+@pytest.mark.parametrize("container", ["[%s]", '{"a": %s}'])
+def test_the_bound_of_nesting_is_met_exactly(container: str) -> None:
+    for beside in ("", ', "[{"', ', {"b": 1}' * MAX_DEPTH):
+        body = f'[{container}, "x"{beside}]' % "1"
+        for _ in range(MAX_DEPTH - 2):
+            body = container % body
+        assert not _needs_mending(body.encode(), orjson.loads(body)), "200 levels"
+        deeper = container % body
+        assert _needs_mending(deeper.encode(), orjson.loads(deeper)), "201 levels"
+
+
 @pytest.mark.parametrize(
     ("body", "value", "notes"),
     [
