@@ -6,9 +6,9 @@ is settled where the statements stand.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
 from struct import Struct
 from typing import Any, Final, NamedTuple
-from uuid import UUID
 
 import orjson
 import psycopg
@@ -50,17 +50,13 @@ def _json(value: Any) -> bytes:
     return _JSONB_VERSION + orjson.dumps(value)
 
 
-def _uuid(value: UUID) -> bytes:
-    return value.bytes
-
-
 def _words(words: Iterable[str]) -> bytes:
     """Pack the words of a `tsvector` without places: each ends with a zero byte and the number of its places."""
-    packed = sorted({word.encode() for word in words})
-    return _INT4(len(packed)) + b"".join([word + b"\x00\x00\x00" for word in packed])
+    ordered = sorted(set(words))  # in UTF-8 they are in the same order
+    return _INT4(len(ordered)) + "".join([word + "\x00\x00\x00" for word in ordered]).encode()
 
 
-UUIDS: Final = Type("uuid", 2950, _uuid)
+UUIDS: Final = Type("uuid", 2950, attrgetter("bytes"))
 TEXTS: Final = Type("text", 25, str.encode)
 INT4S: Final = Type("int4", 23, _INT4)
 INT8S: Final = Type("int8", 20, _INT8)

@@ -185,7 +185,7 @@ def _to_row(row: EventRow, event: Event) -> tuple[Any, ...]:
         statement.repeat_key,
         row.duplicate_of or mark.duplicate_of,
         mark.stale,
-        [change.as_json() for change in mark.changes],
+        mark.changes,
         row.warnings,
         row.parts,
         statement.data,

@@ -5,6 +5,7 @@ Pure. The processor stores folded text beside the records, the query room folds 
 
 import re
 import unicodedata
+from itertools import filterfalse
 from typing import Final
 
 LONGEST_WORD: Final = 100
@@ -13,21 +14,19 @@ LONGEST_WORD: Final = 100
 _BY_HAND = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h"})
 """Letters that Unicode does not take apart."""
 
-_WRITTEN_OUT = re.compile("(?<=[aou])e")
 _NO_LETTER = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
 
 
 def fold(text: str) -> str:
     """Return `text` in lower case without accents, with ß as ss, then ae, oe, ue as a, o, u, and ij as y."""
-    if text.isascii():
-        plain = text.lower()
-    else:
-        parts = unicodedata.normalize("NFKD", text.lower())
-        plain = "".join(char for char in parts if not unicodedata.combining(char)).lower().translate(_BY_HAND)
-    return _WRITTEN_OUT.sub("", plain).replace("ij", "y")
+    plain = text.lower()
+    if not plain.isascii():
+        parts = unicodedata.normalize("NFKD", plain)
+        plain = "".join(filterfalse(unicodedata.combining, parts)).lower().translate(_BY_HAND)
+    return plain.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("ij", "y")
 
 
 def words_in(text: str) -> tuple[str, ...]:
     """Return the folded words of a text, each once; no ASCII sign is part of one but letters and digits."""
-    words = (word[:LONGEST_WORD] for word in _NO_LETTER.split(fold(text)) if word)
+    words = [word[:LONGEST_WORD] for word in _NO_LETTER.split(fold(text)) if word]
     return tuple(dict.fromkeys(words))

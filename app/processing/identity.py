@@ -11,7 +11,7 @@ KEY_BYTES = 500
 """The longest key: an index of PostgreSQL takes no entry much longer than 2,600 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Alias:
     """A weaker key's stronger key, and the order key of the item that named both."""
 

@@ -28,7 +28,7 @@ _TOKENS: Final = ("b_token", "a_token")
 _ids = IdSource()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class News:
     """What processing a batch gave: an event, what came of it, and how its delivery came."""
 
@@ -138,7 +138,7 @@ def want(database: Database, source_id: UUID, subject: str, cause: Cause, event_
 
 
 def _changes_the_known(one: News) -> bool:
-    return any(change.old is not None for change in one.event.mark.changes)
+    return any(change["old"] is not None for change in one.event.mark.changes)
 
 
 def _was_before(one: News, known: Iterable[Earlier]) -> bool:

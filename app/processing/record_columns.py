@@ -31,6 +31,11 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The columns of each kind that processing writes; the others are other rooms'."""
 
+NOTED: Final[Mapping[str, tuple[str, ...]]] = {
+    kind: (*_META, *(name for name in extra if name != "brokers")) for kind, extra in _EXTRA.items()
+}
+"""Those of them that may be other than before although no value is: when it was told, how often, who it is."""
+
 _HANDED_OVER: Final[Mapping[str, Type]] = {
     "UUID": UUIDS,
     "TEXT": TEXTS,
@@ -96,16 +101,32 @@ def _write(kind: str) -> str:
     )
 
 
+def _note(kind: str) -> str:
+    names = NOTED[kind]
+    updates = ", ".join(f"{name} = w.{name}" for name in names if name not in {"id", "source_id"})
+    return (
+        f"UPDATE {RECORDS[kind].name} t SET {updates} FROM {unnested(NOTED_TYPES[kind])} AS w ({', '.join(names)})"
+        " WHERE t.id = w.id AND t.source_id = w.source_id"
+    )
+
+
 TYPES: Final[Mapping[str, tuple[Type, ...]]] = {
     kind: tuple(_type(kind, name) for name in names) for kind, names in COLUMNS.items()
 }
 """What the columns of each kind are handed over as."""
+
+NOTED_TYPES: Final[Mapping[str, tuple[Type, ...]]] = {
+    kind: tuple(_type(kind, name) for name in names) for kind, names in NOTED.items()
+}
 
 LOAD: Final[Mapping[str, str]] = {kind: _load(kind) for kind in RECORDS}
 """By kind: the statement that gives, each as JSON, the records of sources and identities."""
 
 WRITE: Final[Mapping[str, str]] = {kind: _write(kind) for kind in RECORDS}
 """By kind: the statement that writes records, new ones and known ones."""
+
+NOTE: Final[Mapping[str, str]] = {kind: _note(kind) for kind in RECORDS}
+"""By kind: the statement that notes of known records that they were told nothing new."""
 
 
 def array_text(texts: Any) -> str:

@@ -14,8 +14,8 @@ from psycopg import Connection, sql
 from app.processing.arrays import TEXTS, UUIDS, arrays
 from app.processing.baselines import Baseline
 from app.processing.identity import Alias, Names, bounded_key
-from app.processing.record_columns import COLUMNS, LOAD, TYPES, WRITE, array_text
-from app.processing.records import Account, Change, Mark, Told, key_exceptions, to_columns, to_state
+from app.processing.record_columns import COLUMNS, LOAD, NOTE, NOTED, NOTED_TYPES, TYPES, WRITE, array_text
+from app.processing.records import Account, Mark, Told, key_exceptions, to_columns, to_state
 from app.processing.searched import words_of
 from app.storage.models import RECORDS
 from app.times import to_moment, to_text
@@ -114,21 +114,36 @@ def _to_record(kind: str, row: dict[str, Any]) -> Record:
 
 
 def write_records(database: Database, records: Iterable[Record]) -> None:
-    """Write the touched records, one statement for each kind."""
-    by_kind: dict[str, list[list[Any]]] = {}
+    """Write the touched records of each kind in one statement, those without a new value in another, shorter one."""
+    whole: dict[str, list[list[Any]]] = {}
+    noted: dict[str, list[list[Any]]] = {}
     for record in records:
-        if record.touched:
-            by_kind.setdefault(record.scope[1], []).append(_to_row(record))
-    for kind, rows in by_kind.items():
+        kind = record.scope[1]
+        if record.touched and (record.is_new or record.anew or record.account.state.is_changed):
+            whole.setdefault(kind, []).append(_to_row(record))
+        elif record.touched:
+            noted.setdefault(kind, []).append(list(map(_to_note(record).get, NOTED[kind])))
+    for kind, rows in whole.items():
         database.execute(WRITE[kind], arrays(TYPES[kind], rows))
+    for kind, rows in noted.items():
+        database.execute(NOTE[kind], arrays(NOTED_TYPES[kind], rows))
 
 
 def _to_row(record: Record) -> list[Any]:
     """Return the values of `COLUMNS`."""
-    kind, account = record.scope[1], record.account
-    row = to_columns(kind, account.state)
+    kind = record.scope[1]
+    row = to_columns(kind, record.account.state)
     row["words"] = words_of(kind, row)
-    row |= {
+    row |= _to_note(record)
+    if kind == "customer":
+        row["brokers"] = array_text(row["brokers"])
+    return list(map(row.get, COLUMNS[kind]))
+
+
+def _to_note(record: Record) -> dict[str, Any]:
+    """Return the values of `NOTED`, by column."""
+    account = record.account
+    return {
         "id": record.id,
         "source_id": record.scope[0],
         "identity": record.identity,
@@ -143,9 +158,6 @@ def _to_row(record: Record) -> list[Any]:
         "merged_into": record.merged_into,
         "customer_record_id": record.customer_record_id,
     }
-    if kind == "customer":
-        row["brokers"] = array_text(row["brokers"])
-    return [row.get(name) for name in COLUMNS[kind]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +183,7 @@ def load_events(database: Database, link: str, record_ids: Sequence[UUID]) -> li
         (list(record_ids),),
     )
     return [
-        StoredEvent(
-            i, delivery, index, key, at, parts, Mark(tuple(Change(**one) for one in changes), twin, stale=stale)
-        )
+        StoredEvent(i, delivery, index, key, at, parts, Mark(tuple(changes), twin, stale=stale))
         for i, delivery, index, key, at, parts, changes, twin, stale in rows
     ]
 

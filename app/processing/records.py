@@ -6,7 +6,7 @@ Pure: what is loaded and written stands in `projection`.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypedDict
 from uuid import UUID
 
 import orjson
@@ -36,16 +36,12 @@ _UNNAMED = frozenset({"customer_key"})
 """Set by events but no field of the API: what it follows from is told as a change of the customer."""
 
 
-class Change(NamedTuple):
-    """One field that got another value; `field` as the API names it."""
+class Change(TypedDict):
+    """One field that got another value, as it is stored and served; `field` as the API names it."""
 
     field: str
     old: Any
     new: Any
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as it is stored and served."""
-        return {"field": self.field, "old": self.old, "new": self.new}
 
 
 @dataclass(slots=True)
@@ -54,24 +50,30 @@ class State:
 
     values: dict[str, Any] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
+    is_changed: bool = field(default=False, compare=False)
+    """Tells whether anything that was applied set another value than there was."""
 
     def apply(self, said: Mapping[str, Any], key: str) -> list[Change]:
         """Set what is said where `key` is not below the one that set it; return what that changed."""
-        changes = []
+        keys, values = self.keys, self.values
+        changes: list[Change] = []
         for path, value in sorted(said.items()):  # PostgreSQL keeps no order of fields, and the changes shall agree
-            if key < self.keys.get(path, ""):
+            if key < keys.get(path, ""):
                 continue
-            old = self.values.get(path)
-            self.keys[path] = key
+            old = values.get(path)
+            keys[path] = key
             if old != value:
-                self.values[path] = value
+                values[path] = value
+                self.is_changed = True
                 if path not in _UNNAMED:
-                    changes.append(Change(_name(path), old, value))
+                    changes.append({"field": _name(path), "old": old, "new": value})
         return changes
 
 
 def _name(path: str) -> str:
     """Return how the API names a path: entries of references and documents under the field, others dotted."""
+    if ENTRY not in path:
+        return path
     name, _, entry = path.partition(ENTRY)
     if not entry or name in _OBJECTS:
         return name
@@ -84,9 +86,12 @@ def _name(path: str) -> str:
 def flatten(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a part by path; what is null sets nothing."""
     flat: dict[str, Any] = {}
+    maps = MAPS[kind]
     for name, value in fields.items():
-        if name in MAPS[kind]:
-            flat.update((f"{name}{ENTRY}{entry}", inner) for entry, inner in value.items() if inner is not None)
+        if name in maps:
+            for entry, inner in value.items():
+                if inner is not None:
+                    flat[f"{name}{ENTRY}{entry}"] = inner
         elif value is not None:
             flat[name] = value
     return flat
@@ -101,7 +106,7 @@ def to_columns(kind: str, state: State) -> dict[str, Any]:
             columns[name][entry] = value
         else:
             columns[name] = value
-    columns["folded"] = {name: fold(value) for name, value in columns.items() if name in _FOLDED[kind] and value}
+    columns["folded"] = {name: fold(value) for name in _FOLDED[kind] if (value := columns.get(name))}
     if kind == "customer":
         columns["brokers"] = sorted(columns.pop("broker_names"))
     return columns
@@ -164,7 +169,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 """The columns of each kind that events set."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
     """What one event tells a record: its place in both orders and the flat values."""
 
@@ -175,8 +180,7 @@ class Told:
     said: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """What is judged of an event by its place among its record's events."""
 
     changes: tuple[Change, ...]
@@ -184,9 +188,13 @@ class Mark:
     stale: bool
 
 
+UNTOLD: Final = Mark((), None, stale=False)
+"""The mark of an event that no record was told of."""
+
+
 def changes_json(mark: Mark) -> str:
     """Return the changes of a mark as JSON text."""
-    return orjson.dumps([change.as_json() for change in mark.changes]).decode()
+    return orjson.dumps(mark.changes).decode()
 
 
 @dataclass(slots=True)

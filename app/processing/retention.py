@@ -20,7 +20,7 @@ from app.processing.baselines import Baseline, load_baselines, merged, write_bas
 from app.processing.identity import bounded_key
 from app.processing.projection import LINKS
 from app.processing.record_rows import Database, StoredEvent
-from app.processing.records import Account, Mark, Told
+from app.processing.records import UNTOLD, Account, Told
 from app.processing.telling import told_of
 from app.storage.database import MIGRATION_LOCK
 from app.storage.partitions import (
@@ -55,7 +55,6 @@ SELECT id, source_id, delivery_id, item_index, order_key, received_at, parts, js
     submission_id, record_id, customer_id
 FROM events WHERE id > %s AND id < %s ORDER BY id LIMIT %s
 """
-_UNTOLD: Final = Mark((), None, stale=False)
 _PRIVILEGES: Final = (
     "this role may not drop partitions: have `callbox migrate` run as the role that owns the tables, see"
     " docs/database.md"
@@ -253,7 +252,7 @@ def _said(row: Sequence[Any]) -> list[_Said]:
     """Return what an event told those of its records that may be folded anew."""
     event_id, source_id, delivery_id, index, key, at, parts, changed, broker, asked, *links = row
     linked = dict(zip(("record_id", "customer_id"), links, strict=True))
-    event = StoredEvent(event_id, delivery_id, index, key, at, parts, _UNTOLD)
+    event = StoredEvent(event_id, delivery_id, index, key, at, parts, UNTOLD)
     said = []
     for number, part in enumerate(parts):
         record_id = linked.get(LINKS.get(part["kind"], ""))

@@ -3,7 +3,7 @@
 What is asked of that column is told in the query room.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from app.processing.folding import words_in
@@ -58,17 +58,19 @@ def words_of(kind: str, row: Mapping[str, Any]) -> list[str]:
 
 
 def _text(row: Mapping[str, Any], paths: tuple[_Path, ...]) -> str:
-    return " ".join([text for path in paths for text in _values(row.get(path[0]), path[1:])])[:_LONGEST_TEXT]
+    texts: list[str] = []
+    for path in paths:
+        if value := row.get(path[0]):
+            texts += _values(value, path[1:])
+    return " ".join(texts)[:_LONGEST_TEXT]
 
 
-def _values(value: Any, path: _Path) -> Iterator[str]:
-    """Yield the values at the end of a path, as text."""
-    if not value:
-        return
-    if not path:
-        yield str(value)
-    elif path[0] == "*":
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _values(one, path[1:])
-    else:
-        yield from _values(value.get(path[0]), path[1:])
+def _values(value: Any, path: _Path) -> list[str]:
+    """Return the values at the end of a path, as text."""
+    found = [value]
+    for name in path:
+        if name == "*":
+            found = [one for many in found if many for one in (many.values() if isinstance(many, dict) else many)]
+        else:
+            found = [one.get(name) for one in found if one]
+    return [str(one) for one in found if one]

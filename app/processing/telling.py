@@ -12,7 +12,7 @@ from uuid import UUID
 from app.processing.identity import bounded_key
 from app.processing.order import receipt_in
 from app.processing.record_rows import Scope, StoredEvent
-from app.processing.records import ENTRY, Mark, Told, flatten
+from app.processing.records import ENTRY, UNTOLD, Mark, Told, flatten
 
 Place: TypeAlias = tuple[Scope, str]
 """Where a record is: its scope, and the key by which it is kept."""
@@ -41,7 +41,7 @@ class Event:
     """The keys of each part."""
     places: Sequence[Place] = ()
     """The record of each part."""
-    mark: Mark = field(default_factory=lambda: Mark((), None, stale=False))
+    mark: Mark = UNTOLD
 
     def __post_init__(self) -> None:
         self.keys = [keys_in(part) for part in self.parts]
@@ -67,7 +67,7 @@ def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] |
             if other["kind"] == "customer":
                 told = flatten("customer", other["fields"])
                 told.pop("broker_external_id", None)
-                said.update((f"customer_said{ENTRY}{name}", value) for name, value in told.items())
+                said |= {f"customer_said{ENTRY}{name}": value for name, value in told.items()}
                 break
     for name in [other for one, other in _EITHER.items() if one in said]:
         said[name] = None

@@ -46,8 +46,8 @@ def reference_field(table: Table) -> Field:
     )
 
 
-def _build(one: Callable[[Any], Condition]) -> Callable[[Sequence[Any]], Condition]:
-    return lambda values: or_(*(one(value) for value in values))
+def _build(one: Callable[[Any], Condition]) -> Callable[[Sequence[Any], Context], Condition]:
+    return lambda values, _: or_(*(one(value) for value in values))
 
 
 def _parse_reference(text: str, _: Context) -> _Reference:

@@ -110,19 +110,31 @@ def _details(access: Access) -> Statement:
     return _columns(access).add_columns(literal(1).label("detail"))
 
 
-def _has_status(statuses: Sequence[str]) -> Condition:
-    """Return the condition on the outcome itself, so that its index by status serves."""
+def _has_status(statuses: Sequence[str], context: Context) -> Condition:
     done = [status for status in statuses if status != PENDING]
-    chosen: list[Condition] = [outcomes.c.status.in_(done)] if done else []
+    chosen = [_is_done(done, context)] if done else []
     if PENDING in statuses:
         waiting = and_(inbox.c.delivery_id == deliveries.c.id, inbox.c.source_id == deliveries.c.source_id)
         chosen.append(and_(outcomes.c.status.is_(None), exists(select(literal(1)).where(waiting))))
     return or_(false(), *chosen) if len(chosen) != 1 else chosen[0]
 
 
-def _has_reason(reasons: Sequence[str]) -> Condition:
+def _has_reason(reasons: Sequence[str], context: Context) -> Condition:
     """Return the condition with the statuses that have a reason, by which an index begins."""
-    return and_(outcomes.c.reason.in_(reasons), outcomes.c.status.in_(("partial", "quarantined")))
+    return and_(outcomes.c.reason.in_(reasons), _is_done(("partial", "quarantined"), context))
+
+
+def _is_done(statuses: Sequence[str], context: Context) -> Condition:
+    """Return the condition on the outcome itself, so that its index by status serves.
+
+    A key with a wall by broker only sees what names one of its brokers first. Of what was not accepted there is an
+    index by that, for else all that is in quarantine would be gone through; to say so of other outcomes would mislead
+    the planner.
+    """
+    has_status, known = outcomes.c.status.in_(statuses), context.access.brokers
+    if known is None or "accepted" in statuses:
+        return has_status
+    return and_(has_status, outcomes.c.brokers[1].in_(sorted(known)))
 
 
 def _parse_address(text: str, _: Context) -> bytes:

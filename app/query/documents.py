@@ -47,6 +47,13 @@ def columns(_: Access) -> Statement:
     return select(documents.c.source_id, source, *(documents.c[name] for name in _PLAIN))
 
 
+@cache_of_walls
+def columns_within(_: Access) -> Statement:
+    """Return the statement of documents as they are shown within inquiries, and of which these are; without wall."""
+    own = documents.c
+    return select(own.source_id, own.inquiry_id, *(own[name] for name in _WITHIN))
+
+
 def within_inquiry(row: Row, access: Access) -> dict[str, Any]:
     """Return a document as it is shown within its inquiry."""
     return hide("document", {name: row[name] for name in _WITHIN}, access)

@@ -89,7 +89,7 @@ def _in_some_source(condition: Condition, context: Context) -> Condition:
     return and_(condition, events.c.source_id.in_([source.id for source in context.visible_sources]))
 
 
-def _of_deliveries(ids: Sequence[UUID]) -> Condition:
+def _of_deliveries(ids: Sequence[UUID], _: Context) -> Condition:
     """Return the condition by the ids, which begin with the time of their delivery's."""
     begin = [UUID(int=one.int >> _TIME_AT << _TIME_AT) for one in ids]
     end = [UUID(int=one.int | ((1 << _TIME_AT) - 1)) for one in ids]

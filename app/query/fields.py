@@ -138,7 +138,7 @@ class Field:
     id_range: ColumnElement[UUID] | None = None
     personal: bool = False
     among: Callable[[Condition, Context], Condition] | None = None
-    build: Callable[[Sequence[Any]], Condition] | None = None
+    build: Callable[[Sequence[Any], Context], Condition] | None = None
     about: str = ""
     few: bool = False
 
@@ -155,7 +155,7 @@ class Field:
             Fault: a value cannot be used.
         """
         if op in (Op.EQ, Op.IN):
-            found = self._any_of([value for text in texts for value in self._values(op, text, context)])
+            found = self._any_of([value for text in texts for value in self._values(op, text, context)], context)
         else:
             _check_number(texts)
             found = or_(*(self._one(op, text, context) for text in texts))
@@ -194,11 +194,11 @@ class Field:
         """Return the column in a type that takes every value: a number beyond it is no error, it matches nothing."""
         return type_coerce(self.column, BigInteger()) if self.kind is Kind.INTEGER else self.column
 
-    def _any_of(self, values: Sequence[Any]) -> Condition:
+    def _any_of(self, values: Sequence[Any], context: Context) -> Condition:
         if self.build is not None or self.kind in (Kind.INSTANT, Kind.BOOLEAN):
             _check_number(values)
         if self.build is not None:
-            return self.build(values)
+            return self.build(values, context)
         if self.kind is Kind.INSTANT:
             return or_(*(self._in_span(span) for span in values))
         if self.kind is Kind.BOOLEAN:
@@ -215,7 +215,7 @@ class Field:
         if op is Op.PREFIX:
             return self._begins_with(text)
         if op in (Op.NE, Op.NIN):  # what is not known is not that value either
-            return ~func.coalesce(self._any_of(self._values(op, text, context)), false())
+            return ~func.coalesce(self._any_of(self._values(op, text, context), context), false())
         (value,) = self._values(op, text, context)
         if op is Op.CONTAINS:
             return cast(self.column, JSONB).contains(value)  # items are kept as JSON, as they came

@@ -6,7 +6,6 @@ may be two records in an event and the stored changes are the subject's.
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import BigInteger, Text, Uuid, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB
@@ -23,7 +22,7 @@ from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.details import get_row, parse_id
 from app.query.filters import Question, read_question
-from app.query.kept import Beginning, find_beginning, life_of, with_beginning
+from app.query.kept import RECORD, Beginning, find_beginning, life_of, told_since, with_beginning
 from app.query.months import in_reach_of
 from app.query.personal import hide_changes
 from app.query.prepared import Prepared, asked
@@ -81,7 +80,7 @@ async def _of_subject(
 ) -> tuple[Entries, Beginning]:
     """Return one entry more than the page holds; places are order keys."""
     after = None if question.position is None else question.position.after[0]
-    values = {"record": record["id"], "after": after, "wanted": question.limit + 1, **in_reach_of(life_of(record))}
+    values = {RECORD: record["id"], "after": after, "wanted": question.limit + 1, **in_reach_of(life_of(record))}
     statement = _changes_of(access, question.order, goes_on=after is not None)
     entries = [_entry(row, row["changes"], row["order_key"]) for row in await statement.rows(connection, values)]
     return entries, await find_beginning(connection, record["id"], access)
@@ -91,7 +90,7 @@ async def _of_subject(
 def _changes_of(access: Access, order: str, *, goes_on: bool) -> Prepared:
     own, place, ascending = events.c, events.c.order_key, order == "asc"
     statement: Statement = select(*_COLUMNS, own.changes).where(
-        own.record_id == asked("record", Uuid()), in_reach(own.id), own.changes != func.jsonb_build_array()
+        own.record_id == asked(RECORD, Uuid()), in_reach(own.id), own.changes != func.jsonb_build_array()
     )
     if goes_on:
         after = asked("after", Text())
@@ -104,17 +103,14 @@ async def _of_customer(
     connection: AsyncConnection, record: Row, question: Question, access: Access
 ) -> tuple[Entries, Beginning]:
     """Fold what all events say about a customer; places are receipts."""
-    values = {"record": record["id"], **in_reach_of(life_of(record))}
-
-    async def ask() -> dict[UUID, Row]:
-        return {row["id"]: row for row in await _said_of(access).rows(connection, values) if row["fields"]}
-
-    beginning, rows = await with_beginning(connection, record["id"], access, ask)
+    values = {RECORD: record["id"], **in_reach_of(life_of(record))}
+    beginning, told = await told_since(connection, _said_of(access), values, access)
+    rows = {row["id"]: row for row in told if row["fields"]}
     _, marks = fold_events((_told(row) for row in rows.values()), merged(beginning.baselines))
     entries = [
         _entry(row, changes, _place(row))
         for row in rows.values()
-        if (changes := [one.as_json() for one in marks[row["id"]].changes if _is_shown(one.field)])
+        if (changes := [one for one in marks[row["id"]].changes if _is_shown(one["field"])])
     ]
     ascending = question.order == "asc"
     entries.sort(key=lambda entry: str(entry["place"]), reverse=not ascending)
@@ -130,8 +126,8 @@ def _said_of(access: Access) -> Prepared:
         events.c.parts, literal_column("'$[*] ? (@.kind == \"customer\").fields'::jsonpath"), type_=JSONB
     )
     statement: Statement = select(*_COLUMNS, events.c.item_index, part.label("fields"))
-    statement = statement.where(events.c.customer_id == asked("record", Uuid()), in_reach(events.c.id))
-    return Prepared.of(walled(statement, events, access))
+    statement = statement.where(events.c.customer_id == asked(RECORD, Uuid()), in_reach(events.c.id))
+    return Prepared.of(with_beginning(walled(statement, events, access), access))
 
 
 def _told(row: Row) -> Told:

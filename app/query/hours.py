@@ -164,7 +164,7 @@ def of_waiting(hours: Hours, waiting: Sequence[UUID]) -> tuple[IdRange, Conditio
 
 def of_hours(hours: Hours, groups: Sequence[str], buckets: Buckets | None, context: Context) -> Select[Any]:
     """Return the statement of what was counted in the hours: the bucket, how many, how long they took, the groups."""
-    begin: ColumnElement[Any] = null() if buckets is None else buckets.of(_own.hour, is_date=False)
+    begin = _begin_of(buckets)
     chosen = [OF_COUNTED_DELIVERIES[name] for name in groups]
     keys = [column.label(f"k{n}") for n, column in enumerate(c for one in chosen for c in one.keys(context.sources))]
     spent = func.string_agg(_own.spent, literal(b""))
@@ -174,6 +174,12 @@ def of_hours(hours: Hours, groups: Sequence[str], buckets: Buckets | None, conte
     statement = walled(statement, delivery_counts, context.access).where(*within, *hours.conditions)
     grouped = [*(["begin"] if buckets is not None else []), *(f"k{n}" for n in range(len(keys)))]
     return statement.group_by(*grouped)
+
+
+def _begin_of(buckets: Buckets | None) -> ColumnElement[Any]:
+    if buckets is None:
+        return null()
+    return _own.hour if buckets.word == "hour" else buckets.of(_own.hour, is_date=False)
 
 
 def put_together(counted: Iterable[Sequence[Any]], rest: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:

@@ -117,7 +117,7 @@ async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: 
 
 @cache_of_walls
 def _documents_by_number(access: Access) -> Prepared:
-    statement = of_documents.columns(access).where(
+    statement = of_documents.columns_within(access).where(
         documents.c.inquiry_id == any_(cast(asked("numbers", Text()), ARRAY(BigInteger))),
         documents.c.source_id == any_(cast(asked("among", Text()), ARRAY(Uuid()))),
     )

@@ -3,10 +3,10 @@
 Months are dropped, and baselines made, by the active processor; see `app.processing.retention`.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Uuid, func, literal_column, select
@@ -22,9 +22,12 @@ from app.query.prepared import Prepared, asked
 from app.query.resource import Row
 from app.query.walls import Statement, cache_of_walls, walled
 from app.storage.models import baselines, closed_months
-from app.times import to_text
+from app.times import to_moment, to_text
 
-Found = TypeVar("Found")
+RECORD: Final = "record"
+"""The parameter of statements about one record."""
+
+_BEGINNING: Final = "beginning"
 
 
 class NotKept(Problem):
@@ -57,21 +60,28 @@ class Beginning:
 
 async def find_beginning(connection: AsyncConnection, record_id: UUID, access: Access) -> Beginning:
     """Return the baselines of a record that the key may see."""
-    found = await _of_record(access).rows(connection, {"record": record_id})
-    known = tuple(to_baseline({**one["baseline"], "holds": True}) for one in found)
-    return Beginning(known, max((one["ends_at"] for one in found), default=None))
+    found = await _of_record(access).rows(connection, {RECORD: record_id})
+    return _beginning((one["baseline"], one["ends_at"]) for one in found)
+
+
+def _beginning(found: Iterable[tuple[Mapping[str, Any], datetime]]) -> Beginning:
+    told = [*found]
+    known = tuple(to_baseline({**baseline, "holds": True}) for baseline, _ in told)
+    return Beginning(known, max((ends_at for _, ends_at in told), default=None))
 
 
 @cache_of_walls
 def _of_record(access: Access) -> Prepared:
+    return Prepared.of(_baselines(access))
+
+
+def _baselines(access: Access) -> Statement:
     row: Any = func.to_jsonb(literal_column("baselines"), type_=JSONB)
     statement: Statement = select(row.label("baseline"), closed_months.c.ends_at).select_from(
         baselines.join(closed_months, closed_months.c.id == baselines.c.month_id)
     )
-    statement = statement.where(
-        baselines.c.record_id == asked("record", Uuid()), closed_months.c.dropped_at.is_not(None)
-    )
-    return Prepared.of(walled(statement, baselines, access).order_by(baselines.c.id))
+    statement = statement.where(baselines.c.record_id == asked(RECORD, Uuid()), closed_months.c.dropped_at.is_not(None))
+    return walled(statement, baselines, access).order_by(baselines.c.id)
 
 
 def life_of(record: Row) -> IdRange:
@@ -79,17 +89,27 @@ def life_of(record: Row) -> IdRange:
     return IdRange(first_id_at(record["first_received_at"] - EARLIER), first_id_at(record["last_received_at"] + LATER))
 
 
-async def with_beginning(
-    connection: AsyncConnection, record_id: UUID, access: Access, ask: Callable[[], Awaitable[Found]]
-) -> tuple[Beginning, Found]:
-    """Return the beginning of a record and what `ask` finds of its events, both of the same moment."""
-    beginning = await find_beginning(connection, record_id, access)
-    while True:
-        found = await ask()
-        again = await find_beginning(connection, record_id, access)
-        if {one.id for one in again.baselines} == {one.id for one in beginning.baselines}:
-            return again, found
-        beginning = again  # a month was dropped in between
+def with_beginning(statement: Statement, access: Access) -> Statement:
+    """Return a statement of a record's events that tells beside each what they begin with, see `told_since`."""
+    known = _baselines(access).subquery("known")
+    all_known = select(func.jsonb_agg(func.to_jsonb(literal_column("known")), type_=JSONB)).select_from(known)
+    return statement.add_columns(all_known.scalar_subquery().label(_BEGINNING))
+
+
+async def told_since(
+    connection: AsyncConnection, statement: Prepared, values: Mapping[str, Any], access: Access
+) -> tuple[Beginning, Sequence[Row]]:
+    """Return the beginning of a record and its events by a statement `with_beginning`, both of the same moment.
+
+    A month that is dropped takes its events away and leaves baselines. Where there was no event, none was taken away
+    since, and the baselines may be asked for afterwards.
+    """
+    rows = await statement.rows(connection, values)
+    if not rows:
+        return await find_beginning(connection, values[RECORD], access), rows
+    found = ((one["baseline"], to_moment(one["ends_at"])) for one in rows[0][_BEGINNING] or ())
+    events = [{name: value for name, value in row.items() if name != _BEGINNING} for row in rows]
+    return _beginning(found), events
 
 
 async def dropped_month(connection: AsyncConnection, row_id: UUID) -> str | None:

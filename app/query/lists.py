@@ -8,8 +8,9 @@ from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, literal, select
+from sqlalchemy import Column, ColumnElement, and_, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.visitors import iterate
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,13 +21,14 @@ from app.query.cursor import Position, write_cursor
 from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Parameters, Question, read_question
 from app.query.months import in_reach_of, looking, newest_rows
+from app.query.prepared import Prepared
 from app.query.reading import Reading, moment_of, reading_of
 from app.query.resource import Resource, Row, rows_of
 from app.query.shaping import count_rows, read_shaping
 from app.query.sorting import place_of, sorted_rows
 from app.query.trail import noting
 from app.query.values import Context
-from app.query.walls import Statement, walled
+from app.query.walls import Statement, cache_of_walls, in_reach, walled
 from app.query.whole import whole_rows
 from app.storage.models import inbox, outcomes
 from app.times import now
@@ -69,11 +71,16 @@ async def answer_list(
         return answer(page, headers=link)
 
 
+@cache_of_walls
+def _visible(resource: Resource, access: Access) -> Statement:
+    """Return all rows of a list that the key may see."""
+    return walled(resource.columns(access), resource.table, access).where(*resource.in_lists)
+
+
 def _chosen(resource: Resource, question: Question, access: Access) -> Statement:
     """Return all rows of the question, whichever page is asked for."""
-    statement = walled(resource.columns(access), resource.table, access)
+    statement = _visible(resource, access).where(*question.conditions)
     statement = statement.with_only_columns(resource.table.c.id, maintain_column_froms=True)
-    statement = statement.where(*resource.in_lists, *question.conditions)
     if question.order == "asc" and resource.seq is not None:
         statement = statement.where(resource.seq.is_not(None))
     return statement
@@ -83,8 +90,7 @@ async def _rows(connection: AsyncConnection, resource: Resource, question: Quest
     """Return one row more than the page holds, if there are as many."""
     if question.sort is None and not question.conditions:
         return await whole_rows(connection, resource, question, access)
-    statement = walled(resource.columns(access), resource.table, access)
-    statement = statement.where(*resource.in_lists, *question.conditions)
+    statement = _visible(resource, access).where(*question.conditions)
     if question.sort is not None:
         return await sorted_rows(connection, resource, statement, question)
     ordered = _in_order(statement, resource, question)
@@ -93,7 +99,11 @@ async def _rows(connection: AsyncConnection, resource: Resource, question: Quest
     ids = _ids_before(question)
     if question.order == "asc" or question.finds_few:
         return rows_of(await connection.execute(ordered, in_reach_of(ids)))
-    return await newest_rows(looking(connection, resource, ordered), ids, question.limit + 1)
+    look = looking(connection, resource, ordered)
+    if access.brokers is None or not _by_outcomes_alone(question):
+        return await newest_rows(look, ids, question.limit + 1)
+    page = await _ids_of_page(connection, question, access, ids)
+    return await look(page, question.limit + 1) if page is not None else []
 
 
 def _ids_before(question: Question) -> IdRange:
@@ -101,6 +111,25 @@ def _ids_before(question: Question) -> IdRange:
     if question.position is None or question.order == "asc":
         return question.ids
     return question.ids.within(IdRange(ANY_ID.low, UUID(str(question.position.after[0]))))
+
+
+def _by_outcomes_alone(question: Question) -> bool:
+    """Tell whether outcomes alone say which deliveries fit."""
+    parts = (part for condition in question.conditions for part in iterate(condition))
+    return {part.table for part in parts if isinstance(part, Column)} == {outcomes}
+
+
+async def _ids_of_page(connection: AsyncConnection, question: Question, access: Access, ids: IdRange) -> IdRange | None:
+    """Return between which ids the deliveries of a page lie, None if there is none.
+
+    To look for it in all months takes little as long as they are not joined. One more is asked for than is read of the
+    page, for `ids` reach up to the last one shown.
+    """
+    own = outcomes.c.delivery_id
+    statement: Statement = select(own).where(own >= ids.low, own <= ids.high, *question.conditions)
+    statement = statement.order_by(own.desc()).limit(question.limit + 2)
+    found = (await connection.execute(walled(statement, outcomes, access))).scalars().all()
+    return IdRange(found[-1], found[0]) if found else None
 
 
 def _in_order(statement: Statement, resource: Resource, question: Question) -> Statement:
@@ -129,12 +158,24 @@ def _end(reading: Reading, question: Question, last: Row | None, *, is_feed: boo
 
 
 async def _lag_seconds(connection: AsyncConnection, access: Access) -> float:
-    """Return the age of the oldest delivery that was never processed yet, 0 if there is none."""
-    done = exists(
-        select(literal(1)).where(
-            outcomes.c.delivery_id == inbox.c.delivery_id, outcomes.c.source_id == inbox.c.source_id
-        )
-    )
-    oldest = select(inbox.c.delivery_id).where(~done).order_by(inbox.c.delivery_id).limit(1)
-    found = (await connection.execute(walled(oldest, inbox, access))).scalar_one_or_none()
-    return 0.0 if found is None else max(0.0, round((now() - time_of(found)).total_seconds(), 3))
+    """Return the age of the oldest delivery that was never processed yet, 0 if there is none.
+
+    Mostly nothing waits; and of what waits outcomes are only looked for since the oldest of it.
+    """
+    found = await _oldest_waiting(access, is_new=False).rows(connection, {})
+    if found:
+        reach = in_reach_of(IdRange(found[0]["delivery_id"], ANY_ID.high))
+        found = await _oldest_waiting(access, is_new=True).rows(connection, reach)
+    return max(0.0, round((now() - time_of(found[0]["delivery_id"])).total_seconds(), 3)) if found else 0.0
+
+
+@cache_of_walls
+def _oldest_waiting(access: Access, *, is_new: bool) -> Prepared:
+    """Return the statement of the oldest delivery that waits; where `is_new`, of those that have no outcome yet."""
+    own = inbox.c
+    statement: Statement = select(own.delivery_id)
+    if is_new:
+        outcome = and_(outcomes.c.delivery_id == own.delivery_id, outcomes.c.source_id == own.source_id)
+        done = exists(select(literal(1)).where(outcome, in_reach(outcomes.c.delivery_id)))
+        statement = statement.where(~done, in_reach(own.delivery_id))
+    return Prepared.of(walled(statement.order_by(own.delivery_id).limit(1), inbox, access))

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.accounts.model import Accounts
 from app.problems import Problem
+from app.query.common_words import CommonWords
 from app.query.rate import Limiter
 from app.storage.engine import in_transactions
 
@@ -66,6 +67,7 @@ class Reading:
     zone: tzinfo = UTC
     public_url: str | None = None
     limiter: Limiter = field(default_factory=Limiter)
+    common_words: CommonWords = field(default_factory=CommonWords)
     spooled: Callable[[], int] = field(default=lambda: 0)
 
     @asynccontextmanager

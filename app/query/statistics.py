@@ -7,6 +7,7 @@ told in `groups`, what a bucket in `buckets`, what is counted at all in `counted
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,7 +30,7 @@ from app.query.months import in_reach_of
 from app.query.reading import Reading, moment_of, reading_of
 from app.query.trail import note_reading
 from app.query.values import Context, Fault, Span, parse_date, parse_span
-from app.times import now
+from app.times import now, to_text
 
 MOST_ROWS: Final = 20_000
 _INSTANT: Final = timedelta(microseconds=1)
@@ -216,8 +217,9 @@ def _shown(
     measured = 2 + len(statistic.measures())
     by_group: dict[tuple[Any, ...], dict[Any, tuple[Any, ...]]] = {}
     fields: dict[tuple[Any, ...], dict[str, Any]] = {}
+    group_by_row = cache(lambda own: group_of(groups, own, sources))
     for row in found:
-        key, shown = group_of(groups, row[measured:], sources)
+        key, shown = group_by_row(row[measured:])
         by_group.setdefault(key, {})[row[0]] = row
         fields.setdefault(key, shown)
     if not groups and not by_group:
@@ -226,19 +228,17 @@ def _shown(
     if len(begins) * len(by_group) > MOST_ROWS:
         raise too_many()
     ordered = sorted(by_group, key=lambda key: (-sum(row[1] for row in by_group[key].values()), str(key)))
-    nothing = (None, 0, *statistic.nothing)
-    labels = {begin: None if begin is None or asked.buckets is None else asked.buckets.label(begin) for begin in begins}
-    return [
-        {
-            "bucket": labels[begin],
-            "from": begin,
-            **fields[key],
-            "count": (row := by_group[key].get(begin, nothing))[1],
-            **statistic.shown(row[2:measured]),
-        }
-        for begin in begins
-        for key in ordered
-    ]
+    empty = {"count": 0, **statistic.shown(statistic.nothing)}
+    shown_rows: list[dict[str, Any]] = []
+    for begin in begins:
+        label: dict[str, Any] = {"bucket": None, "from": None}
+        if begin is not None and asked.buckets is not None:
+            label = {"bucket": asked.buckets.label(begin), "from": to_text(begin)}
+        for key in ordered:
+            own = by_group[key].get(begin)
+            counted = empty if own is None else {"count": own[1], **statistic.shown(own[2:measured])}
+            shown_rows.append(label | fields[key] | counted)
+    return shown_rows
 
 
 def _begins(asked: Asked, found: Sequence[Any]) -> list[datetime | None]:

@@ -3,12 +3,12 @@
 How events are folded is the processing room's; what a record looks like is told beside its list.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Uuid, func, select
+from sqlalchemy import BigInteger, Uuid, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,7 +24,7 @@ from app.query.answers import tagged_answer
 from app.query.details import check_parameters, get_row, no_such, parse_id
 from app.query.filters import Slips
 from app.query.inquiries import INQUIRIES, Neighbours
-from app.query.kept import life_of, with_beginning
+from app.query.kept import RECORD, life_of, told_since, with_beginning
 from app.query.leads import LEADS
 from app.query.months import in_reach_of
 from app.query.prepared import Prepared, asked
@@ -87,12 +87,8 @@ async def _account(
     connection: AsyncConnection, kind: str, present: Row, until: datetime, access: Access
 ) -> Account | None:
     """Return what had been said about a record until then, None if nothing."""
-    values = {"record": present["id"], "until": until, **in_reach_of(life_of(present))}
-
-    async def ask() -> Sequence[Row]:
-        return await _events_of(access, kind).rows(connection, values)
-
-    beginning, rows = await with_beginning(connection, present["id"], access, ask)
+    values = {RECORD: present["id"], "until": until, **in_reach_of(life_of(present))}
+    beginning, rows = await told_since(connection, _events_of(access, kind), values, access)
     told = []
     for row in rows:
         number = next((n for n, part in enumerate(row["parts"]) if part["kind"] == kind), None)
@@ -109,12 +105,12 @@ def _events_of(access: Access, kind: str) -> Prepared:
     place = (own.item_index.label("index"), own.order_key.label("key"))
     statement: Statement = select(own.id, own.delivery_id, *place, own.received_at, own.parts)
     statement = statement.where(
-        link == asked("record", Uuid()),
+        link == asked(RECORD, Uuid()),
         in_reach(own.id),
         own.received_at < asked("until", own.received_at.type),
         func.jsonb_array_length(own.parts) > 0,
     )
-    return Prepared.of(walled(statement, events, access))
+    return Prepared.of(with_beginning(walled(statement, events, access), access))
 
 
 def _as_row(kind: str, account: Account) -> dict[str, Any]:
@@ -167,25 +163,29 @@ async def _customer(
     account = await _account(connection, "customer", present, until, access)
     if account is None:
         return None
-    counted = select(func.count()).where(
-        inquiries.c.customer_record_id == present["id"], inquiries.c.first_received_at < until
-    )
-    count = (await connection.execute(walled(counted, inquiries, access))).scalar_one()
-    row = _shown_of(present, {**present, **_as_row("customer", account), "inquiry_count": count})
+    (counted,) = await _inquiries_of(access).rows(connection, {RECORD: present["id"], "until": until})
+    row = _shown_of(present, {**present, **_as_row("customer", account), **counted})
     return of_customers.shape(row, access)
+
+
+@cache_of_walls
+def _inquiries_of(access: Access) -> Prepared:
+    own = inquiries.c
+    known_then = own.first_received_at < asked("until", own.first_received_at.type)
+    statement: Statement = select(func.count().label("inquiry_count")).where(
+        own.customer_record_id == asked(RECORD, Uuid()), known_then
+    )
+    return Prepared.of(walled(statement, inquiries, access))
 
 
 async def _documents(
     connection: AsyncConnection, row: Mapping[str, Any], until: datetime, access: Access
 ) -> list[dict[str, Any]]:
     """Return the documents that had been announced until then, as they were called."""
-    own = documents.c
-    statement = of_documents.columns(access).where(
-        own.source_id == row["source_id"], own.inquiry_id == row["inquiry_id"], own.first_received_at < until
-    )
-    found = await connection.execute(walled(statement, documents, access).order_by(own.id))
+    values = {"source": row["source_id"], "number": row["inquiry_id"], "until": until}
+    found = await _announced(access).rows(connection, values)
     shown = []
-    for document in found.mappings():
+    for document in found:
         said = row["documents"].get(document["hash"])
         if said is not None:
             archived_at = _not_after(document["archived_at"], until)
@@ -194,3 +194,14 @@ async def _documents(
             then = {**document, **named, "archived_at": archived_at, "state": state}
             shown.append(of_documents.within_inquiry(then, access))
     return shown
+
+
+@cache_of_walls
+def _announced(access: Access) -> Prepared:
+    own = documents.c
+    statement = of_documents.columns_within(access).where(
+        own.source_id == asked("source", Uuid()),
+        own.inquiry_id == asked("number", BigInteger()),
+        own.first_received_at < asked("until", own.first_received_at.type),
+    )
+    return Prepared.of(walled(statement, documents, access).order_by(own.id))

@@ -34,6 +34,10 @@ _LOG_BOUND = 5_000_000
 # Each new piece of the write-ahead log is filled with zeros before it is used, and every commit waits for that: with
 # PostgreSQL's 16 MB 50 ms long, every few seconds, until the first ones are used again.
 _LOG_PIECE_MB = 1
+# What PostgreSQL does not hold itself it has read again, from the system if that still has it, else from the disk.
+_MEMORY_SHARE = 8
+_LEAST_BUFFERS_MB, _MOST_BUFFERS_MB = 128, 512
+_MEMORY_BOUNDS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _BLOCK = 4 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TELLING = re.compile(r"(?:FATAL|PANIC|ERROR|error):\s+(.*)")
@@ -187,7 +191,7 @@ def write_settings(folder: Folder, sockets: Path, *, durable: bool) -> None:
         "hba_file": folder.place / "pg_hba.conf",
         "ident_file": folder.place / "pg_ident.conf",
         "max_connections": 100,
-        "shared_buffers": "128MB",
+        "shared_buffers": f"{buffers_mb(memory_bytes())}MB",
         "max_wal_size": "1GB",
         "min_wal_size": "128MB",
         "wal_compression": "on",
@@ -217,6 +221,20 @@ def write_settings(folder: Folder, sockets: Path, *, durable: bool) -> None:
         _write(path, text, 0o640 if folder.account else 0o600)
         if folder.account:
             os.chown(path, -1, folder.account.gid)
+
+
+def buffers_mb(memory_bytes: int) -> int:
+    """Return how much of a machine's memory the server keeps its pages in; it takes it as it comes to use it."""
+    return min(max(memory_bytes // _MEMORY_SHARE >> 20, _LEAST_BUFFERS_MB), _MOST_BUFFERS_MB)
+
+
+def memory_bytes() -> int:
+    """Return how much memory this machine has, or the container may use."""
+    bounds = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for path in _MEMORY_BOUNDS:
+        with suppress(OSError, ValueError):  # there is none, or it says "max"
+            bounds.append(int(path.read_text()))
+    return min(bounds)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

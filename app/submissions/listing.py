@@ -10,6 +10,7 @@ from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide
 from app.query.resource import Resource, Row
 from app.query.shapes import in_order, path, source_columns
+from app.query.values import Context
 from app.query.walls import Statement
 from app.storage.models import submissions
 from app.submissions.schemas import KindWord, StateWord, Submission, SubmissionPage
@@ -77,7 +78,7 @@ def _record_path(row: Row) -> str | None:
     return None
 
 
-def _in_state(states: Sequence[str]) -> Condition:
+def _in_state(states: Sequence[str], _: Context) -> Condition:
     """Return the condition on the column itself where it can be, so that its index serves."""
     stored = {"accepted" if state == "overdue" else state for state in states}
     return and_(_own.state.in_(sorted(stored)), _state.in_(list(states)))

@@ -109,7 +109,7 @@ def test_the_disk_of_everything_is_full(small_disk: Disks) -> None:
             load.wait_for_refusals()
             fill_the_log_too(embedded_url(folder), folder)
             load.wait_for_refusals()
-            until(lambda: status_of(running)[0] == 503, "to be full")  # it ends and starts, and leaves room for a moment
+            until(lambda: status_of(running)[0] == 503, "to be full")  # PostgreSQL ends, and leaves room for a moment
             for child in until(running.children, "the children"):
                 os.kill(child, signal.SIGKILL)
             load.wait_for_refusals()

@@ -15,6 +15,7 @@ from app.processing.reading import read_delivery
 from tests.processing.conftest import ZONE, Desk
 
 Item = Callable[..., dict[str, Any]]
+_RECORDS = ("inquiries", "customers", "documents")
 _OTHER_WAYS = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 
 
@@ -28,6 +29,24 @@ def test_twenty_equal_items_are_one_change_and_nineteen_repeats(desk: Desk, item
     assert {change["field"] for change in events[0][3]} >= {"inquiry_id", "status", "broker_external_id"}
     assert [(event[2], event[3]) for event in events[1:]] == [(first, [])] * 19
     assert desk.row("SELECT status, event_count FROM inquiries") == (4, 20)
+
+
+def test_what_is_told_again_later_only_counts(desk: Desk, item: Item) -> None:
+    body = item() | {
+        "customer": {"cId": 5, "cLastName": "Beispiel"},
+        "docs": {"docToken": {"token": "t"}, "files": [{"hash": "h1", "name": "Antrag"}]},
+    }
+    told = []
+    for minutes in (2, 1):
+        desk.lay(body, delivery_id=first_id_at(datetime.now(UTC) - timedelta(minutes=minutes)))
+        desk.process()
+        told.append({name: desk.row(f"SELECT to_jsonb(r) FROM {name} r")[0] for name in _RECORDS})  # noqa: S608 - ours
+    for name in _RECORDS:
+        before, after = (one[name] for one in told)
+        assert {column for column in before if before[column] != after[column]} == {
+            *("head_key", "head_receipt", "last_received_at", "event_count")
+        }
+        assert (before["event_count"], after["event_count"]) == (1, 2)
 
 
 def test_a_return_to_an_earlier_state_is_a_change(desk: Desk, item: Item) -> None:

@@ -326,3 +326,31 @@ def test_relative_times_count_from_now(rows: Rows, open_caller: Callable[[], Cal
     rows.inquiry(source, 2, ago - 70)
     found = open_caller().found(rows.key(Scope.READ), "/v1/inquiries?last_received_at[gte]=-1h")
     assert [row["inquiry_id"] for row in found] == [1]
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "status=quarantined",
+        "status=partial,quarantined",
+        "status=accepted,quarantined",
+        "status[ne]=accepted",
+        "reason=not-json",
+        "reason[null]=false",
+        "reason=not-json&source=s",
+        "status=quarantined&via=push",
+    ],
+)
+def test_quarantine_within_a_wall_by_broker(rows: Rows, open_caller: Callable[[], Caller], question: str) -> None:
+    source = rows.source("s")
+    named = [[], ["B-9"], ["B-9", "B-1"], ["B-1", "B-9"], ["B-1"], ["B-2", "B-1"]]
+    own = [
+        str(rows.delivery(source, minutes, status="quarantined", reason="not-json", brokers=brokers))
+        for minutes, brokers in enumerate(named)
+    ][4:]
+    key, caller = rows.key(Scope.READ, brokers=["B-1", "B-2"]), open_caller()
+    path = f"/v1/deliveries?{question}"
+    assert [row["id"] for row in caller.found(key, path)] == own[::-1]
+    assert [row["id"] for row in caller.found(key, f"{path}&order=asc")] == own
+    assert caller.get(key, f"{path}&count=exact").json()["count"] == len(own)
+    assert caller.found(rows.key(Scope.READ, brokers=["B-7"]), path) == []

@@ -1,13 +1,19 @@
 """Search: what is found and what is not, in which order, and within walls and scopes."""
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, text
 
-from app.accounts.model import Scope
+from app.accounts.model import Access, Scope
 from app.processing.folding import fold, words_in
+from app.query.candidates import Wanted, forms_of, ranked_candidates
+from app.query.common_words import CommonWords, is_common, rare_ones
 from app.query.schemas.search import FoundPage
+from app.storage.engine import open_read_engine
 from app.storage.models import RECORDS, audit
 from tests.query.conftest import Caller, Rows, World
 
@@ -213,3 +219,82 @@ def test_what_is_searched_may_stand_in_the_body(asking: Caller, world: World) ->
     for more in bad:
         assert post(**more)["http"] == 422, more
     assert asking.client.post("/v1/search", json={"q": "a"}).status_code == 401
+
+
+def test_a_page_is_full_also_where_a_kind_alone_would_do(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    wegroup = rows.source("w", "wegroup")
+    customers = [str(rows.customer(source, number, last_name="Muster")) for number in range(51)]
+    leads = [str(rows.lead(wegroup, 100 + number, last_name="Muster")) for number in range(3)]
+    expected = [*reversed(customers[:50]), *reversed(leads)]
+    caller = open_caller()
+    for limit in (20, 50, 100):
+        found: list[str] = []
+        path: str | None = f"/v1/search?q=muster&limit={limit}"
+        while path:
+            page = caller.get(key, path)
+            found += [row["id"] for row in page.json()["data"]]
+            path = page.headers["link"].partition(">")[0][1:] if "link" in page.headers else None
+        assert found == expected, limit
+
+
+def test_words_that_many_have_are_found_the_same(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, other = rows.source("s"), rows.source("t")
+    seeing = rows.key(Scope.READ, Scope.READ_PERSONAL)
+    walled = rows.key(Scope.READ, Scope.READ_PERSONAL, source_ids=[other])
+    for number in range(120):
+        rows.customer(source, number, last_name="Beispiel", email=f"nele.{number}@muster.example")
+    inside = str(rows.customer(other, 200, last_name="Beispielhaus", email="lotte@muster.example"))
+    rows.customer(other, 201, last_name="Beispielhof", email="lotte@anderswo.example")
+
+    def answers() -> list[list[tuple[str, str]]]:
+        caller = open_caller()
+        words = ("beispiel", "beisp", "muster", "must", "must beispielh", "nele.7@muster.exam", "lotte@muster.example")
+        return [_found(caller, key, one, limit="100") for key in (seeing, walled) for one in words]
+
+    before = answers()
+    assert [len(found) for found in before] == [50, 50, 50, 50, 1, 1, 1, 2, 2, 1, 1, 1, 0, 1]
+    assert before[4] == [("customer", inside)]
+    rows.connection.exec_driver_sql("ANALYZE customers")
+    rows.connection.commit()
+    common = "SELECT count(*) FROM pg_stats, unnest(most_common_elems::text::text[]) AS one WHERE one = 'muster'"
+    assert rows.connection.execute(text(common)).scalar_one() == 1
+    assert answers() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "begun", "common", "rare"),
+    [
+        ("muster", False, True, ["muster"]),
+        ("must", False, False, ["must"]),
+        ("must", True, True, ["must"]),
+        ("m", True, False, ["m"]),
+        ("haus beispiel", False, False, ["haus", "beispiel"]),
+        ("muster haus", False, True, ["haus"]),
+        ("muster selten", True, False, ["selten"]),
+        ("must haus offen", True, False, ["haus", "offen"]),
+    ],
+)
+def test_which_words_many_have(words: str, begun: bool, common: bool, rare: list[str]) -> None:
+    known = {"customers": {"muster": 0.6, ".offen": 0.2, "haus": 0.3, "beispiel": 0.15}}
+    access = Access(UUID(int=1), "key", frozenset({Scope.READ, Scope.READ_PERSONAL}))
+    forms = forms_of(words.split(), access, begun=begun)
+    assert is_common(forms, known["customers"]) is common
+    assert rare_ones(forms, known) == forms_of(rare, access, begun=begun)
+    plain = replace(access, scopes=frozenset({Scope.READ}))
+    assert not is_common(forms_of(["muster"], plain, begun=begun), known["customers"])
+
+
+def test_the_ways_of_the_database_are_as_before(database_url: str) -> None:
+    wanted, access = Wanted.of("muster", ("customer",)), Access(UUID(int=1), "key", frozenset({Scope.READ}))
+
+    async def search() -> tuple[str, str]:
+        engine = open_read_engine(database_url, pool_size=1)
+        async with engine.connect() as connection:
+            assert await ranked_candidates(connection, wanted, 20, CommonWords(), access) == []
+            ways = "SELECT current_setting('enable_seqscan'), current_setting('enable_indexscan')"
+            found = tuple((await connection.exec_driver_sql(ways)).one())
+        await engine.dispose()
+        return str(found[0]), str(found[1])
+
+    assert asyncio.run(search()) == ("on", "on")

@@ -298,6 +298,20 @@ def test_server_that_does_not_start_says_why(shared: Path) -> None:
         broken.with_name("aside").rename(broken)
 
 
+@pytest.mark.parametrize(("memory_mb", "buffers_mb"), [(512, 128), (1024, 128), (4096, 512), (8192, 512), (65536, 512)])
+def test_pages_take_an_eighth_of_the_memory_within_bounds(memory_mb: int, buffers_mb: int) -> None:
+    assert embedded_folder.buffers_mb(memory_mb << 20) == buffers_mb
+
+
+def test_memory_of_a_container_is_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = tmp_path / "memory.max"
+    monkeypatch.setattr(embedded_folder, "_MEMORY_BOUNDS", (bound, tmp_path / "missing"))
+    bound.write_text("max\n")
+    whole = embedded_folder.memory_bytes()
+    bound.write_text(f"{whole // 2}\n")
+    assert embedded_folder.memory_bytes() == whole // 2
+
+
 def test_data_dir_that_is_a_file(empty: Path) -> None:
     (empty / "var").touch()
     with pytest.raises(EmbeddedError, match=r"CALLBOX_DATA_DIR is .*/var, .*: Not a directory"):

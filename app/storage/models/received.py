@@ -76,6 +76,13 @@ outcomes = Table(
     ),
     Index(None, "seq"),
     Index(None, "status", "delivery_id"),
+    # For keys with a wall by broker; the many that are accepted have no part in it.
+    Index(
+        "ix_outcomes_first_broker",
+        text("(brokers[1])"),
+        "delivery_id",
+        postgresql_where=text("status <> 'accepted'"),
+    ),
     postgresql_partition_by="RANGE (delivery_id)",
 )
 

@@ -1,5 +1,7 @@
 """The tables of what is known. What may stand in a record's columns is told in `app.processing.records`."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -58,8 +60,11 @@ baselines = Table(
 )
 
 
-def _record(name: str, *columns: Column[object] | Index) -> Table:
-    """Return the table of a kind of record: its own columns and those that every record has."""
+def _record(name: str, *columns: Column[object] | Index, counted: Sequence[str] = ()) -> Table:
+    """Return the table of a kind of record: its own columns and those that every record has.
+
+    `counted` are what statistics by the time of change read without the rows.
+    """
     return Table(
         name,
         metadata,
@@ -80,7 +85,7 @@ def _record(name: str, *columns: Column[object] | Index) -> Table:
         PrimaryKeyConstraint("id", "source_id"),
         UniqueConstraint("source_id", "identity"),
         Index(None, "last_received_at", "id"),
-        Index(None, "changed_at", "id"),
+        Index(None, "changed_at", "id", postgresql_include=[*counted]),
         Index(f"ix_{name}_words", "words", postgresql_using="gin"),
         postgresql_with={"fillfactor": "85"},
     )
@@ -89,6 +94,8 @@ def _record(name: str, *columns: Column[object] | Index) -> Table:
 def _map(name: str) -> Column[object]:
     return Column(name, JSONB, nullable=False, server_default=text("'{}'::jsonb"))
 
+
+_COUNTED = ("source_id", "status", "premium_yearly_cents")
 
 inquiries = _record(
     "inquiries",
@@ -133,7 +140,9 @@ inquiries = _record(
     Index(None, "broker_external_id", "id"),
     Index(None, "updated_on", "id"),
     Index(None, "premium_yearly_cents", "id"),
-    Index(None, "customer_record_id"),
+    # Each customer is shown with the number of its inquiries, which is told without these rows.
+    Index(None, "customer_record_id", postgresql_include=["source_id", "broker_external_id"]),
+    counted=_COUNTED,
 )
 
 customers = _record(
@@ -221,5 +230,5 @@ leads = _record(
 )
 
 # By which statistics count. Text may be too long for an index, so that none is kept beside it but what has a bound.
-Index(None, inquiries.c.first_received_at, postgresql_include=["source_id", "status", "premium_yearly_cents"])
+Index(None, inquiries.c.first_received_at, postgresql_include=["id", *_COUNTED])
 Index(None, leads.c.first_received_at)

@@ -1,0 +1,192 @@
+"""Finds the records that hold the words of a search, and ranks them.
+
+Which records are searched, and how they are shown, is told in `search`.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+from uuid import UUID
+
+from sqlalchemy import CTE, ColumnElement, Integer, Text, cast, func, literal, select, true, union_all
+from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.accounts.model import Access
+from app.processing.folding import words_in
+from app.processing.searched import OPEN_MARK
+from app.query.common_words import CommonWords, Form, Words, is_common, rare_ones
+from app.query.customers import CUSTOMERS
+from app.query.documents import DOCUMENTS
+from app.query.inquiries import INQUIRIES
+from app.query.leads import LEADS
+from app.query.personal import may_see
+from app.query.prepared import Prepared, asked, driver_of
+from app.query.resource import Resource
+from app.query.walls import Statement, cache_of_walls, walled_late
+
+SEARCHED: Final[Mapping[str, Resource]] = {one.kind: one for one in (CUSTOMERS, INQUIRIES, LEADS, DOCUMENTS)}
+"""What is searched; where two fit as well, the earlier kind comes first."""
+
+_MOST_CANDIDATES = 50
+"""So many of each kind and way of fitting are weighed, the first in the table; who wants others says more words."""
+
+_ENOUGH = 50
+"""Where so many records have the words whole, those in which they are only begun are not looked for."""
+
+_SHORTEST_PREFIX = 2
+_BEGUN = 0.9
+_WITHOUT_OTHER_WAYS: Final = """
+SELECT set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true),
+       set_config('enable_indexonlyscan', 'off', true), set_config('synchronize_seqscans', 'off', true)
+"""
+
+Ranked = list[tuple[float, str, UUID]]
+"""What fits, best first: score, kind and id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The words that records should have, and the kinds that are looked at.
+
+    With `is_address` an e-mail address is among the words: where that is found whole, others are not looked for.
+    """
+
+    words: tuple[str, ...]
+    kinds: tuple[str, ...]
+    is_address: bool
+
+    @classmethod
+    def of(cls, text: str, kinds: tuple[str, ...]) -> Self:
+        """Return what is wanted by a text."""
+        return cls(words_in(text), kinds, is_address="@" in text)
+
+
+async def ranked_candidates(
+    connection: AsyncConnection, wanted: Wanted, end: int, common: CommonWords, access: Access
+) -> Ranked:
+    """Return what fits; what comes long after the `end` of the page may be missing.
+
+    Raises:
+        psycopg.Error: the database has trouble.
+    """
+    known = await common.read(driver_of(connection))
+    forms = forms_of(wanted.words, access, begun=False)
+    values: dict[str, Any] = {"asked": _written(forms), "enough": max(_ENOUGH, end + 1)}
+    rows = await _by_index_only(connection, _with_words_whole(_plans(wanted.kinds, forms, known), access), values)
+    scores = dict.fromkeys(rows, 1.0)
+    if len(scores) < _ENOUGH and not (scores and wanted.is_address):
+        forms = forms_of(wanted.words, access, begun=True)
+        values = {"asked": _written(forms), "rare": _written(rare_ones(forms, known))}
+        rows = await _by_index_only(connection, _with_words_begun(_plans(wanted.kinds, forms, known), access), values)
+        for kind, row_id, words in rows:
+            scores.setdefault((kind, row_id), _score(wanted.words, _seen(words, access)))
+    order = list(SEARCHED)
+    ranked = [(score, kind, row_id) for (kind, row_id), score in scores.items()]
+    return sorted(ranked, key=lambda one: (-one[0], order.index(one[1]), -one[2].int))
+
+
+async def _by_index_only(connection: AsyncConnection, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+    """Have the database go by the index of words, whatever it believes, and else through a table from its beginning.
+
+    Of a word that is only begun it expects far more than there are, and would rather go through a whole table. The two
+    statements are sent as one transaction, at the end of which it may go by all ways again.
+    """
+    driver = driver_of(connection)
+    async with driver.pipeline():
+        await driver.execute(_WITHOUT_OTHER_WAYS)
+        found = await driver.execute(statement.text, {**statement.values, **values})
+    return await found.fetchall()
+
+
+def _plans(kinds: Collection[str], forms: Sequence[Form], known: Words) -> tuple[tuple[Resource, bool], ...]:
+    """Return what is searched in its order, and of each whether the table is gone through in place of the index."""
+    return tuple(
+        (resource, is_common(forms, known.get(resource.table.name, {})))
+        for kind, resource in SEARCHED.items()
+        if kind in kinds
+    )
+
+
+@cache_of_walls
+def _with_words_whole(plans: Sequence[tuple[Resource, bool]], access: Access) -> Prepared:
+    """Return the statement of records that hold what is `asked`: kind by kind, until there are `enough`.
+
+    All of them fit as well, so what comes after has no part in the page; each is read from another place of the disk.
+    """
+    found: list[CTE] = []
+    for resource, goes_through in plans:
+        candidates = _candidates(resource, access, "asked", goes_through=goes_through)
+        if found:
+            numbers = [select(func.count()).select_from(one).scalar_subquery() for one in found]
+            candidates = candidates.where(sum(numbers[1:], numbers[0]) < asked("enough", Integer()))
+        found.append(candidates.cte(resource.kind))
+    return Prepared.of(union_all(*(select(one) for one in found)))
+
+
+@cache_of_walls
+def _with_words_begun(plans: Sequence[tuple[Resource, bool]], access: Access) -> Prepared:
+    """Return the statement of records that hold what is `asked`, and their words; the index is asked for `rare`.
+
+    It would put together all that have each of the words, and half the world has `com`, the end of an e-mail address.
+    """
+    found = []
+    for resource, goes_through in plans:
+        words = resource.table.c.words
+        candidates = _candidates(resource, access, "rare", goes_through=goes_through)
+        candidates = candidates.where(_holds(words, "asked").is_(true()))
+        found.append(candidates.add_columns(func.tsvector_to_array(words, type_=ARRAY(Text)).label("words")))
+    return Prepared.of(union_all(*(select(one.subquery()) for one in found)))
+
+
+def _candidates(resource: Resource, access: Access, name: str, *, goes_through: bool) -> Statement:
+    """Return the statement of the first records of a table that hold what is asked by a name."""
+    columns = resource.table.c
+    statement: Statement = select(literal(resource.kind).label("kind"), columns.id)
+    statement = walled_late(statement, resource.table, access).where(*resource.in_lists)
+    holds = _holds(columns.words, name)
+    return statement.where(holds.is_(true()) if goes_through else holds).limit(_MOST_CANDIDATES)
+
+
+def _holds(words: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Return the condition that words hold what is asked by a name; no index is gone by where it `is_` true."""
+    return words.bool_op("@@")(cast(asked(name, Text()), TSQUERY))
+
+
+def forms_of(words: Iterable[str], access: Access, *, begun: bool) -> list[Form]:
+    """Return how words are asked for."""
+    marks = (OPEN_MARK, "") if may_see(access) else (OPEN_MARK,)
+    forms = []
+    for word in words:
+        is_begun = begun and len(word) >= _SHORTEST_PREFIX
+        beginnings = [word]
+        if is_begun and word.endswith("i"):  # the next letter may be a j, and ij is folded to y
+            beginnings.append(word[:-1] + "y")
+        forms.append(Form(tuple(f"{mark}{one}" for one in beginnings for mark in marks), is_begun))
+    return forms
+
+
+def _written(forms: Iterable[Form]) -> str:
+    """Return forms as a question in PostgreSQL's writing, all of them; no sign of that can be in a word."""
+    return " & ".join(f"({' | '.join(_in_quotes(form))})" for form in forms)
+
+
+def _in_quotes(form: Form) -> Iterator[str]:
+    for writing in form.writings:
+        yield f"'{writing}':*" if form.begun else f"'{writing}'"
+
+
+def _seen(words: Iterable[str], access: Access) -> set[str]:
+    """Return those of a record's words that the key may see, without the mark of the open ones."""
+    return {word.removeprefix(OPEN_MARK) for word in words if word.startswith(OPEN_MARK) or may_see(access)}
+
+
+def _score(asked: Sequence[str], words: Collection[str]) -> float:
+    """Return how well a record fits: 1 where it has each word, less where it has longer ones."""
+    total = 0.0
+    for word in asked:
+        if word in words:
+            total += 1.0
+        else:
+            total += max((_BEGUN * len(word) / len(one) for one in words if one.startswith(word[:-1])), default=0.0)
+    return min(1.0, total / len(asked))
