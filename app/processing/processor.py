@@ -27,7 +27,7 @@ from app.processing.retention import Retention
 from app.processing.shapes import Shapes
 from app.times import now
 
-BATCH_DELIVERIES = 500
+BATCH_DELIVERIES = 250
 BATCH_BYTES = 16 << 20
 MOST_ATTEMPTS = 3
 FEED = "callbox_feed"
