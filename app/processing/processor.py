@@ -28,7 +28,7 @@ from app.processing.shapes import Shapes
 from app.times import now
 
 BATCH_DELIVERIES = 250
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 8 << 20
 MOST_ATTEMPTS = 3
 FEED = "callbox_feed"
 """The channel on which each batch is announced, without content."""
