@@ -160,7 +160,7 @@ class Processor:
             with self._database.transaction():
                 matching.match_waiting(self._database)
                 matching.give_up_lost(self._database)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - that of the database is raised, any other is told and holds up no delivery
             self._raise_if_the_databases(error)
             _log.error("matching.failed", **_described(error))
 
@@ -187,7 +187,7 @@ class Processor:
     def _watch(self, work: Callable[[], object]) -> object:
         try:
             return work()
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - that of the database is raised, any other is told and holds up no delivery
             self._raise_if_the_databases(error)
             _log.error("watching.failed", **_described(error))
             return None
