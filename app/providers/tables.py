@@ -21,21 +21,13 @@ SEPARATOR = "\x1f"
 
 
 class Notes:
-    """Collects the warnings on one item: the field as sent and a short reason, never a value.
+    """Collects the warnings on one item: the field as sent and a short reason, never a value."""
 
-    It is what `Parse` takes as `Warn`, for the field at `path` below `prefix`: a function for each would cost more.
-    """
-
-    __slots__ = ("_found", "_unknown_names", "path", "prefix")
+    __slots__ = ("_found", "_unknown_names")
 
     def __init__(self, first: Iterable[Warned] = ()) -> None:
         self._found: dict[Warned, None] = dict.fromkeys(first)
         self._unknown_names = 0
-        self.prefix = self.path = ""
-
-    def __call__(self, reason: str) -> None:
-        """Note `reason` on the field whose prefix and path were set last."""
-        self.add(self.prefix + self.path, reason)
 
     def add(self, field: str, reason: str) -> None:
         """Note `reason` on the field at the dotted path `field`."""
@@ -45,6 +37,10 @@ class Notes:
     def on(self, field: str) -> Warn:
         """Return the function that notes a reason on `field`."""
         return lambda reason: self.add(field, reason)
+
+    def under(self, prefix: str) -> "_Under":
+        """Return the function that notes a reason on the field whose path below `prefix` was set last."""
+        return _Under(self, prefix)
 
     def unknown_names(self, prefix: str, names: Iterable[str], known: frozenset[str]) -> None:
         """Note the names that are not among the known ones; the first 20 of an item."""
@@ -58,6 +54,20 @@ class Notes:
     def all(self) -> tuple[Warned, ...]:
         """Return what was noted, each once, in order."""
         return tuple(self._found)
+
+
+class _Under:
+    """Notes reasons on the field at `path`, which is set anew for each: a function for each field would cost more."""
+
+    __slots__ = ("_notes", "_prefix", "path")
+
+    def __init__(self, notes: Notes, prefix: str) -> None:
+        self._notes = notes
+        self._prefix = prefix
+        self.path = ""
+
+    def __call__(self, reason: str) -> None:
+        self._notes.add(self._prefix + self.path, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,7 @@ def top_names(rows: Iterable[Row]) -> frozenset[str]:
 def read_rows(rows: Table, value: Mapping[str, Any], prefix: str, notes: Notes) -> dict[str, Any]:
     """Return what `value` says in the API's names; what is unknown or unreadable is not in it."""
     fields: dict[str, Any] = {}
-    notes.prefix = prefix
+    warn = notes.under(prefix)
     nested: list[tuple[str, dict[str, Any]]] | None = None
     get = value.get
     for first, below, path, name, parse, known in rows.looks:
@@ -127,12 +137,12 @@ def read_rows(rows: Table, value: Mapping[str, Any], prefix: str, notes: Notes) 
         # A name that is there already was read at another path of the same row.
         if found is None or name in fields or is_unknown(found):
             continue
-        notes.path = path
-        parsed = parse(found, notes)
+        warn.path = path
+        parsed = parse(found, warn)
         if parsed is None:
             continue
         if known is not None and parsed not in known:
-            notes("unknown-value")
+            warn("unknown-value")
         fields[name] = parsed
     return fields
 
