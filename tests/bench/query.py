@@ -11,7 +11,6 @@ import gc
 import http.client
 import logging
 import os
-import platform
 import statistics
 import sys
 import time
@@ -217,7 +216,7 @@ def _about(database: Connection, load: Sequence[float], begun_at: datetime) -> d
         "load_before": [round(one, 2) for one in load],
         "load_after": [round(one, 2) for one in os.getloadavg()],
         "processors": os.cpu_count(),
-        "python": platform.python_version(),
+        "python": sys.version,
         "postgresql": version,
         "size": size,
         "rows": counted,

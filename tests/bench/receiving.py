@@ -211,7 +211,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model,
         "cores": os.cpu_count(),
-        "python": sys.version.split()[0],
+        "python": sys.version,
         "system": platform.platform(),
         "load_before": os.getloadavg(),
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
