@@ -84,6 +84,10 @@ def main() -> None:
     ]
     found: dict[str, Any] = {"machine": machine(), "cells": []}
     with _folder() as folder, open_server(folder) as server:
+        if not words.quick:
+            found["open_loop"] = pace.open_loop(folder, server.databases, rate=words.rate, seconds=words.minute)
+            found["steady"] = pace.steady(folder, server.databases)
+            Console().print_json(json.dumps({"open loop": found["open_loop"], "flat backlog": found["steady"]}))
         for workers in words.workers:
             with _contenders(folder, server.databases, workers) as running:
                 for cell in (cell for cell in cells if cell.workers == workers):
@@ -94,10 +98,6 @@ def main() -> None:
                     )
         found["postgresql"] = pace.own_limit(server, seconds=words.seconds)
         _print_own_limit(found["postgresql"])
-        if not words.quick:
-            found["open_loop"] = pace.open_loop(folder, server.databases, rate=words.rate, seconds=words.minute)
-            found["steady"] = pace.steady(folder, server.databases)
-            Console().print_json(json.dumps({"open loop": found["open_loop"], "flat backlog": found["steady"]}))
     found["machine"]["load_after"] = os.getloadavg()
     KEPT.mkdir(parents=True, exist_ok=True)
     file = Path(words.out) if words.out else KEPT / f"receiving-{time.strftime('%Y%m%d-%H%M%S')}.json"

@@ -15,7 +15,7 @@ from app.storage import embedded
 from app.storage.embedded_program import WHEEL, find_programs
 from tests.bench import contenders, endpoints
 
-NAMES = ("usual", "callbox --no-work", "callbox")
+NAMES = ("usual", "callbox --no-work", "callbox", "open loop", "steady")
 _COST = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_database_size(current_database())"
 
 
