@@ -49,13 +49,12 @@ AIMS_MS = {"list": 15.0, "stats": 100.0, "export": 100.0}
 class Effort:
     """How often a question is asked: so many times at most, fewer where that takes longer than `seconds`."""
 
-    warm_up: int
     fewest: int
     seconds: float
 
 
-_OVER_HTTP = Effort(warm_up=5, fewest=20, seconds=20.0)
-_IN_SQL = Effort(warm_up=1, fewest=5, seconds=3.0)
+_OVER_HTTP = Effort(fewest=20, seconds=20.0)
+_IN_SQL = Effort(fewest=5, seconds=3.0)
 """The plain SQL is there to be compared with, and takes half a second for a statistic."""
 
 
@@ -86,6 +85,9 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench-query", description=__doc__)
     parser.add_argument("--deliveries", type=int, default=1_000_000, help="how many there are (1 million)")
     parser.add_argument("--times", type=int, default=200, help="how often each question is asked (200)")
+    parser.add_argument(
+        "--warm-up", type=int, default=200, help="how often it is asked before that, not measured (200)"
+    )
     parser.add_argument("--only", default="", help="only questions whose name holds this")
     parser.add_argument("--walls", choices=("without", "with", "both"), default="both", help="by which keys (both)")
     given = parser.parse_args(arguments)
@@ -98,9 +100,9 @@ def main(arguments: Sequence[str]) -> None:
                     asked = questions(database, access, cursor_key(_encryption_key(settings)))
                     for question in asked:
                         if given.only in question.name:
-                            rows.append(_measure(question, port, key, database, given.times, walls=walls))
+                            rows.append(_measure(question, port, key, database, given, walls=walls))
                             _say(_line(rows[-1]))
-        about = _about(database, load, begun_at)
+        about = _about(database, load, begun_at) | {"warm_up": given.warm_up}
     _show(rows, about)
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = KEPT / f"query-{given.deliveries}-{begun_at:%Y%m%dT%H%M%SZ}.json"
@@ -151,7 +153,9 @@ def _key(database: Connection, vault: Vault, *, walls: bool) -> Iterator[tuple[s
         revoke_key(database, str(added.id))
 
 
-def _measure(question: Question, port: int, key: str, database: Connection, times: int, *, walls: bool) -> Measured:
+def _measure(
+    question: Question, port: int, key: str, database: Connection, given: argparse.Namespace, *, walls: bool
+) -> Measured:
     client = http.client.HTTPConnection("127.0.0.1", port)
     size = 0
 
@@ -166,8 +170,8 @@ def _measure(question: Question, port: int, key: str, database: Connection, time
     def in_sql(asked: Asked) -> None:
         database.execute(question.sql, asked.values).fetchall()
 
-    spent = _timed(over_http, question.ask, times, _OVER_HTTP)
-    plain = [] if walls else _timed(in_sql, question.ask, times, _IN_SQL)
+    spent = _timed(over_http, question.ask, given.warm_up, given.times, _OVER_HTTP)
+    plain = [] if walls else _timed(in_sql, question.ask, 1, given.times, _IN_SQL)
     client.close()
     p50, p99 = _percentiles(spent)
     sql_p50, sql_p99 = _percentiles(plain) if plain else (None, None)
@@ -182,20 +186,26 @@ def _ask(client: http.client.HTTPConnection, path: str, key: str, *, first_bytes
     return answer.status, len(body)
 
 
-def _timed(do: Callable[[Asked], None], ask: Callable[[], Asked], times: int, effort: Effort) -> list[float]:
-    """Return how long each time took, in ms; a slow question is asked less often."""
-    for _ in range(effort.warm_up):
-        do(ask())
-    spent: list[float] = []
+def _timed(
+    do: Callable[[Asked], None], ask: Callable[[], Asked], warm_up: int, times: int, effort: Effort
+) -> list[float]:
+    """Return how long each time took, in ms, after `warm_up` others that read what is not in memory yet."""
+    _spent(do, ask, warm_up, effort)
     gc.collect()
     gc.disable()  # what is measured is the service
+    spent = _spent(do, ask, times, effort)
+    gc.enable()
+    return spent
+
+
+def _spent(do: Callable[[Asked], None], ask: Callable[[], Asked], times: int, effort: Effort) -> list[float]:
+    spent: list[float] = []
     begun = time.perf_counter()
     while len(spent) < times and (len(spent) < effort.fewest or time.perf_counter() - begun < effort.seconds):
         asked = ask()
         before = time.perf_counter()
         do(asked)
         spent.append((time.perf_counter() - before) * 1000)
-    gc.enable()
     return spent
 
 
