@@ -116,6 +116,7 @@ class Callbox:
                 self._settings.max_body_bytes, trusted_proxies=parse_networks(self._settings.trusted_proxies)
             )
             self._receiver = Receiver(book, self._providers, keeper, ids, limits)
+            stack.callback(self._receiver.close)
             self._api = asyncio.create_task(asyncio.to_thread(self._connected_api, book, keeper))
             self._api.add_done_callback(_report)
             stack.push_async_callback(self._close_api)
@@ -144,8 +145,7 @@ class Callbox:
         api = self._api.result()
         await api.state.sender.aclose()
         await api.state.health.close()
-        await api.state.reading.engine.dispose()
-        await api.state.reading.primary.dispose()
+        await api.state.reading.close()
 
 
 async def _answer_alive(_scope: Scope, _receive: Receive, send: Send) -> None:

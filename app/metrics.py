@@ -51,8 +51,8 @@ REFUSALS = Counter("callbox_refusals", "Callbacks that were not kept, by the rea
 ACKNOWLEDGEMENT_SECONDS = GroupedHistogram(
     "callbox_acknowledgement_seconds", "From the last byte of a callback to its commit", buckets=_SECONDS
 )
-BATCH_ROWS = Histogram("callbox_batch_rows", "Deliveries in one commit of the receiver", buckets=_ROWS)
-COMMIT_SECONDS = Histogram("callbox_commit_seconds", "A commit of the receiver", buckets=_SECONDS)
+BATCH_ROWS = GroupedHistogram("callbox_batch_rows", "Deliveries in one commit of the receiver", buckets=_ROWS)
+COMMIT_SECONDS = GroupedHistogram("callbox_commit_seconds", "A commit of the receiver", buckets=_SECONDS)
 IN_FLIGHT_BYTES = Gauge(
     "callbox_in_flight_bytes", "Bodies that are being received or committed", multiprocess_mode="livesum"
 )

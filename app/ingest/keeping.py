@@ -16,11 +16,12 @@ import psycopg
 import structlog
 
 from app import metrics
+from app.ingest.committer import Committer
 from app.ingest.rows import NotKeptError, Packed, Row, packed
 from app.ingest.spool import Spool, SpoolError
 from app.ingest.spool_file import Held
 from app.ingest.spool_states import SpoolStates
-from app.ingest.writer import DatabaseAwayError, Writer, commit, open_connection, within
+from app.ingest.writer import DatabaseAwayError, Writer, open_committer, within
 
 DRAIN_S = 10.0
 """How long one piece of the spool may take on its way to the database."""
@@ -48,7 +49,7 @@ class Keeper:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._waiting: deque[tuple[Packed, asyncio.Future[None]]] = deque()
         self._some = asyncio.Event()
-        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        self._committer: Committer | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.is_away = False
         """Whether rows take the detour over the spool."""
@@ -183,27 +184,27 @@ class Keeper:
         return True
 
     async def _write(self, held: Held) -> None:
-        connection = await self._connected()
-        await commit(connection, held.rows)
-        await self._states.note(connection, held)
+        committer = await self._connected()
+        await committer.commit(held.rows)
+        await self._states.note(committer.connection, held)
 
     async def _ask(self) -> None:
         """Raise where the database would not take rows: it is away, a standby, or read-only."""
-        connection = await self._connected()
+        connection = (await self._connected()).connection
         answer = await (await connection.execute(_TAKES_NOTHING)).fetchone()
         if answer != (False,):
             raise psycopg.errors.ReadOnlySqlTransaction
         await self._hang_up()
 
-    async def _connected(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
-        if self._connection is None:
-            self._connection = await open_connection(self._url)
-        return self._connection
+    async def _connected(self) -> Committer:
+        if self._committer is None:
+            self._committer = await open_committer(self._url)
+        return self._committer
 
     async def _hang_up(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        committer, self._committer = self._committer, None
+        if committer is not None:
+            await committer.close()
 
     # --- both --------------------------------------------------------------------------------------------------
 

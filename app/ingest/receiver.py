@@ -39,7 +39,7 @@ from app.ingest.room import FullError, Room, Share
 from app.ingest.rows import NotKeptError, Row, Sink
 from app.ingest.sender_checks import Sender, find_refusal, sealed_headers
 from app.ingest.senders import Network, sender_address
-from app.ingest.tally import Tally
+from app.ingest.tally import Kept, Tally, tell_kept
 from app.problems import InternalError, Problem, problem_response, report_failure
 from app.request_id import HEADER, request_id_of
 
@@ -102,7 +102,7 @@ class Receiver:
         self._ids = ids
         self._limits = limits
         self._room = Room(limits.max_in_flight_bytes)
-        self._tally = Tally()
+        self._tally = Tally(tell_kept)
         self._aside = ThreadPoolExecutor(_THREADS, thread_name_prefix="judge")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -118,6 +118,10 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - the outermost door: no text of it may reach a log or a sender
             report_failure(error, scope)
             await problem_response(InternalError(), scope)(scope, receive, send)
+
+    def close(self) -> None:
+        """Have all counted that was kept."""
+        self._tally.tell()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         token = await self._find_token(scope["path"])
@@ -206,7 +210,7 @@ class Receiver:
         except NotKeptError:
             raise StorageAway from None
         self._book.note_use(token.id)
-        self._tally.note(source.provider, answer, time.perf_counter() - began)
+        self._tally.note(Kept(source.provider, answer, time.perf_counter() - began))
         await _send_answer(send, scope, row, answer, source)
 
     async def _judge(self, source: Source, body: bytes, sender: Sender, received_at: datetime) -> Answer:

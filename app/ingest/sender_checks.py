@@ -63,7 +63,7 @@ class Check(StrEnum):
     HMAC = "hmac"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, for one is made for each request: see `Item`
 class Sender:
     """What is known of who sent: the address, and the headers as they are stored (see `sealed_headers`).
 

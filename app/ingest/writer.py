@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import psycopg
 import structlog
 
-from app import metrics
-from app.ingest.rows import STATEMENT, Array, ArrayDumper, NotKeptError, Packed, Row, arrays, packed
+from app.ingest.committer import PREPARE, Committer
+from app.ingest.rows import NotKeptError, Packed, Row, packed
+from app.ingest.tally import Committed, Tally, tell_committed
 
 CONNECT_TIMEOUT_S = 2
 MOST_ROWS = 512
@@ -27,9 +28,6 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 0.5
 _CANCEL_S = 0.2
 _CONNECT_WITHIN_S = 10.0  # a URL may name several servers, which are tried one after the other
-
-# Changes nothing, but has a commit of its own in the server's log.
-_MARK = "SELECT pg_logical_emit_message(true, 'callbox', '')"
 
 _log = structlog.get_logger(__name__)
 
@@ -59,8 +57,9 @@ class Writer:
         self._queue: deque[_Waiting] = deque()
         self._under_way: list[_Waiting] = []
         self._some = asyncio.Event()
-        self._connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        self._committer: Committer | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._tally = Tally(tell_committed)
         self._closing = False
         self.is_away = False
         """Whether the last attempt to commit or connect failed."""
@@ -79,6 +78,7 @@ class Writer:
             run.cancel()  # it connects, and nobody waits for that any more
             await asyncio.wait({run})
             expire.cancel()
+        self._tally.tell()
         await self._disconnect()
 
     async def write(self, row: Row) -> None:
@@ -100,7 +100,7 @@ class Writer:
         """Commit batch after batch, until closed and nothing waits."""
         pause = _FIRST_PAUSE_S
         while not (self._closing and not self._queue):
-            if not self._queue and self._connection is not None:
+            if not self._queue and self._committer is not None:
                 self._some.clear()
                 await self._some.wait()
             batch = self._under_way = self._take()
@@ -129,16 +129,14 @@ class Writer:
 
     async def _commit(self, batch: Sequence[_Waiting]) -> None:
         """Commit a batch and release who waits for it; connect first where there is no connection."""
-        if self._connection is None:
+        if self._committer is None:
             await within(_CONNECT_WITHIN_S, self._connect())
-        connection = self._connection
-        if connection is None or not batch:
+        committer = self._committer
+        if committer is None or not batch:
             return
         began = time.perf_counter()
-        # Beyond the last row's patience nobody waits for the outcome.
-        await within(batch[-1].until - time.monotonic(), commit(connection, [waiting.columns for waiting in batch]))
-        metrics.COMMIT_SECONDS.observe(time.perf_counter() - began)
-        metrics.BATCH_ROWS.observe(len(batch))
+        await committer.commit([waiting.columns for waiting in batch])
+        self._tally.note(Committed(len(batch), time.perf_counter() - began))
         for waiting in batch:
             if not waiting.done.done():
                 waiting.done.set_result(None)
@@ -151,10 +149,12 @@ class Writer:
         self._queue.extendleft(reversed([waiting for waiting in batch if not waiting.done.done()]))
 
     async def _expire(self) -> None:
-        """Release the rows whose patience is over."""
+        """Release the rows whose patience is over, and the connection where nobody waits for its outcome any more."""
         while True:
             await asyncio.sleep(_EXPIRY_S)
             now = time.monotonic()
+            if self._committer is not None and self._under_way and self._under_way[-1].until <= now:
+                self._committer.give_up()
             for waiting in chain(self._under_way, self._queue):  # by age; put back in front, they stay so
                 if waiting.until > now:
                     break
@@ -162,7 +162,7 @@ class Writer:
                     waiting.done.set_exception(DatabaseAwayError())
 
     async def _connect(self) -> None:
-        self._connection = await open_connection(self._url)
+        self._committer = await open_committer(self._url)
 
     def _note_found(self) -> None:
         if self.is_away:
@@ -170,36 +170,24 @@ class Writer:
         self.is_away = False
 
     async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        committer, self._committer = self._committer, None
+        if committer is not None:
+            await committer.close()
 
 
-async def open_connection(url: str) -> psycopg.AsyncConnection[tuple[object, ...]]:
-    """Return a connection that writes deliveries."""
+async def open_committer(url: str) -> Committer:
+    """Return a connection that commits rows."""
     connection = await psycopg.AsyncConnection.connect(
         url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options="-c timezone=UTC"
     )
     try:
-        connection.adapters.register_dumper(Array, ArrayDumper)
         # An acknowledgement means durable, whatever the server or the role has as its default.
         await connection.execute("SET synchronous_commit = on")
+        await connection.execute(PREPARE)
     except BaseException:
         await connection.close()
         raise
-    return connection
-
-
-async def commit(connection: psycopg.AsyncConnection[tuple[object, ...]], rows: Sequence[Packed]) -> None:
-    """Commit rows that may have been committed before, and return once all of them are as durable as new ones.
-
-    A row that is there already was committed on this server, but a synchronous standby may not have it: whoever waited
-    for that gave up or was cut off. Nothing is written for such a row, so that PostgreSQL would not wait for its
-    standby again; a mark in the log behind it is what it waits for then.
-    """
-    cursor = await connection.execute(STATEMENT, arrays(rows), prepare=True)
-    if cursor.rowcount < len(rows):
-        await connection.execute(_MARK)
+    return Committer(connection)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, object]) -> None:

@@ -17,19 +17,22 @@ _FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # in a header, as uvicorn
 class WholeSend:
     """The `send` of one request that has come whole, in place of its cycle's."""
 
-    __slots__ = ("_cycle", "_start")
+    __slots__ = ("_cycle", "_fields", "_start")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
         self._start: Any = None
+        self._fields: dict[bytes, bytes] = {}
 
     async def __call__(self, message: Message) -> None:
         """Hold the head of an answer that will be whole until its body comes."""
         cycle, start = self._cycle, self._start
         if start is None:
-            if message["type"] == _START and cycle.keep_alive and _is_sized(message) and not cycle.response_started:
-                self._start = message
-                return
+            if message["type"] == _START and cycle.keep_alive and not cycle.response_started:
+                self._fields = dict(message.get("headers", ()))
+                if b"content-length" in self._fields:
+                    self._start = message
+                    return
         else:
             self._start = None
             if self._write(start, message):
@@ -41,19 +44,17 @@ class WholeSend:
         """Write head and body, as uvicorn's cycle would; tell whether this answer is one to be written so."""
         cycle = self._cycle
         body = message.get("body", b"")
-        headers = [*cycle.default_headers, *start["headers"]]
-        fields = dict(headers)
         if (
             message.get("more_body", False)
             or cycle.scope["method"] == "HEAD"
             or cycle.flow.write_paused
             or cycle.disconnected
             or not cycle.keep_alive
-            or not _UVICORN_S.isdisjoint(fields)
-            or fields.get(b"content-length") != b"%d" % len(body)
+            or not _UVICORN_S.isdisjoint(self._fields)
+            or self._fields[b"content-length"] != b"%d" % len(body)
         ):
             return False
-        lines = [b"%b: %b" % field for field in headers]
+        lines = [b"%b: %b" % field for field in (*cycle.default_headers, *start["headers"])]
         if _FORBIDDEN.search(b"".join(lines)):
             return False  # for uvicorn to refuse
         cycle.response_started = cycle.response_complete = True
@@ -61,7 +62,3 @@ class WholeSend:
         cycle.message_event.set()
         cycle.on_response()
         return True
-
-
-def _is_sized(start: Message) -> bool:
-    return any(name == b"content-length" for name, _ in start.get("headers", ()))

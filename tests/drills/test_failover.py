@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from app.ingest.rows import packed
-from app.ingest.writer import commit, open_connection, within
+from app.ingest.writer import open_committer, within
 from app.storage.database import migrate
 from tests.drills.cluster import Cluster
 from tests.drills.ledger import LONG, ONLY_LONG, Load
@@ -38,10 +38,10 @@ async def repeat_a_commit_that_only_the_primary_has(cluster: Cluster) -> None:
     row = make_row()
     count = "SELECT count(*) FROM deliveries WHERE id = %s"
     for _ in range(2):
-        connection = await open_connection(cluster.url)
+        committer = await open_committer(cluster.url)
         with pytest.raises(TimeoutError):
-            await within(1, commit(connection, [packed(row)]))
-        await connection.close()
+            await within(1, committer.commit([packed(row)]))
+        await committer.close()
         cluster.end_what_waits()
         async with await psycopg.AsyncConnection.connect(cluster.primary.url) as asking:
             assert await (await asking.execute(count, (row.id,))).fetchone() == (1,)

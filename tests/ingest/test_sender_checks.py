@@ -168,6 +168,9 @@ def test_who_fails_is_kept_in_quarantine_and_answered_401(service: Service) -> N
             assert (kept["answered"], bytes(kept["body"]), kept["waiting"]) == (401, LEAD, True)
             assert ("www-authenticate" in answer.headers) is (options is BY_LOGIN)
     assert [one["check"] for one in logs if one["event"] == "delivery.quarantined"] == [check for *_, check in BAD]
+    end = time.monotonic() + 30
+    while refused(service) - before < len(BAD) and time.monotonic() < end:
+        time.sleep(0.05)
     assert refused(service) - before == len(BAD)
     process(service)
     outcomes = "SELECT status, reason, items, count(*) FROM outcomes GROUP BY 1, 2, 3"

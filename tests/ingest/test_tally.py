@@ -1,6 +1,7 @@
 """What is counted for many at once is what was counted one by one."""
 
 import asyncio
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from prometheus_client.registry import Collector
 
 from app.ingest.answers import Answer
 from app.ingest.contract import Reason, Verdict
-from app.ingest.tally import Tally
+from app.ingest.tally import TOLD_EVERY_S, Committed, Kept, Tally, tell_committed, tell_kept
 from app.metrics import GroupedHistogram
 
 
@@ -32,29 +33,55 @@ def test_a_group_is_counted_as_its_members(values: list[float]) -> None:
     assert shown(grouped) == shown(one_by_one)
 
 
-def test_all_of_a_turn_are_counted_in_the_next() -> None:
-    accepted = Answer(200, Verdict.VERIFIED, b"\0", accepted=1)
-    refused = Answer(202, Verdict.UNSIGNED, b"", reason=Reason.NOT_JSON)
+def counted() -> list[float]:
+    """Return all that the two tallies count, of a provider that no other test has."""
+    return [
+        REGISTRY.get_sample_value(f"callbox_{name}", labels) or 0
+        for name, labels in (
+            ("acknowledgement_seconds_count", {}),
+            ("deliveries_total", {"provider": "tallied", "verdict": "verified", "status": "200"}),
+            ("deliveries_total", {"provider": "tallied", "verdict": "unsigned", "status": "202"}),
+            ("quarantined_deliveries_total", {"provider": "tallied", "reason": "not-json"}),
+            ("commit_seconds_count", {}),
+            ("batch_rows_sum", {}),
+        )
+    ]
 
-    def counted() -> list[float]:
-        return [
-            REGISTRY.get_sample_value(f"callbox_{name}", labels) or 0
-            for name, labels in (
-                ("acknowledgement_seconds_count", {}),
-                ("deliveries_total", {"provider": "tallied", "verdict": "verified", "status": "200"}),
-                ("deliveries_total", {"provider": "tallied", "verdict": "unsigned", "status": "202"}),
-                ("quarantined_deliveries_total", {"provider": "tallied", "reason": "not-json"}),
-            )
-        ]
+
+def test_what_comes_first_is_counted_at_once_and_the_rest_of_a_moment_together() -> None:
+    accepted = Kept("tallied", Answer(200, Verdict.VERIFIED, b"\0", accepted=1), 0.003)
+    refused = Kept("tallied", Answer(202, Verdict.UNSIGNED, b"", reason=Reason.NOT_JSON), 0.003)
+    told: list[int] = []
+    told_at: list[float] = []
+
+    def tell(kept: Sequence[Kept]) -> None:
+        told.append(len(kept))
+        told_at.append(asyncio.get_running_loop().time())
+        tell_kept(kept)
 
     async def act() -> None:
-        tally = Tally()
-        for answer in (accepted, refused, accepted):
-            tally.note("tallied", answer, 0.003)
-        await asyncio.sleep(0)
-        tally.note("tallied", accepted, 0.003)
-        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        kept, commits = Tally(tell), Tally(tell_committed)
+        for one in (accepted, refused):
+            kept.note(one)
+            commits.note(Committed(32, 0.003))
+        end = began + 30
+        while not told:
+            assert loop.time() < end
+            await asyncio.sleep(0)
+        kept.note(refused)
+        kept.note(accepted)
+        while len(told) == 1:
+            assert loop.time() < end
+            await asyncio.sleep(0)
+        assert told_at[1] > began + TOLD_EVERY_S * 0.99
+        kept.note(accepted)
+        for tally in (kept, commits):
+            tally.tell()
+            tally.tell()
 
     before = counted()
     asyncio.run(act())
-    assert [now - then for now, then in zip(counted(), before, strict=True)] == [4, 3, 1, 1]
+    assert told == [2, 2, 1]
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [5, 3, 2, 2, 2, 64]

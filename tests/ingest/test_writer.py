@@ -120,8 +120,8 @@ def test_the_session_is_durable_whatever_the_default(database_url: str) -> None:
     async def act() -> Any:
         async with running(database_url) as writer:
             await writer.write(row(IdSource()))
-            assert writer._connection
-            return await (await writer._connection.execute("SHOW synchronous_commit")).fetchone()
+            assert writer._committer
+            return await (await writer._committer.connection.execute("SHOW synchronous_commit")).fetchone()
 
     assert asyncio.run(act()) == ("on",)
 
@@ -169,12 +169,15 @@ def test_who_waits_too_long_is_told_and_the_next_ones_are_served(database_url: s
     async def act() -> float:
         async with running(database_url, patience=timedelta(seconds=0.5)) as writer:
             await writer.write(row(ids))
+            assert writer._committer
+            backend = writer._committer.connection.info.backend_pid
             blocker = await psycopg.AsyncConnection.connect(database_url)
             await blocker.execute("LOCK TABLE deliveries")
             began = asyncio.get_running_loop().time()
             results = await asyncio.gather(*(writer.write(row(ids)) for _ in range(5)), return_exceptions=True)
             waited = asyncio.get_running_loop().time() - began
             assert [type(result) for result in results] == [DatabaseAwayError] * 5
+            await _until(lambda: (backend,) not in ask(database_url, "SELECT pid FROM pg_stat_activity"))
             await blocker.close()
             await _until(lambda: not writer.is_away)
             await writer.write(row(ids))
