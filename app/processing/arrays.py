@@ -79,6 +79,10 @@ def arrays(types: Sequence[Type], rows: Iterable[Sequence[Any]]) -> list[Array]:
     return [array(type_, column) for type_, column in zip(types, zip(*rows, strict=True), strict=True)]
 
 
-def unnested(types: Iterable[Type]) -> str:
-    """Return the SQL of a table function that makes rows of `arrays` again."""
-    return f"unnest({', '.join(f'%s::{type_.name}[]' for type_ in types)})"
+def unnested(names: Iterable[str], types: Iterable[Type]) -> str:
+    """Return the SQL of a subquery that makes rows of `arrays` again, with these names of their columns.
+
+    As the list of a SELECT; a function behind FROM would store each column first, which takes a fifth longer.
+    """
+    columns = [f"unnest(%s::{type_.name}[]) AS {name}" for name, type_ in zip(names, types, strict=True)]
+    return f"(SELECT {', '.join(columns)})"

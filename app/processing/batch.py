@@ -85,12 +85,12 @@ def process(database: Database, stored: Sequence[Stored], reads: Sequence[Read],
     projection.project(events)
     note_repeats(database, fresh)
     outcomes = [outcome_of(read, one.seq, one.items) for read, one in zip(reads, stored, strict=True)]
-    known = [one.delivery_id for one in outcomes if one.seq is not None]
+    known = {one.delivery_id for one in outcomes if one.seq is not None}
     _number(database, outcomes, rows)
     write_events(database, fresh, {event.id: event for event in events})
     match_events(database, fresh)
-    with recounted(database, known):
-        write_outcomes(database, outcomes)
+    with recounted(database, [*known]):
+        write_outcomes(database, outcomes, known)
     _note_news(database, reads, fresh, events, given)
     _prove_recipes(database, reads, given.sources)
     return outcomes
@@ -117,15 +117,17 @@ def give_up(database: Database, delivery_id: UUID) -> Outcome | None:
     known = [] if outcome.seq is None else [delivery_id]
     _number(database, [outcome], [])
     with recounted(database, known):
-        write_outcomes(database, [outcome])
+        write_outcomes(database, [outcome], known)
     return outcome
 
 
 def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored]:
     """Return those of the deliveries that exist, in the order of their ids."""
-    rows = sorted(database.execute(STORED, (array(UUIDS, delivery_ids),)), key=itemgetter(0))
+    rows = database.execute(STORED, (array(UUIDS, delivery_ids),), binary=True).fetchall()
     stored = []
-    for delivery_id, source_id, received_at, judged, headers, body, digest, token_id, *met, seq, items in rows:
+    for delivery_id, source_id, received_at, judged, headers, body, digest, token_id, *met, seq, items in sorted(
+        rows, key=itemgetter(0)
+    ):
         answered, address, via = met
         pairs = orjson.loads(headers)
         content = header_value(pairs, "content-type"), header_value(pairs, "content-encoding")

@@ -135,11 +135,13 @@ _COLUMNS: Final[Mapping[str, Type]] = {
 }
 _SETTLED: Final = frozenset({"id", "source_id", "seq", "delivery_id", "item_index", "received_at"})
 _WRITE: Final = f"""
-INSERT INTO events ({", ".join(_COLUMNS)}) SELECT * FROM {unnested(_COLUMNS.values())}
+INSERT INTO events ({", ".join(_COLUMNS)}) SELECT * FROM {unnested(_COLUMNS, _COLUMNS.values())} AS w
+"""  # noqa: S608 - the names are our own
+_REVISE: Final = f"""{_WRITE}
 ON CONFLICT (id, source_id) DO UPDATE SET
     {", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name not in _SETTLED)},
     revised_at = clock_timestamp()
-"""  # noqa: S608 - the names are our own
+"""
 
 _LINK = """
 UPDATE events e SET record_kind = 'inquiry', record_id = i.id FROM inquiries i
@@ -150,11 +152,12 @@ AND i.source_id = e.source_id AND i.identity = substr(e.subject, length('inquiry
 
 
 def write_events(database: Database, rows: Sequence[EventRow], projected: Mapping[UUID, Event]) -> None:
-    """Write events with the links and marks that projecting gave them, all in one statement."""
-    if not rows:
-        return
+    """Write events with the links and marks that projecting gave them, the new ones in one statement."""
     types = tuple(_COLUMNS.values())
-    database.execute(_WRITE, arrays(types, [_to_row(row, projected[row.id]) for row in rows]))
+    # What is not known is not there, for one processor writes; to be ready for a conflict would cost a twentieth more.
+    for statement, are_known in ((_WRITE, False), (_REVISE, True)):
+        if some := [_to_row(row, projected[row.id]) for row in rows if (row.known is not None) is are_known]:
+            database.execute(statement, arrays(types, some))
     if notifications := [row.id for row in rows if not row.parts]:
         database.execute(_LINK, (notifications,))
 

@@ -3,8 +3,9 @@
 What came of its items as events is `batch`'s business.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -76,37 +77,27 @@ def _verdict_at_receipt(delivery: Delivery) -> str:
     return max((verdict for verdict, _ in unpack(delivery.judged)), key=lambda one: one.rank, default=VERDICTS[3])
 
 
+_COLUMNS: Final = ("delivery_id", "source_id", "seq", "status", "verdict", "reason", "items", "brokers")
 _TYPES: Final = (UUIDS, UUIDS, INT8S, TEXTS, TEXTS, TEXTS, JSONS, JSONS)
 _WRITE: Final = f"""
 INSERT INTO outcomes (delivery_id, source_id, seq, status, verdict, reason, items, brokers, processed_at)
 SELECT o.delivery_id, o.source_id, o.seq, o.status, o.verdict, o.reason, o.items,
     ARRAY(SELECT jsonb_array_elements_text(o.brokers)), clock_timestamp()
-FROM {unnested(_TYPES)} AS o (delivery_id, source_id, seq, status, verdict, reason, items, brokers)
+FROM {unnested(_COLUMNS, _TYPES)} AS o
+"""  # noqa: S608 - the types are our own
+_OVERWRITE: Final = f"""{_WRITE}
 ON CONFLICT (delivery_id, source_id) DO UPDATE SET status = EXCLUDED.status, verdict = EXCLUDED.verdict,
     reason = EXCLUDED.reason, items = EXCLUDED.items, brokers = EXCLUDED.brokers, processed_at = EXCLUDED.processed_at
-"""  # noqa: S608 - the types are our own
+"""
 
 
-def write_outcomes(database: Database, outcomes: Sequence[Outcome]) -> None:
-    """Write outcomes over earlier ones and take their deliveries out of the inbox."""
-    database.execute(
-        _WRITE,
-        arrays(
-            _TYPES,
-            [
-                (
-                    one.delivery_id,
-                    one.source_id,
-                    one.seq,
-                    one.status,
-                    one.verdict,
-                    one.reason,
-                    one.items,
-                    one.brokers,
-                )
-                for one in outcomes
-            ],
-        ),
-    )
+_values: Final = attrgetter(*_COLUMNS)
+
+
+def write_outcomes(database: Database, outcomes: Sequence[Outcome], known: Collection[UUID]) -> None:
+    """Write outcomes, over earlier ones where the delivery is `known`, and take their deliveries out of the inbox."""
+    for statement, are_known in ((_WRITE, False), (_OVERWRITE, True)):  # as events are, see `event_rows`
+        if some := [_values(one) for one in outcomes if (one.delivery_id in known) is are_known]:
+            database.execute(statement, arrays(_TYPES, some))
     done = array(UUIDS, [one.delivery_id for one in outcomes])
     database.execute("DELETE FROM inbox WHERE delivery_id = ANY(%s::uuid[])", (done,))

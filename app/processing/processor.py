@@ -211,12 +211,9 @@ class Processor:
         rows = self._database.execute(
             "SELECT i.delivery_id, i.attempts, d.size FROM inbox i"
             " LEFT JOIN deliveries d ON d.id = i.delivery_id AND d.source_id = i.source_id"
-            " ORDER BY i.delivery_id LIMIT %s",
-            (BATCH_DELIVERIES + len(begun),),
+            " WHERE i.delivery_id <> ALL(%s::uuid[]) ORDER BY i.delivery_id LIMIT %s",
+            (array(UUIDS, begun), BATCH_DELIVERIES),
         ).fetchall()
-        if begun:
-            passed = set(begun)
-            rows = [row for row in rows if row[0] not in passed]
         self._is_more_waiting = len(rows) > 1
         ids: list[UUID] = []
         size = 0

@@ -31,6 +31,16 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The columns of each kind that processing writes; the others are other rooms'."""
 
+_TOLD: Final = (
+    *("id", "source_id", "identity", "head_receipt", "last_change_id"),
+    *("first_received_at", "last_received_at", "changed_at", "event_count"),
+)
+SAID: Final[Mapping[str, tuple[str, ...]]] = {
+    kind: ("head_key", "field_keys", *(("brokers",) if kind == "customer" else ()), *fields)
+    for kind, fields in FIELDS.items()
+}
+"""Those of each kind that a state is made of, in the order in which they are loaded."""
+
 NOTED: Final[Mapping[str, tuple[str, ...]]] = {
     kind: (*_META, *(name for name in extra if name != "brokers")) for kind, extra in _EXTRA.items()
 }
@@ -79,13 +89,13 @@ def _type(kind: str, name: str) -> Type:
 
 
 def _load(kind: str) -> str:
-    names = [f"t.{name}" for name in COLUMNS[kind] if name not in _FOUND_BY and name != "tax_percent"]
-    if kind == "inquiry":  # in JSON it would be a float
-        names.append("t.tax_percent::text")
+    told = [f"t.{name}" for name in _TOLD]
+    told.append("t.customer_record_id" if kind == "inquiry" else "NULL::uuid")
+    said = [f"t.{name}" if name != "tax_percent" else "t.tax_percent::text" for name in SAID[kind]]  # not as a float
     return (
-        f"SELECT row_to_json(r) FROM (SELECT {', '.join(names)} FROM {RECORDS[kind].name} t"
+        f"SELECT {', '.join(told)}, json_build_array({', '.join(said)}) FROM {RECORDS[kind].name} t"
         " JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, identity)"
-        " ON (t.source_id, t.identity) = (w.source_id, w.identity)) AS r"
+        " ON (t.source_id, t.identity) = (w.source_id, w.identity)"
     )
 
 
@@ -96,7 +106,7 @@ def _write(kind: str) -> str:
     updates = ", ".join(f"{name} = EXCLUDED.{name}" for name in names if name not in {"id", "source_id"})
     return (
         f"INSERT INTO {RECORDS[kind].name} ({', '.join(names)})"
-        f" SELECT {', '.join(given)} FROM {unnested(TYPES[kind])} AS w ({', '.join(names)})"
+        f" SELECT {', '.join(given)} FROM {unnested(names, TYPES[kind])} AS w"
         f" ON CONFLICT (id, source_id) DO UPDATE SET {updates}{_DUE_ANEW if kind == 'document' else ''}"
     )
 
@@ -105,7 +115,7 @@ def _note(kind: str) -> str:
     names = NOTED[kind]
     updates = ", ".join(f"{name} = w.{name}" for name in names if name not in {"id", "source_id"})
     return (
-        f"UPDATE {RECORDS[kind].name} t SET {updates} FROM {unnested(NOTED_TYPES[kind])} AS w ({', '.join(names)})"
+        f"UPDATE {RECORDS[kind].name} t SET {updates} FROM {unnested(names, NOTED_TYPES[kind])} AS w"
         " WHERE t.id = w.id AND t.source_id = w.source_id"
     )
 
@@ -120,7 +130,7 @@ NOTED_TYPES: Final[Mapping[str, tuple[Type, ...]]] = {
 }
 
 LOAD: Final[Mapping[str, str]] = {kind: _load(kind) for kind in RECORDS}
-"""By kind: the statement that gives, each as JSON, the records of sources and identities."""
+"""By kind: the statement that gives the records of sources and identities, the values of `SAID` as one JSON list."""
 
 WRITE: Final[Mapping[str, str]] = {kind: _write(kind) for kind in RECORDS}
 """By kind: the statement that writes records, new ones and known ones."""

@@ -14,7 +14,7 @@ from psycopg import Connection, sql
 from app.processing.arrays import TEXTS, UUIDS, arrays
 from app.processing.baselines import Baseline
 from app.processing.identity import Alias, Names, bounded_key
-from app.processing.record_columns import COLUMNS, LOAD, NOTE, NOTED, NOTED_TYPES, TYPES, WRITE, array_text
+from app.processing.record_columns import COLUMNS, LOAD, NOTE, NOTED, NOTED_TYPES, SAID, TYPES, WRITE, array_text
 from app.processing.records import Account, Mark, Told, key_exceptions, to_columns, to_state
 from app.processing.searched import words_of
 from app.storage.models import RECORDS
@@ -55,7 +55,7 @@ def load_aliases(database: Database, keys: Collection[tuple[Scope, str]], names:
             " JOIN unnest(%s::uuid[], %s::text[], %s::text[]) AS w (source_id, kind, key)"
             " ON (a.source_id, a.kind, a.key) = (w.source_id, w.kind, w.key)",
             arrays((UUIDS, TEXTS, TEXTS), [(source, kind, key) for (source, kind), key in missing]),
-        )
+        ).fetchall()
         for source, kind, key, target, order in rows:
             names[source, kind].known[key] = Alias(target, order)
             wanted.add(((source, kind), target))
@@ -86,30 +86,23 @@ def load_records(
         rows = [(scope[0], key) for scope, key in wanted if scope[1] == kind and (scope, key) not in records]
         if not rows:
             continue
-        for (row,) in database.execute(LOAD[kind], arrays((UUIDS, TEXTS), rows)):
+        for row in database.execute(LOAD[kind], arrays((UUIDS, TEXTS), rows), binary=True).fetchall():
             record = _to_record(kind, row)
             records[record.scope, record.identity] = record
 
 
-def _to_record(kind: str, row: dict[str, Any]) -> Record:
-    if row.get("token_expires_at"):
-        row["token_expires_at"] = to_text(to_moment(row["token_expires_at"]))
+def _to_record(kind: str, row: tuple[Any, ...]) -> Record:
+    record_id, source_id, identity, head_receipt, *counted, customer_record_id, values = row
+    said = dict(zip(SAID[kind], values, strict=True))
+    if said.get("token_expires_at"):
+        said["token_expires_at"] = to_text(to_moment(said["token_expires_at"]))
     return Record(
-        UUID(row["id"]),
-        (UUID(row["source_id"]), kind),
-        row["identity"],
+        record_id,
+        (source_id, kind),
+        identity,
         is_new=False,
-        account=Account(
-            to_state(kind, row),
-            row["head_key"],
-            row["head_receipt"],
-            _uuid(row["last_change_id"]),
-            to_moment(row["first_received_at"]),
-            to_moment(row["last_received_at"]),
-            to_moment(row["changed_at"]) if row["changed_at"] else None,
-            row["event_count"],
-        ),
-        customer_record_id=_uuid(row.get("customer_record_id")),
+        account=Account(to_state(kind, said), said["head_key"], head_receipt, *counted),
+        customer_record_id=customer_record_id,
     )
 
 
@@ -252,7 +245,3 @@ def link_notifications(database: Database, records: Iterable[Record]) -> None:
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
     """Turn rows into one list for each column, as `unnest` takes them."""
     return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _uuid(text: str | None) -> UUID | None:
-    return UUID(text) if text else None

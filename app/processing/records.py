@@ -56,17 +56,19 @@ class State:
     def apply(self, said: Mapping[str, Any], key: str) -> list[Change]:
         """Set what is said where `key` is not below the one that set it; return what that changed."""
         keys, values = self.keys, self.values
-        changes: list[Change] = []
-        for path, value in sorted(said.items()):  # PostgreSQL keeps no order of fields, and the changes shall agree
+        changed: list[str] = []
+        for path, value in said.items():
             if key < keys.get(path, ""):
                 continue
-            old = values.get(path)
             keys[path] = key
-            if old != value:
-                values[path] = value
-                self.is_changed = True
-                if path not in _UNNAMED:
-                    changes.append({"field": _name(path), "old": old, "new": value})
+            if values.get(path) != value:
+                changed.append(path)
+        changes: list[Change] = []
+        for path in sorted(changed):  # PostgreSQL keeps no order of fields, and the changes shall agree
+            old, values[path] = values.get(path), said[path]
+            self.is_changed = True
+            if path not in _UNNAMED:
+                changes.append({"field": _name(path), "old": old, "new": said[path]})
         return changes
 
 
@@ -114,12 +116,15 @@ def to_columns(kind: str, state: State) -> dict[str, Any]:
 
 def to_state(kind: str, row: Mapping[str, Any]) -> State:
     """Return the state that a row of the kind's table holds; the reverse of `to_columns`."""
-    fields = {name: row.get(name) for name in FIELDS[kind]}
+    fields = {name: value for name in FIELDS[kind] if (value := row.get(name)) is not None}
     if kind == "customer":
         fields["broker_names"] = dict.fromkeys(row["brokers"], True)
-    values = flatten(kind, {name: value for name, value in fields.items() if value is not None})
-    exceptions = row["field_keys"]
-    return State(values, {path: exceptions.get(path, row["head_key"]) for path in values})
+    values = flatten(kind, fields)
+    keys = dict.fromkeys(values, row["head_key"])
+    for path, key in row["field_keys"].items():
+        if path in keys:
+            keys[path] = key
+    return State(values, keys)
 
 
 def key_exceptions(state: State, head_key: str) -> dict[str, str]:

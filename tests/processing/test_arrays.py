@@ -47,7 +47,7 @@ def test_values_arrive_as_they_were(shared_database_url: str, first: int, last: 
         tuple(values[last] for _, values in _COLUMNS),
     ]
     with closing(connect(shared_database_url)) as database:
-        question = f"SELECT * FROM {unnested(types)}".encode()  # noqa: S608 - types of ours
+        question = f"SELECT * FROM {unnested([type_.name for type_ in types], types)} AS w".encode()  # noqa: S608 - ours
         found = database.execute(question, arrays(types, rows)).fetchall()
     assert found == rows
 
