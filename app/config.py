@@ -4,8 +4,10 @@ Nothing reads the environment at import, and no other module reads it at all.
 """
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -15,6 +17,7 @@ from app.crypto import Vault
 
 PREFIX = "CALLBOX_"
 _FROM_FILE = ("DATABASE_URL", "DATABASE_READ_URL", "ENCRYPTION_KEY")
+_HIGHEST_PORT = 65535
 
 
 class ConfigError(Exception):
@@ -70,15 +73,20 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("begins with neither http:// nor https://")
-        return value.rstrip("/") if value else value
+        if value is None:
+            return None
+        _check_web_address(value)
+        if "?" in value or "#" in value:
+            raise ValueError("ends in a query or fragment, to which no path can be added")
+        return value.rstrip("/")
 
     @field_validator("document_store")
     @classmethod
     def _store_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("s3://", "file:///")):
             raise ValueError("begins with neither s3:// nor file:///")
+        if value is not None and not value.removeprefix("s3://").strip("/"):
+            raise ValueError("names no bucket")
         return value
 
     @field_validator("trusted_proxies")
@@ -88,11 +96,22 @@ class Settings(BaseSettings):
             ipaddress.ip_network(word, strict=False)
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        origins = [origin for word in value.split(",") if (origin := word.strip().removesuffix("/"))]
+        for origin in origins:
+            if origin != "*":
+                _check_web_address(origin)
+                if origin.count("/") != len("//"):
+                    raise ValueError(f"{origin!r} has a path; an origin is like https://dashboard.example.org")
+        return ",".join(origins)
+
     @field_validator("database_url", "database_read_url")
     @classmethod
     def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("begins not with postgresql://")
+        if value is not None:
+            _check_database_url(value.get_secret_value())
         return value
 
     @field_validator("encryption_key")
@@ -105,7 +124,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _key_beside_database(self) -> "Settings":
         if self.database_url is not None and self.encryption_key is None:
-            raise ValueError("ENCRYPTION_KEY is required with DATABASE_URL (make one with `make env`)")
+            raise ValueError(f"{PREFIX}ENCRYPTION_KEY is required with {PREFIX}DATABASE_URL (make one with `make env`)")
         return self
 
     @property
@@ -145,10 +164,46 @@ class _FileSource(PydanticBaseSettingsSource):
             path = os.environ.get(f"{PREFIX}{name}_FILE")
             if path:
                 try:
-                    values[name.lower()] = Path(path).read_text().strip()
+                    value = Path(path).read_text(encoding="utf-8").strip()
                 except OSError as error:
                     raise ConfigError(f"{PREFIX}{name}_FILE: {path}: {error.strerror}") from error
+                except UnicodeDecodeError:
+                    raise ConfigError(f"{PREFIX}{name}_FILE: {path}: is no text in UTF-8") from None
+                if not value:
+                    raise ConfigError(f"{PREFIX}{name}_FILE: {path}: is empty")
+                values[name.lower()] = value
         return values
+
+
+def _check_web_address(value: str) -> None:
+    """Raise ValueError where a value is no address of the web, with scheme and host."""
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("begins with neither http:// nor https://")
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - raises where it is none
+    except ValueError as error:
+        raise ValueError(f"is no address: {error}") from None
+    if not parts.hostname or re.search(r"\s", value):
+        raise ValueError("is no address such as https://callbacks.example.org")
+
+
+def _check_database_url(value: str) -> None:
+    """Raise ValueError where a value is no address of PostgreSQL; its text tells nothing of the value but names."""
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("begins not with postgresql://")
+    from psycopg import ProgrammingError  # noqa: PLC0415 - needed only where there is such an address
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    try:
+        known = conninfo_to_dict(value)
+    except ProgrammingError as error:
+        reason = str(error).strip()
+        told = reason if reason.startswith("invalid URI query parameter") else "cannot be read"
+        raise ValueError(f"{told}; it is like postgresql://user:password@host:5432/database") from None
+    ports = [port for port in str(known.get("port", "")).split(",") if port]
+    if not all(port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT for port in ports):
+        raise ValueError("names a port that is none")
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -162,6 +217,6 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for problem in error.errors(include_input=False, include_url=False):
-            name = PREFIX + ".".join(map(str, problem["loc"])).upper() if problem["loc"] else "settings"
-            lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+            name = PREFIX + ".".join(map(str, problem["loc"])).upper() + ": " if problem["loc"] else ""
+            lines.append(name + problem["msg"].removeprefix("Value error, "))
         raise ConfigError("; ".join(lines)) from None

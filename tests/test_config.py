@@ -20,6 +20,18 @@ from app.crypto import new_encryption_key
         ("TRUSTED_PROXIES", "10.0.0.300", "10.0.0.300"),
         ("LOG_FORMAT", "xml", "json"),
         ("MAX_BODY_BYTES", "5", "1024"),
+        ("PUBLIC_URL", "https://", "no address"),
+        ("PUBLIC_URL", "https://a b", "no address"),
+        ("PUBLIC_URL", "https://callbacks.test:x", "Port"),
+        ("PUBLIC_URL", "https://callbacks.test?x=1", "query"),
+        ("CORS_ORIGINS", "dashboard.test", "https://"),
+        ("CORS_ORIGINS", "https://one.test, https://two.test/path", "two.test/path"),
+        ("DOCUMENT_STORE", "s3://", "bucket"),
+        ("DATABASE_URL", "postgresql://root:hush@localhost:x/y", "port"),
+        ("DATABASE_URL", "postgresql://root:hush@localhost:1,localhost:70000/y", "port"),
+        ("DATABASE_URL", "postgresql://root:hush@localhost/y?colour=red", "colour"),
+        ("DATABASE_URL", "postgresql://root:hush@[localhost/y", "cannot be read"),
+        ("DATABASE_READ_URL", "postgresql://root:hush@localhost:x/y", "port"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_and_the_reason(
@@ -34,7 +46,7 @@ def test_a_wrong_value_is_refused_with_its_name_and_the_reason(
 
 
 def test_a_database_of_ones_own_needs_the_key() -> None:
-    with pytest.raises(ConfigError, match="ENCRYPTION_KEY"):
+    with pytest.raises(ConfigError, match=r"^CALLBOX_ENCRYPTION_KEY is required with CALLBOX_DATABASE_URL"):
         load_settings(database_url="postgresql://localhost/x")
 
 
@@ -49,6 +61,23 @@ def test_secrets_may_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("CALLBOX_ENCRYPTION_KEY_FILE", str(tmp_path / "nothing"))
     with pytest.raises(ConfigError, match="CALLBOX_ENCRYPTION_KEY_FILE"):
         load_settings()
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "is empty"), (b"\n", "is empty"), (b"\xff\xfe", "UTF-8")])
+def test_a_file_without_a_secret_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, reason: str
+) -> None:
+    (tmp_path / "url").write_bytes(content)
+    monkeypatch.setenv("CALLBOX_DATABASE_URL_FILE", str(tmp_path / "url"))
+    with pytest.raises(ConfigError, match=f"CALLBOX_DATABASE_URL_FILE: .*{reason}"):
+        load_settings()
+
+
+def test_origins_may_be_anyone_and_end_in_a_slash() -> None:
+    assert load_settings(cors_origins="https://one.test/ , http://localhost:3000,").cors_origins == (
+        "https://one.test,http://localhost:3000"
+    )
+    assert load_settings(cors_origins="*").cors_origins == "*"
 
 
 def test_callback_urls_begin_with_what_can_be_called() -> None:

@@ -75,7 +75,7 @@ def add_key(
     Raises:
         AccountError: the name is malformed, no scope is given, or a source does not exist.
     """
-    name = check_label(name)
+    name = check_label(name, "name")
     if not scopes:
         raise AccountError("scope", f"at least one is needed out of {', '.join(Scope)}")
     if any(not broker or len(broker) > _BROKER_MAX or "\x00" in broker for broker in brokers):

@@ -64,7 +64,7 @@ def change(connection: Connection) -> Iterator[None]:
         bump_version(connection)
 
 
-def check_label(label: str) -> str:
+def check_label(label: str, field: str = "label") -> str:
     """Return a label or name for people without blanks around it.
 
     Raises:
@@ -72,7 +72,7 @@ def check_label(label: str) -> str:
     """
     label = label.strip()
     if not label or len(label) > _LABEL_MAX or not label.isprintable():
-        raise AccountError("label", f"1 to {_LABEL_MAX} printable characters are needed")
+        raise AccountError(field, f"1 to {_LABEL_MAX} printable characters are needed")
     return label
 
 

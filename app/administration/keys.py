@@ -26,7 +26,7 @@ from app.query.walls import Statement
 from app.storage.models import api_keys, sources
 from app.times import now
 
-POINTERS: Final = {"label": "/name", "scope": "/scopes", "source": "/sources", "broker": "/brokers"}
+POINTERS: Final = {"name": "/name", "scope": "/scopes", "source": "/sources", "broker": "/brokers"}
 
 _PLAIN = ("id", "name", "scopes", "brokers", "created_at", "expires_at", "revoked_at")
 _named = (

@@ -57,7 +57,7 @@ def backfill(
             searched = _searched(room, account, last_days, inquiry, told)
         _wait(room, searched, timeout)
         document = _document(room, source, searched)
-    show(document, _told(document), as_json=as_json)
+    show(document, _told(document, searching=inquiry is None), as_json=as_json)
     if searched.failed:
         raise typer.Exit(FAILED)
 
@@ -123,9 +123,11 @@ def _document(room: Opened, source: str, searched: "Searched") -> dict[str, Any]
     }
 
 
-def _told(document: dict[str, Any]) -> str:
+def _told(document: dict[str, Any], *, searching: bool) -> str:
     """Return the result for people."""
     lines = [f"{document['items']} items were pulled, {document['new']} of them say something new."]
+    if searching and not document["tokens"]:
+        lines.append("There is no token to search by: the source has neither the credential b_token nor a_token.")
     if document["gaps"]:
         lines.append(f"{document['gaps']} of these a push should have brought: see `/v1/gaps`.")
     if document["resumed"]:

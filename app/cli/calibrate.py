@@ -13,9 +13,15 @@ from app.cli.opening import Opened, opened
 from app.cli.output import FAILED, JsonFlag, show
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from app.accounts.model import Source
+    from app.processing.batch import Stored
+    from app.processing.record_rows import Database
     from app.providers.thinksurance.calibration import Calibration, Signed
     from app.providers.thinksurance.recipes import Recipe
+
+    Load = Callable[[Database, Sequence[UUID]], list[Stored]]
 
 _MOST_DELIVERIES = 1000
 _MOST_SHOWN = 20
@@ -44,6 +50,7 @@ def calibrate(
     from app.accounts.store import get_source_row  # noqa: PLC0415
     from app.accounts.writing import AccountError  # noqa: PLC0415
     from app.administration.platforms import get_platform  # noqa: PLC0415
+    from app.processing.batch import load_stored  # noqa: PLC0415 - before a connection is made, which learns its arrays
     from app.providers.thinksurance import calibration  # noqa: PLC0415
 
     with opened() as room:
@@ -53,7 +60,7 @@ def calibrate(
         account = read_accounts(room.connection, room.vault).sources[row["id"]]
         if not account.secrets and not account.credentials.keys() & {"secret", "hash"}:
             raise AccountError("secret", "there is none to try by; add one, or the credentials `secret` and `hash`")
-        found = calibration.calibrate(account, _signed_items(room, account.id, items))
+        found = calibration.calibrate(account, _signed_items(room, account.id, items, load_stored))
         applied = _apply(room, account, found, recipe) if apply else None
     document = {
         "source": source,
@@ -69,10 +76,9 @@ def calibrate(
         raise typer.Exit(FAILED)
 
 
-def _signed_items(room: Opened, source_id: UUID, wanted: int) -> "list[Signed]":
+def _signed_items(room: Opened, source_id: UUID, wanted: int, load: "Load") -> "list[Signed]":
     """Return the newest signed items of a source, oldest first."""
     from app.ingest.bodies import decoded_body  # noqa: PLC0415
-    from app.processing.batch import load_stored  # noqa: PLC0415
     from app.processing.reading import MOST_BYTES  # noqa: PLC0415
     from app.processing.second_looks import portions  # noqa: PLC0415
     from app.providers.thinksurance.calibration import signed_items  # noqa: PLC0415
@@ -84,7 +90,7 @@ def _signed_items(room: Opened, source_id: UUID, wanted: int) -> "list[Signed]":
     for start in range(0, len(newest), wanted):
         several: list[Signed] = []
         for portion in portions(room.connection, [row[0] for row in newest[start : start + wanted]]):
-            for stored in load_stored(room.connection, portion):
+            for stored in load(room.connection, portion):
                 one = stored.delivery
                 body = decoded_body(one.body, one.content_encoding, MOST_BYTES)
                 several += signed_items(body, one.content_type, one.received_at) if body is not None else ()

@@ -81,8 +81,12 @@ def _target(output: str) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     path = Path(output)
-    path.touch(mode=0o600)
-    with path.open("wb") as file:
+    try:
+        path.touch(mode=0o600)
+        file = path.open("wb")
+    except OSError as error:
+        raise ValueGivenError(f"--output: {output}: {error.strerror}") from None
+    with file:
         yield file
 
 

@@ -49,6 +49,8 @@ def import_files(
     from app.accounts import audit  # noqa: PLC0415
     from app.accounts.snapshot import read_accounts  # noqa: PLC0415
     from app.accounts.store import get_source_row  # noqa: PLC0415
+    from app.accounts.writing import AccountError  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
     from app.ingest.importing import Importer  # noqa: PLC0415
     from app.providers import PROVIDERS  # noqa: PLC0415
 
@@ -57,7 +59,10 @@ def import_files(
         raise typer.BadParameter("lies in the future", param_hint="--received-at")
     by_mtime = received_at == _MTIME
     with opened() as room:
-        account = read_accounts(room.connection, room.vault).sources[get_source_row(room.connection, source)["id"]]
+        row = get_source_row(room.connection, source)
+        if not get_platform(row["provider"]).calls_back:
+            raise AccountError("source", f"{row['provider']} calls nobody, so there are no callbacks to import")
+        account = read_accounts(room.connection, room.vault).sources[row["id"]]
         _check(files, room.settings.max_body_bytes, lines=lines)
         bodies = _bodies(files, content_type, moment, room.settings.max_body_bytes, lines=lines, by_mtime=by_mtime)
         audit.record(room.connection, audit.CLI, "delivery.import", {"source": source, "files": len(files)})

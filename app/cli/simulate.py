@@ -73,9 +73,12 @@ def _target(name: str) -> "tuple[str, str, Source]":
     from app.accounts.snapshot import read_accounts  # noqa: PLC0415
     from app.accounts.store import callback_url, get_source_row  # noqa: PLC0415
     from app.accounts.writing import AccountError  # noqa: PLC0415
+    from app.administration.platforms import get_platform  # noqa: PLC0415
 
     with opened() as room:
         row = get_source_row(room.connection, name)
+        if not get_platform(row["provider"]).calls_back:
+            raise AccountError("source", f"{row['provider']} calls nobody, so there is nothing to play")
         if row["disabled_at"] is not None:
             raise AccountError("source", f"{name} is disabled; `callbox sources enable {name}`")
         tokens = live_tokens(room.connection, room.vault, row["id"])

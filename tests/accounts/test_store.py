@@ -265,7 +265,7 @@ def test_a_key_is_revoked_by_id_or_by_a_name_that_means_one(connection: Connecti
         ({"scopes": []}, "scope: at least one"),
         ({"scopes": [Scope.READ], "sources": ["nowhere"]}, "source: there is no source 'nowhere'"),
         ({"scopes": [Scope.READ], "brokers": [""]}, "broker: "),
-        ({"name": " ", "scopes": [Scope.READ]}, "label: "),
+        ({"name": " ", "scopes": [Scope.READ]}, "name: "),
     ],
 )
 def test_a_key_that_makes_no_sense_is_refused(connection: Connection, given: dict[str, Any], text: str) -> None:

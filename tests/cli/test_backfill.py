@@ -72,4 +72,5 @@ def test_what_cannot_be_asked_is_refused(run: Run) -> None:
     assert "cannot be asked" in run("backfill", "--source", "w", "--json").error
     done = run("backfill", "--source", "t", "--json")
     assert (done.code, done.json["tokens"]) == (0, 0)
+    assert "no token to search by" in run("backfill", "--source", "t").out
     assert "there is no source" in run("backfill", "--source", "nobody", "--json").error

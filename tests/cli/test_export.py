@@ -57,3 +57,5 @@ def test_export_refuses_what_it_does_not_know(run: "Run") -> None:
     assert "--json needs --output" in run("export", "leads", "--json").error
     assert "FIELD=VALUE" in run("export", "leads", "--where", "x", "--output", "x", "--json").error
     assert "no field of this list" in run("export", "leads", "--where", "x=1", "--output", "x", "--json").error
+    assert run("export", "leads", "--output", "no/x", "--json").error == "--output: no/x: No such file or directory"
+    assert run("export", "leads", "--output", ".", "--json").error == "--output: .: Is a directory"

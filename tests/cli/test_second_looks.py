@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -205,6 +207,17 @@ def test_calibrate_finds_sets_and_reverify_releases(
     assert "callbox reverify a" in applied.out
     assert _one(connection, "SELECT recipe->>'algorithm', recipe_proven_at IS NOT NULL FROM sources") == ("md5", True)
     assert run("reverify", "a", "--json").json["released"] == 3
+
+
+def test_calibrate_reads_in_a_process_that_has_loaded_nothing_else(run: "Run", lay: Lay) -> None:
+    run("sources", "add", "thinksurance", "a", "--secret", "s")
+    for number in (1, 2):
+        lay("a", _item(number, "s"))
+    command = [sys.executable, "-m", "app", "calibrate", "a", "--json"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout)["items"] == 2
 
 
 def test_calibrate_refuses_what_it_cannot_tell(run: "Run", connection: Connection, lay: Lay) -> None:

@@ -170,6 +170,8 @@ def test_a_platform_that_calls_nobody_has_no_url(run: "Run", connection: Connect
     shown = run("sources", "url", "az", "--json").json
     assert (shown["callback_url"], shown["urls"]) == (None, [])
     assert "calls nobody" in run("sources", "token", "add", "az", "--json").error
+    assert "calls nobody" in run("simulate", "--source", "az", "--json").error
+    assert "calls nobody" in run("import", "--source", "az", __file__, "--json").error
     run("sources", "disable", "az")
     for ran in (run("sources", "add", "allianz", "az-2"), run("sources", "url", "az"), run("sources", "url", "az-2")):
         assert "Allianz calls nobody" in ran.out
@@ -194,6 +196,7 @@ def test_a_key_is_added_as_the_contract_says(run: "Run", connection: Connection,
     assert added["key"] not in run("keys", "list").out
     assert run("keys", "revoke", added["id"], "--json").json["revoked"] is True
     assert read_accounts(connection, vault).keys == {}
+    assert run("keys", "add", " ", "--scope", "read", "--json").error.startswith("name: ")
 
 
 def test_create_is_add(run: "Run") -> None:

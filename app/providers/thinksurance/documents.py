@@ -10,9 +10,11 @@ from typing import Any
 from app.ingest.contract import Part
 from app.providers.dates import find_day, find_instant
 from app.providers.tables import Notes, as_list, read_rows, record_key
-from app.providers.thinksurance.fields import FILE
+from app.providers.thinksurance.fields import FILE, FILE_NAMES, HOLDER_NAMES, TOKEN_NAMES
 from app.providers.values import is_unknown, text
 from app.times import to_text
+
+_MARKS = HOLDER_NAMES | {"hash"}
 
 
 def read_documents(
@@ -25,12 +27,8 @@ def read_documents(
     parts: dict[str, Part] = {}
     for holder, path in _holders(docs, notes):
         token, expires_at = _token(holder, path, zone, notes)
-        files = holder.get("files")
-        members = as_list(files)
-        if not members and not is_unknown(files):
-            notes.add(f"{path}.files", "wrong-type")
-        for index, file in members:
-            part = _document(file, f"{path}.files.{index}", notes)
+        for file, where in _files(holder, path, notes):
+            part = _document(file, where, notes)
             if part is None:
                 continue
             fields, secrets = part
@@ -52,11 +50,11 @@ def _holders(docs: Any, notes: Notes) -> Iterator[tuple[Mapping[str, Any], str]]
     """Yield the holders with their paths.
 
     The table says array, its text says a root object (IP Notification Response, Documents Holder Scheme); both are
-    taken, and an empty array for none.
+    taken, and an empty array for none. The text also calls it a list of documents, so one may stand for its holder.
     """
     if is_unknown(docs):
         return
-    if isinstance(docs, dict) and ("files" in docs or "docToken" in docs):
+    if isinstance(docs, dict) and not docs.keys().isdisjoint(_MARKS):
         yield docs, "docs"
         return
     members = as_list(docs)
@@ -67,6 +65,22 @@ def _holders(docs: Any, notes: Notes) -> Iterator[tuple[Mapping[str, Any], str]]
             yield member, f"docs.{index}"
         elif not is_unknown(member):
             notes.add(f"docs.{index}", "wrong-type")
+
+
+def _files(holder: Mapping[str, Any], path: str, notes: Notes) -> Iterator[tuple[Any, str]]:
+    """Yield the files of a holder with their paths."""
+    if "hash" in holder and "files" not in holder:
+        yield holder, path
+        return
+    files = holder.get("files")
+    members = as_list(files)
+    if not members and isinstance(files, dict) and "hash" in files:
+        yield files, f"{path}.files"
+    elif not members and not is_unknown(files):
+        notes.add(f"{path}.files", "wrong-type")
+    for index, file in members:
+        yield file, f"{path}.files.{index}"
+    notes.unknown_names(f"{path}.", holder, HOLDER_NAMES)
 
 
 def _token(holder: Mapping[str, Any], path: str, zone: tzinfo, notes: Notes) -> tuple[str | None, str | None]:
@@ -81,6 +95,7 @@ def _token(holder: Mapping[str, Any], path: str, zone: tzinfo, notes: Notes) -> 
     where = f"{path}.docToken"
     expired = None
     if isinstance(token, dict):
+        notes.unknown_names(f"{where}.", token, TOKEN_NAMES)
         expired, token = token.get("expired"), token.get("token")
     value = None if is_unknown(token) else text(token, notes.on(where))
     if is_unknown(expired):
@@ -98,6 +113,7 @@ def _document(file: Any, path: str, notes: Notes) -> tuple[dict[str, Any], dict[
         notes.add(path, "wrong-type")
         return None
     fields = read_rows(FILE, file, f"{path}.", notes)
+    notes.unknown_names(f"{path}.", file, FILE_NAMES)
     if "hash" not in fields:
         notes.add(f"{path}.hash", "missing")
         return None

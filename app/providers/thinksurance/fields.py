@@ -134,6 +134,13 @@ REFERENCE = Table(
 
 ITEM_NAMES = frozenset({"sHash", "data", "customer", "docs"})
 
+_ANYWHERE = {"externalInsurerId", "externalUniqueId"}  # see INQUIRY
+EMPLOYEE_NAMES = frozenset({"full", "part"} | _ANYWHERE)
+REFERENCE_NAMES = top_names(REFERENCE) | _ANYWHERE
+HOLDER_NAMES = frozenset({"docToken", "files"})
+TOKEN_NAMES = frozenset({"token", "expired"})
+FILE_NAMES = top_names(FILE) | {"fullFilePath"}
+
 ADDRESS_KEYS = ("street", "house_number", "postal_code", "city", "country", "text")
 
 # The signature and the credentials of an item by name (IP Notification Response), and the jump address of a forward.

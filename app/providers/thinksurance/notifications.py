@@ -31,6 +31,8 @@ _NAMES = frozenset(
         "affected",
     }
 )
+_REFERENCE_NAMES = frozenset({"referenceType", "referenceId", "links"})
+_LINK_NAMES = frozenset({"contentType", "href"})
 _MAX_ID = 200
 
 
@@ -59,13 +61,18 @@ def read_notification(item: Item, receipt: Receipt) -> Statement:
 
 
 def _check_references(affected: Any, notes: Notes) -> None:
-    """Note references that name nothing."""
+    """Note references that name nothing, and names that are not documented."""
     members = as_list(affected)
     if not members and not is_unknown(affected):
         notes.add("affected", "wrong-type")
     for index, member in members:
         if find_reference(member) is None:
             notes.add(f"affected.{index}", "incomplete-reference")
+        if isinstance(member, dict):
+            notes.unknown_names(f"affected.{index}.", member, _REFERENCE_NAMES)
+            for number, link in as_list(member.get("links")):
+                if isinstance(link, dict):
+                    notes.unknown_names(f"affected.{index}.links.{number}.", link, _LINK_NAMES)
 
 
 def _repeat_key(value: dict[str, Any]) -> str:

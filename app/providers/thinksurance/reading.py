@@ -20,6 +20,7 @@ from app.providers.thinksurance.fields import (
     CUSTOMER_COMPANY_ADDRESS,
     CUSTOMER_NAMES,
     CUSTOMER_REFERENCES,
+    EMPLOYEE_NAMES,
     HOLDERS,
     INQUIRY,
     INQUIRY_NAMES,
@@ -27,6 +28,7 @@ from app.providers.thinksurance.fields import (
     ITEM_NAMES,
     PLAIN,
     REFERENCE,
+    REFERENCE_NAMES,
     STATUS_NAMES,
 )
 from app.providers.thinksurance.identity import find_inquiry_id, inquiry_subject
@@ -48,6 +50,7 @@ def read(item: Item, source: Source, receipt: Receipt) -> Statement:  # noqa: AR
     inquiry_id = find_inquiry_id(data, item.key, notes.on("data.iId")) or 0
     _compare_key(item.key, inquiry_id, notes)
     fields = read_rows(INQUIRY, data, "data.", notes)
+    notes.unknown_names("data.employees.", _object(data, "employees", notes, "data."), EMPLOYEE_NAMES)
     broker = fields.get("broker_external_id")
     customer = _read_customer(_object(value, "customer", notes), inquiry_id, broker, notes)
     token = None if is_unknown(data.get("bToken")) else text(data["bToken"], notes.on("data.bToken"))
@@ -76,13 +79,13 @@ def read(item: Item, source: Source, receipt: Receipt) -> Statement:  # noqa: AR
     )
 
 
-def _object(value: dict[str, Any], name: str, notes: Notes) -> dict[str, Any]:
+def _object(value: dict[str, Any], name: str, notes: Notes, prefix: str = "") -> dict[str, Any]:
     """Return a member that should be an object; PHP sends an empty array for an empty one."""
     member = value.get(name)
     if isinstance(member, dict):
         return member
     if not is_unknown(member):
-        notes.add(name, "wrong-type")
+        notes.add(prefix + name, "wrong-type")
     return {}
 
 
@@ -165,6 +168,7 @@ def read_references(
                 notes.add(path, "wrong-type")
                 continue
             reference = read_rows(REFERENCE, member, f"{path}.", notes)
+            notes.unknown_names(f"{path}.", member, REFERENCE_NAMES)
             if "origin" not in reference or "key" not in reference:
                 notes.add(path, "incomplete-reference")
             elif "value" in reference:

@@ -114,6 +114,12 @@ COVERAGE = Table(
     *_INTERVAL,
 )
 
+ADDRESS_NAMES = top_names(ADDRESS)
+POLICY_PACKAGE_NAMES = top_names(POLICY_PACKAGE)
+INSURANCE_POLICY_NAMES = top_names(INSURANCE_POLICY) | {"external_ref", "external_refs", "coverages"}
+COVERAGE_NAMES = top_names(COVERAGE)
+LABEL_NAMES = frozenset({"label", "type"})
+
 LEAD_NAMES = top_names(LEAD) | {"id", "prospect", "created_at", "updated_at", "timestamp"}
 PARTY_NAMES = top_names(PARTY) | {
     "id",

@@ -13,6 +13,8 @@ from app.providers.wegroup.shapes import EXPLICIT_IDS, REFERENCE_NAMES, Lead
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
+_NAMES = frozenset({"external_ref", "ref", "external_ref_company", "company"})
+
 DEFAULT_COMPANY = "callbox"
 """The company word of our own references where the source sets none; bare references are taken to be ours."""
 
@@ -122,6 +124,7 @@ def _reference(member: Any, path: str, ours: str, notes: Notes) -> Reference | N
     company: Any = ours
     ref = member
     if isinstance(member, dict):
+        notes.unknown_names(f"{path}.", member, _NAMES)
         ref = member.get("external_ref", member.get("ref"))
         company = member.get("external_ref_company", member.get("company"))
         if is_unknown(ref):

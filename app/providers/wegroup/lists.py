@@ -12,11 +12,16 @@ from app.providers.values import is_unknown, text
 from app.providers.wegroup.fields import (
     ADDRESS,
     ADDRESS_KEYS,
+    ADDRESS_NAMES,
     COVERAGE,
+    COVERAGE_NAMES,
     INSURANCE_POLICY,
+    INSURANCE_POLICY_NAMES,
+    LABEL_NAMES,
     LEAD_NAMES,
     PARTY_NAMES,
     POLICY_PACKAGE,
+    POLICY_PACKAGE_NAMES,
     RISK_OBJECT,
     RISK_OBJECT_NAMES,
 )
@@ -39,7 +44,7 @@ def read_lists(party: Mapping[str, Any], prefix: str, notes: Notes) -> dict[str,
     lists = {
         "risk_objects": _read_risk_objects(party.get("risk_objects"), f"{prefix}risk_objects", notes),
         "policy_packages": [
-            _complete(POLICY_PACKAGE, member, path, notes)
+            _complete(POLICY_PACKAGE, member, path, notes, POLICY_PACKAGE_NAMES)
             for member, path in _objects(party.get("policy_packages"), f"{prefix}policy_packages", notes)
         ],
         "insurance_policies": [
@@ -56,15 +61,20 @@ def read_address(value: Any, path: str, notes: Notes) -> dict[str, Any] | None:
         return None
     if isinstance(value, dict):
         fields = read_rows(ADDRESS, value, f"{path}.", notes)
+        notes.unknown_names(f"{path}.", value, ADDRESS_NAMES)
     else:
         line = text(value, notes.on(path))
         fields = {} if line is None else {"text": line}
     return {key: fields.get(key) for key in ADDRESS_KEYS} if fields else None
 
 
-def _complete(rows: Table, member: Mapping[str, Any], path: str, notes: Notes) -> dict[str, Any]:
-    """Return an entry with every member of its shape."""
+def _complete(
+    rows: Table, member: Mapping[str, Any], path: str, notes: Notes, names: frozenset[str] | None = None
+) -> dict[str, Any]:
+    """Return an entry with every member of its shape; others than `names`, where these are given, are noted."""
     fields = read_rows(rows, member, f"{path}.", notes)
+    if names is not None:
+        notes.unknown_names(f"{path}.", member, names)
     return {name: fields.get(name) for name in rows.names}
 
 
@@ -118,10 +128,18 @@ def _read_policy(member: dict[str, Any], path: str, notes: Notes) -> dict[str, A
         for reference in read_references(member.get(name), f"{path}.{name}", "", notes)
     ]
     return {
-        **_complete(INSURANCE_POLICY, member, path, notes),
+        **_complete(INSURANCE_POLICY, member, path, notes, INSURANCE_POLICY_NAMES),
         "external_references": list(as_map(references).values()),
         "coverages": [
-            _complete(COVERAGE, coverage, where, notes)
+            _read_coverage(coverage, where, notes)
             for coverage, where in _objects(member.get("coverages"), f"{path}.coverages", notes)
         ],
     }
+
+
+def _read_coverage(member: dict[str, Any], path: str, notes: Notes) -> dict[str, Any]:
+    """Return one coverage of a policy."""
+    label = member.get("external_label")
+    if isinstance(label, dict):
+        notes.unknown_names(f"{path}.external_label.", label, LABEL_NAMES)
+    return _complete(COVERAGE, member, path, notes, COVERAGE_NAMES)

@@ -56,6 +56,10 @@ def documents(statement: Statement) -> list[Part]:
         ({"docToken": [], "files": [FILE]}, {}, None),
         ({"files": [FILE]}, {}, None),
         ([[], None, {"files": [FILE]}], {}, None),
+        ([FILE], {}, None),
+        ({"0": FILE}, {}, None),
+        (FILE, {}, None),
+        ({"docToken": "d41", "files": FILE}, {"token": "d41"}, None),
     ],
 )
 def test_every_form_of_the_holder(
@@ -108,6 +112,16 @@ def test_what_is_no_document_is_told(docs: Any, warning: tuple[str, str], bench:
     statement = read(bench, docs)
     assert not documents(statement)
     assert warned(statement) == {warning}
+
+
+def test_names_that_are_not_documented_are_told(bench: "Bench", warned: Warned) -> None:
+    token = {"token": "d41", "expired": "2025-03-16 12:00:00", "scope": "all"}
+    statement = read(bench, {"docToken": token, "files": [FILE | {"size": 5}], "total": 1})
+    assert warned(statement) == {
+        ("docs.total", "unknown-field"),
+        ("docs.docToken.scope", "unknown-field"),
+        ("docs.files.0.size", "unknown-field"),
+    }
 
 
 @pytest.mark.parametrize(

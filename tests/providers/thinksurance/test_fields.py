@@ -151,6 +151,16 @@ def test_unknown_fields_are_kept_and_named_at_most_twenty(bench: "Bench", warned
     assert "Geheimes" not in repr(statement.warnings)
 
 
+def test_unknown_fields_deeper_in_an_item_are_named(bench: "Bench", warned: Warned) -> None:
+    reference = {"origin": "crm", "paramKey": "k", "paramValue": "v"}
+    data = {"employees": {"full": 1, "temporary": 5}, "externalReferences": [reference | {"since": 2020}]}
+    assert warned(read(bench, data)) == {
+        ("data.employees.temporary", "unknown-field"),
+        ("data.externalReferences.0.since", "unknown-field"),
+    }
+    assert warned(read(bench, {"employees": "5"})) == {("data.employees", "wrong-type")}
+
+
 CUSTOMER = [
     ("cId", 511209, "customer_id", 511209),
     ("cId", "511209", "customer_id", 511209),

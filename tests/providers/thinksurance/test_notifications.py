@@ -101,6 +101,9 @@ def test_references_that_name_nothing_are_told(bench: "Bench", warned: Callable[
     assert warned(read(bench, eventTime="bald")) == {("eventTime", "not-a-time")}
     assert warned(read(bench, eventType=["x"])) == {("eventType", "wrong-type")}
     assert warned(read(bench, extra=1)) == {("extra", "unknown-field")}
+    reference = {"referenceType": "inquiry", "referenceId": "7", "links": [{"href": "x", "rel": "y"}], "state": 1}
+    names = {("affected.0.state", "unknown-field"), ("affected.0.links.0.rel", "unknown-field")}
+    assert warned(read(bench, affected=[reference])) == names
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,28 @@ def test_what_cannot_be_read_is_left_out_with_a_warning(
     assert warned(statement) == {(f"prospect.{sent}", reason)}
 
 
+def test_unknown_fields_deeper_in_a_lead_are_named(bench: "Bench", warned: Warnings) -> None:
+    coverage = {"name": "WA", "deductible": 5, "external_label": {"label": "2010", "type": "AFD", "version": 3}}
+    party = {
+        "address": {"city": "Gent", "box": "3"},
+        "external_ref": {"external_ref": "r", "external_ref_company": "c", "since": 2020},
+        "policy_packages": [{"id": "p", "state": 1}],
+        "insurance_policies": [{"policy_nr": "1", "start": "2020-01-01", "external_refs": [], "coverages": [coverage]}],
+        "risk_objects": {"cars": [{"id": "1", "plate": "x"}]},
+    }
+    assert warned(read(bench, {"id": "x", "prospect": party})) == {
+        (f"prospect.{name}", "unknown-field")
+        for name in (
+            "address.box",
+            "external_ref.since",
+            "policy_packages.0.state",
+            "insurance_policies.0.start",
+            "insurance_policies.0.coverages.0.deductible",
+            "insurance_policies.0.coverages.0.external_label.version",
+        )
+    }
+
+
 def test_warnings_name_the_place_inside_the_envelope(bench: "Bench", warned: Warnings) -> None:
     statement = read(bench, {"event": "x", "data": {"id": "x", "prospect": {"birth": "x", "shoe": 44}, "hat": 7}})
     assert warned(statement) == {
