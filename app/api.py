@@ -46,6 +46,7 @@ def connected_api(settings: Settings, providers: Mapping[str, Provider], book: A
     api.state.reading = query.Reading(
         engine=engine,
         primary=engine if read_url == url else open_read_engine(url),
+        planned=open_read_engine(read_url, planned_once=True),
         book=book,
         cursor_key=query.cursor_key(key),
         zone=settings.zone,

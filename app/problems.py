@@ -29,6 +29,7 @@ _LONGEST_INSTANCE = 200
 _LONGEST_NAME = 100
 _HOME = str(Path(__file__).parent)
 _MOST_FRAMES = 8
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 log = structlog.get_logger(__name__)
 
@@ -141,6 +142,14 @@ def _from_http(error: HTTPException) -> Problem:
     return _Plain(error.status_code, detail or _DETAILS.get(error.status_code), error.headers)
 
 
+def _methods_at(app: "FastAPI", scope: Scope) -> list[str]:
+    """Return what may be done at a path: Starlette names the methods of one route only, and there may be others."""
+    from starlette.routing import Match  # noqa: PLC0415 - as above, receiving does without
+
+    tries = [(method, {**scope, "method": method}) for method in _METHODS]
+    return [method for method, wanted in tries if any(one.matches(wanted)[0] is Match.FULL for one in app.routes)]
+
+
 def _from_validation(error: "RequestValidationError") -> Problem:
     """Say what FastAPI refused, without the refused values."""
     return Invalid(errors=[_one_error(one) for one in error.errors()])
@@ -203,6 +212,8 @@ def install(app: "FastAPI") -> None:
 
     async def on_http(request: Request, error: Exception) -> Response:
         found = _from_http(error) if isinstance(error, HTTPException) else InternalError()
+        if isinstance(error, HTTPException) and error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            found.headers["Allow"] = ", ".join(_methods_at(app, request.scope))
         return problem_response(found, request.scope)
 
     async def on_validation(request: Request, error: Exception) -> Response:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import APIRouter, FastAPI, HTTPException
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
@@ -39,6 +39,14 @@ def client() -> Iterator[TestClient]:
     @app.get("/teapot")
     async def teapot() -> None:
         raise Teapot(headers={"Retry-After": "3"}, id="x")
+
+    more = APIRouter()
+
+    @more.patch("/teapot")
+    async def refill() -> None:
+        """Be there, at the path of another route."""
+
+    app.include_router(more)
 
     @app.get("/boom/{name:path}")
     async def boom(name: str) -> None:
@@ -99,7 +107,7 @@ def test_every_error_is_a_problem(client: TestClient, method: str, path: str, st
 
 
 def test_headers_of_http_errors_are_kept(client: TestClient) -> None:
-    assert client.delete("/teapot").headers["allow"] == "GET"
+    assert client.delete("/teapot").headers["allow"] == "GET, PATCH"
     assert client.get("/plain/409").headers["x-more"] == "yes"
 
 

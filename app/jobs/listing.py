@@ -19,7 +19,7 @@ from app.problems import NotFound, Problem
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.fields import Field, Kind, of_column
-from app.query.filters import read_question
+from app.query.filters import Parameters, read_question
 from app.query.reading import moment_of, reading_of
 from app.query.shapes import in_order
 from app.query.trail import actor_of
@@ -76,14 +76,14 @@ FIELDS: Final[Mapping[str, Field]] = {
 }
 
 
-async def answer_jobs(request: Request, access: Access) -> Response:
-    """Return a page of jobs, newest first.
+async def answer_jobs(request: Request, access: Access, posted: Parameters | None = None) -> Response:
+    """Return a page of jobs, newest first, by the parameters in the URL or by those that were `posted`.
 
     Raises:
         Problem: a parameter cannot be used, or the database has trouble.
     """
     reading = reading_of(request)
-    given = request.query_params.multi_items()
+    given = request.query_params.multi_items() if posted is None else posted
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     question = read_question("jobs", FIELDS, given, context, reading.cursor_key)
     statement = _columns().where(*question.conditions)
@@ -100,7 +100,8 @@ async def answer_jobs(request: Request, access: Access) -> Response:
     if has_more:
         position = Position((rows[-1]["id"],), int(question.asked_at.timestamp() * 1000))
         page["next_cursor"] = end = write_cursor(reading.cursor_key, question.binding, position)
-        link = {"Link": next_link(reading.public_url or "", request.url.path, given, end)}
+        if posted is None:
+            link = {"Link": next_link(reading.public_url or "", request.url.path, given, end)}
     return answer(page, headers=link)
 
 

@@ -13,6 +13,7 @@ from app.jobs.schemas import Job, JobPage
 from app.problems import described
 from app.query.access import Forbidden, identified, require
 from app.query.documented import detail_problems, fields_parameters, list_problems, page_parameters
+from app.query.posted import posted_body, posted_parameters
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -44,6 +45,19 @@ async def list_jobs(request: Request, access: Keeper) -> Response:
     Needs `admin`, and a key without walls. What is done is cleared away after a day, what is dead after 30 days.
     """
     return await answer_jobs(request, access)
+
+
+@router.post(
+    "/jobs/query",
+    name="query_jobs",
+    operation_id="query_jobs",
+    response_model=None,
+    responses={200: {"model": JobPage, "description": "A page."}, **list_problems()},
+    openapi_extra={"requestBody": posted_body({"limit": 20, "state": "dead"})},
+)
+async def query_jobs(request: Request, access: Keeper) -> Response:
+    """List jobs by parameters in the body. Needs `admin`, and a key without walls."""
+    return await answer_jobs(request, access, await posted_parameters(request))
 
 
 @router.get(

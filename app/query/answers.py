@@ -11,6 +11,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from app.accounts.model import Access
+from app.query.personal import may_see
 from app.times import to_text
 
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME
@@ -41,10 +43,13 @@ def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None =
     )
 
 
-def tagged_answer(request: Request, value: Any) -> Response:
-    """Return a value with its `ETag`, or 304 where the caller has it; the tag depends on what the key may see."""
+def tagged_answer(request: Request, value: Any, access: Access) -> Response:
+    """Return a value with its `ETag`, or 304 where the caller has it.
+
+    The tag is another one with `read:personal`, also where nothing is hidden now: what is cached by it is of one scope.
+    """
     body = to_json(value)
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    tag = f'"{hashlib.sha256(body + bytes([may_see(access)])).hexdigest()[:32]}"'
     headers = {"Cache-Control": "private, no-cache", "ETag": tag, "Vary": "Authorization"}
     known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
     if tag in known or "*" in known:

@@ -15,7 +15,8 @@ from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.documented import fields_parameters, list_problems, page_parameters
 from app.query.fields import Field, Kind, of_column, source_fields
-from app.query.filters import Question, read_question
+from app.query.filters import Parameters, Question, read_question
+from app.query.posted import posted_body, posted_parameters
 from app.query.reading import moment_of, reading_of
 from app.query.schemas.brokers import Broker, BrokerPage
 from app.query.shapes import in_order, path
@@ -27,17 +28,17 @@ from app.times import now
 
 FIELDS: Final[Mapping[str, Field]] = {
     **source_fields(inquiries),
-    "broker_external_id": of_column(inquiries, "broker_external_id", Kind.TEXT, folded=None, plain_prefix=True),
+    "broker_external_id": of_column(inquiries, "broker_external_id", Kind.TEXT),
 }
 
 
-async def answer_brokers(request: Request, access: Access) -> Response:
-    """Return a page of brokers, by their ids.
+async def answer_brokers(request: Request, access: Access, posted: Parameters | None = None) -> Response:
+    """Return a page of brokers, by their ids; by the parameters in the URL or by those that were `posted`.
 
     Raises:
         Problem: a parameter cannot be used, or the database has trouble.
     """
-    reading, parameters = reading_of(request), request.query_params.multi_items()
+    reading, parameters = reading_of(request), request.query_params.multi_items() if posted is None else posted
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     question = read_question("brokers", FIELDS, parameters, context, reading.cursor_key)
     async with reading.asking() as connection:
@@ -47,11 +48,12 @@ async def answer_brokers(request: Request, access: Access) -> Response:
             (row.source_id, row.broker): row.number for row in await connection.execute(_quarantined(access))
         }
     shown = [_shape(row, quarantined.get((row.source_id, row.broker_external_id), 0)) for row in rows]
-    cursor = None
+    cursor, link = None, None
     if has_more:
         end = Position((rows[-1].broker_external_id, rows[-1].source))
         cursor = write_cursor(reading.cursor_key, question.binding, end)
-    link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)} if cursor else None
+    if cursor and posted is None:
+        link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)}
     return answer({"data": shown, "next_cursor": cursor}, headers=link)
 
 
@@ -117,3 +119,17 @@ async def list_brokers(request: Request, access: Reader) -> Response:
     With their inquiries, when they were last heard of, and how much of the last day is in quarantine.
     """
     return await answer_brokers(request, access)
+
+
+@router.post(
+    "/brokers/query",
+    name="query_brokers",
+    operation_id="query_brokers",
+    response_model=None,
+    responses={200: {"model": BrokerPage, "description": "A page."}, **list_problems()},
+    tags=["sources"],
+    openapi_extra={"requestBody": posted_body({"limit": 20, "order": "asc"})},
+)
+async def query_brokers(request: Request, access: Reader) -> Response:
+    """List the brokers of each source by parameters in the body."""
+    return await answer_brokers(request, access, await posted_parameters(request))

@@ -51,10 +51,11 @@ class Buckets:
         return func.date_trunc(literal(self.word), column, literal(self.zone.key))
 
     def begin(self, moment: datetime) -> datetime:
-        """Return the instant at which the bucket of a moment begins."""
+        """Return the instant at which the bucket of a moment begins: the first, where midnight comes twice."""
         local = moment.astimezone(self.zone)
-        if self.word == "hour":
-            return local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+        if self.word == "hour":  # as the database has it, also where summer time is half an hour
+            passed = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+            return moment.astimezone(UTC) - passed
         day = local.date()
         if self.word == "week":
             day -= timedelta(days=day.weekday())
@@ -78,7 +79,7 @@ class Buckets:
 
     def _next(self, moment: datetime) -> datetime:
         if self.word == "hour":
-            return moment + _HOUR
+            return self.begin(moment + _HOUR)
         day = moment.astimezone(self.zone).date()
         if self.word == "month":
             return self._midnight((day.replace(day=1) + timedelta(days=32)).replace(day=1))

@@ -79,8 +79,9 @@ async def ranked_candidates(
         forms = forms_of(wanted.words, access, begun=True)
         values = {"asked": _written(forms), "rare": _written(rare_ones(forms, known))}
         rows = await _by_index_only(connection, _with_words_begun(_plans(wanted.kinds, forms, known), access), values)
+        may_see_all = may_see(access)
         for kind, row_id, words in rows:
-            scores.setdefault((kind, row_id), _score(wanted.words, _seen(words, access)))
+            scores.setdefault((kind, row_id), _score(wanted.words, _seen(words, may_see_all=may_see_all)))
     order = list(SEARCHED)
     ranked = [(score, kind, row_id) for (kind, row_id), score in scores.items()]
     return sorted(ranked, key=lambda one: (-one[0], order.index(one[1]), -one[2].int))
@@ -176,9 +177,9 @@ def _in_quotes(form: Form) -> Iterator[str]:
         yield f"'{writing}':*" if form.begun else f"'{writing}'"
 
 
-def _seen(words: Iterable[str], access: Access) -> set[str]:
+def _seen(words: Iterable[str], *, may_see_all: bool) -> set[str]:
     """Return those of a record's words that the key may see, without the mark of the open ones."""
-    return {word.removeprefix(OPEN_MARK) for word in words if word.startswith(OPEN_MARK) or may_see(access)}
+    return {word.removeprefix(OPEN_MARK) for word in words if may_see_all or word.startswith(OPEN_MARK)}
 
 
 def _score(asked: Sequence[str], words: Collection[str]) -> float:

@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Table, and_, cast, literal, or_
+from sqlalchemy import ColumnElement, Table, and_, cast, func, literal, literal_column, or_
 from sqlalchemy.dialects.postgresql import JSONB, TSQUERY
 
 from app.processing.folding import words_in
@@ -15,10 +15,13 @@ from app.query.access import FieldHidden
 from app.query.fields import Condition, Field, Kind
 from app.query.personal import changes_personal, may_see
 from app.query.values import Context, Fault
-from app.storage.models import events, leads
+from app.storage.models import events
 
 _SUBJECTS: Final = ("inquiry", "lead", "customer")
-_BETWEEN: Final = "\x1f"
+_ONE_OF_THEM: Final[ColumnElement[Any]] = literal_column(
+    "'$.* ? (@.origin == $origin && @.key == $key && @.value == $value)'::jsonpath"
+)
+"""Whatever name a reference is kept by: at WeGroup a company may have several, which are numbered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,7 @@ def _parse_reference(text: str, _: Context) -> _Reference:
 
 
 def _has_reference(table: Table, reference: _Reference) -> Condition:
-    # At WeGroup a company may have several: there the value is part of what tells them apart.
-    second = reference.value if table is leads else reference.key
-    entry = {"key": reference.key, "value": reference.value}
-    held = table.c.external_references.contains({f"{reference.origin}{_BETWEEN}{second}": entry})
+    held = func.jsonb_path_exists(table.c.external_references, _ONE_OF_THEM, literal(asdict(reference), JSONB))
     words = words_in(reference.value)
     if not words:
         return held

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, case, func, literal, literal_column
 
+from app.accounts.model import Access
 from app.query.deliveries import DELIVERIES
 from app.query.groups import OF_DELIVERIES, OF_INQUIRIES, OF_LEADS, Group
 from app.query.inquiries import INQUIRIES
@@ -24,6 +25,9 @@ from app.storage.models import deliveries, inquiries, leads, outcomes
 
 WITHOUT_PREMIUM: Final = (2, 3, 4)
 """Statuses in which Thinksurance sends no premium: what is known of one is from an earlier status."""
+
+_MOST_BROKERS: Final = 8
+"""Where a wall has more, to look up what is theirs takes as long as to go through all there is, or longer."""
 
 _LONG: Final = 8_192
 _MOST_KEPT: Final = 4_096
@@ -44,6 +48,13 @@ class Statistic:
     measures: Callable[[], list[ColumnElement[Any]]] = list
     nothing: tuple[Any, ...] = ()
     shown: Callable[[Sequence[Any]], dict[str, Any]] = lambda _: {}
+
+
+def within_wall(resource: Resource, access: Access) -> list[ColumnElement[bool]]:
+    """Return what follows from a wall by broker, said so that the index of outcomes by their first broker serves."""
+    if resource is not DELIVERIES or access.brokers is None or len(access.brokers) > _MOST_BROKERS:
+        return []
+    return [outcomes.c.brokers[1].in_(sorted(access.brokers))]
 
 
 def _times_to_process() -> list[ColumnElement[Any]]:

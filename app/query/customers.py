@@ -14,7 +14,7 @@ from app.query.personal import hide, is_personal
 from app.query.prepared import Prepared, asked
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Customer, CustomerPage
-from app.query.shapes import address, blank, in_braces, references, source_columns
+from app.query.shapes import address, as_text, blank, in_braces, references, source_columns
 from app.query.walls import Statement, cache_of_walls, walled
 from app.storage.models import customers, inquiries
 
@@ -85,9 +85,10 @@ def effective_address(
 
 
 @cache_of_walls
-def _by_ids(access: Access) -> Prepared:
+def _by_ids(access: Access, *, to_show: bool) -> Prepared:
     wanted = any_(cast(asked("ids", Text()), ARRAY(Uuid())))
-    return Prepared.of(walled(columns(access).where(customers.c.id == wanted), customers, access))
+    found = as_text(columns(access)) if to_show else columns(access)
+    return Prepared.of(walled(found.where(customers.c.id == wanted), customers, access))
 
 
 async def shown_by_id(
@@ -99,7 +100,7 @@ async def shown_by_id(
     for _ in range(_LONGEST_CHAIN):
         if not sought:
             break
-        answer = await _by_ids(access).rows(connection, {"ids": in_braces(sought.values())})
+        answer = await _by_ids(access, to_show=True).rows(connection, {"ids": in_braces(sought.values())})
         rows = {row["id"]: row for row in answer}
         merged: dict[UUID, UUID] = {}
         for origin, present in sought.items():
@@ -116,7 +117,8 @@ async def find_row(connection: AsyncConnection, customer_id: UUID, access: Acces
     """Return the row of a customer, a merged one's as the record it turned out to be; None beyond the wall."""
     wanted = customer_id
     for _ in range(_LONGEST_CHAIN):
-        row = next(iter(await _by_ids(access).rows(connection, {"ids": in_braces([wanted])})), None)
+        rows = await _by_ids(access, to_show=False).rows(connection, {"ids": in_braces([wanted])})
+        row = next(iter(rows), None)
         if row is None or row["merged_into"] is None:
             return row
         wanted = row["merged_into"]
@@ -124,7 +126,8 @@ async def find_row(connection: AsyncConnection, customer_id: UUID, access: Acces
 
 
 def _field(name: str, kind: Kind, **more: Any) -> Field:
-    return of_column(customers, name, kind, personal=is_personal("customer", name), **more)
+    few = name in ("id", "customer_id")
+    return of_column(customers, name, kind, personal=is_personal("customer", name), few=few, **more)
 
 
 _KINDS = {
@@ -150,6 +153,8 @@ CUSTOMERS = Resource(
     columns=columns,
     fields=FIELDS,
     shape=shape,
+    reckoned=(),
+    once=True,
     sorts=("last_received_at", "changed_at"),
     schema=Customer,
     page=CustomerPage,

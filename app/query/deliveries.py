@@ -184,6 +184,7 @@ DELIVERIES = Resource(
     details=_details,
     fields=FIELDS,
     shape=_shape,
+    reckoned=(),
     schema=Delivery,
     detail_schema=DeliveryDetail,
     page=DeliveryPage,

@@ -4,6 +4,7 @@ What it looks like is told by its resource.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from app.query.kept import dropped_month
 from app.query.personal import PERSONAL
 from app.query.prepared import Prepared, asked
 from app.query.reading import reading_of
-from app.query.resource import Resource, Row
+from app.query.resource import Resource, Row, neighbours_of
 from app.query.trail import noting
 from app.query.walls import cache_of_walls, walled
 
@@ -34,13 +35,12 @@ async def answer_detail(request: Request, resource: Resource, text: str, access:
     """
     check_parameters(request)
     reading = reading_of(request)
-    async with reading.asking() as connection:
+    async with reading.asking(once=resource.once) as connection:
         row = await get_row(connection, resource, parse_id(resource, text), access)
-        neighbours = await resource.neighbours(connection, [row], access)
-    if resource.audited or PERSONAL[resource.kind]:  # a list may leave out what the details show: headers
-        async with noting(reading, access, resource.name, [row["id"]]):
-            return tagged_answer(request, resource.shape(row, access, neighbours))
-    return tagged_answer(request, resource.shape(row, access, neighbours))
+    is_noted = resource.audited or PERSONAL[resource.kind]  # a list may leave out what the details show: headers
+    async with noting(reading, access, resource.name, [row["id"]]) if is_noted else nullcontext():
+        neighbours = await neighbours_of(reading, resource, [row], access)
+        return tagged_answer(request, resource.shape(row, access, neighbours), access)
 
 
 def check_parameters(request: Request, known: Sequence[str] = ()) -> None:

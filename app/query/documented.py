@@ -99,9 +99,9 @@ def history_problems() -> dict[int | str, dict[str, Any]]:
 
 def list_parameters(resource: Resource) -> list[dict[str, Any]]:
     """Return every parameter of a list, each `field[op]` by itself."""
-    fields = ", ".join(resource.schema.model_fields)
+    chosen = "Only these fields, `id`, and `redacted` where one of them is hidden; separated by commas"
     looks = [
-        own_parameter("fields", f"Only these fields and `id`, separated by commas: {fields}.", "id"),
+        own_parameter("fields", f"{chosen}: {', '.join(resource.schema.model_fields)}.", "id"),
         own_parameter("count", "Count the rows of all pages; an estimate is quick.", COUNTS[0], COUNTS),
     ]
     about = "Sort by this field, in the direction of `order`; what is not known comes last. By `id` without it."

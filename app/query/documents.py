@@ -54,6 +54,10 @@ def columns_within(_: Access) -> Statement:
     return select(own.source_id, own.inquiry_id, *(own[name] for name in _WITHIN))
 
 
+BY_HASH = documents.c.hash.collate("C")
+"""The order of documents within an inquiry, the same in whatever order they came: ids and times tell of that order."""
+
+
 def within_inquiry(row: Row, access: Access) -> dict[str, Any]:
     """Return a document as it is shown within its inquiry."""
     return hide("document", {name: row[name] for name in _WITHIN}, access)
@@ -79,7 +83,8 @@ def _seconds_left(row: Row) -> int | None:
 
 
 def _field(name: str, kind: Kind, **more: Any) -> Field:
-    return of_column(documents, name, kind, personal=is_personal("document", name), **more)
+    few = name in ("id", "inquiry_id")
+    return of_column(documents, name, kind, personal=is_personal("document", name), few=few, **more)
 
 
 _KINDS = {
@@ -115,6 +120,8 @@ DOCUMENTS = Resource(
     fields=FIELDS,
     shape=_shape,
     sorts=("last_received_at", "changed_at", "token_expires_at"),
+    reckoned=("token_expires_at",),
+    once=True,
     schema=Document,
     page=DocumentPage,
     hint="To find an inquiry's documents ask `/v1/documents?inquiry_id=...`.",

@@ -137,6 +137,7 @@ EVENTS = Resource(
     columns=_columns,
     fields=FIELDS,
     shape=_shape,
+    once=True,
     schema=Event,
     page=EventPage,
     seq=events.c.seq,

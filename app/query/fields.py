@@ -155,11 +155,13 @@ class Field:
             Fault: a value cannot be used.
         """
         if op in (Op.EQ, Op.IN):
-            found = self._any_of([value for text in texts for value in self._values(op, text, context)], context)
-        else:
-            _check_number(texts)
-            found = or_(*(self._one(op, text, context) for text in texts))
-        return self.among(found, context) if self.among is not None else found
+            values = [value for text in texts for value in self._values(op, text, context)]
+            return self._among(self._any_of(values, context), context)
+        _check_number(texts)
+        return or_(*(self._one(op, text, context) for text in texts))
+
+    def _among(self, condition: Condition, context: Context) -> Condition:
+        return condition if self.among is None else self.among(condition, context)
 
     def ids(self, op: Op, text: str, context: Context) -> "IdRange":
         """Return between which ids all rows lie that fit."""
@@ -210,12 +212,17 @@ class Field:
         return and_(inside, self._ids_from(span), self._ids_until(span))
 
     def _one(self, op: Op, text: str, context: Context) -> Condition:
-        if op is Op.NULL:
-            return self.column.is_(None) if parse_boolean(text, context) else self.column.is_not(None)
+        if op is Op.NULL:  # nothing is known of a neighbour that there is not
+            is_known = self._among(self.column.is_not(None), context)
+            return ~is_known if parse_boolean(text, context) else is_known
+        if op in (Op.NE, Op.NIN):  # what is not known is not that value either
+            found = self._any_of(self._values(op, text, context), context)
+            return ~func.coalesce(self._among(found, context), false())
+        return self._among(self._compared(op, text, context), context)
+
+    def _compared(self, op: Op, text: str, context: Context) -> Condition:
         if op is Op.PREFIX:
             return self._begins_with(text)
-        if op in (Op.NE, Op.NIN):  # what is not known is not that value either
-            return ~func.coalesce(self._any_of(self._values(op, text, context), context), false())
         (value,) = self._values(op, text, context)
         if op is Op.CONTAINS:
             return cast(self.column, JSONB).contains(value)  # items are kept as JSON, as they came

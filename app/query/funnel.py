@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Date, Select, and_, cast, func, select
+from sqlalchemy import Date, Select, Subquery, case, cast, func, select
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -51,15 +51,9 @@ async def answer_funnel(request: Request, access: Access) -> Response:
         column.label(f"k{n}") for n, column in enumerate(c for group in groups for c in group.keys(context.sources))
     ]
     values = [column for group in groups for column in group.values()]
-    since = _since(filters, context)
-    entered = _entered(access, statuses[0], zone.key, since).cte("entered")  # looked at twice, so found once
-    reached = _reached(access, statuses[1], zone.key, entered, since).subquery("reached")
-    both = inquiries.join(entered, entered.c.record_id == inquiries.c.id).outerjoin(
-        reached, reached.c.record_id == inquiries.c.id
-    )
-    statement: Select[Any] = select(func.count(), *spread(reached.c.day - entered.c.day), *keys, *values).select_from(
-        both
-    )
+    steps = _steps(_told(access, statuses, zone.key, _since(filters, context)), *statuses)
+    statement: Select[Any] = select(func.count(), *spread(steps.c.reached - steps.c.entered), *keys, *values)
+    statement = statement.select_from(inquiries.join(steps, steps.c.record_id == inquiries.c.id))
     statement = chosen(INQUIRIES, statement, question.conditions, access)
     async with reading.asking() as connection:
         found = await connection.execute(statement.group_by(*(key.name for key in keys)).limit(MOST_ROWS + 1))
@@ -101,24 +95,43 @@ def _since(filters: Parameters, context: Context) -> UUID:
     return first_id_at(max(starts) - EARLIER) if starts else ANY_ID.low
 
 
-def _of_status(access: Access, status: int, since: UUID) -> Select[Any]:
-    statement = select(events.c.record_id).where(
-        events.c.type == f"thinksurance.inquiry.{status_name(status)}",
-        events.c.record_id.is_not(None),
-        events.c.id >= since,
+def _told(access: Access, statuses: Sequence[int], zone: str, since: UUID) -> Subquery:
+    """Return which inquiries were in the statuses, and on which days."""
+    types = [_type(status) for status in statuses]
+    statement = select(events.c.record_id, events.c.type, _day(zone).label("day")).where(
+        events.c.type.in_(types), events.c.record_id.is_not(None), events.c.id >= since
     )
-    return walled(statement, events, access).group_by(events.c.record_id)
+    # What is left out here, nothing, keeps the days from being worked out once for each of their uses.
+    return walled(statement, events, access).offset(0).subquery("told")
 
 
-def _entered(access: Access, status: int, zone: str, since: UUID) -> Select[Any]:
-    """Return the inquiries that were ever in a status, and the first day of it."""
-    return _of_status(access, status, since).add_columns(func.min(_day(zone)).label("day"))
+def _steps(told: Subquery, first: int, then: int) -> Subquery:
+    """Return the inquiries that were ever in the first status, the first day of it, and that of the second since then.
+
+    One pass over the events: to join those of one status with those of the other misleads the planner, who then
+    compares each with each.
+    """
+    of_first, of_then = (told.c.type == _type(one) for one in (first, then))
+    days = func.min(told.c.day)
+    found = (
+        select(
+            told.c.record_id,
+            days.filter(of_first).label("entered"),
+            days.filter(of_then).label("earliest"),
+            func.array_agg(told.c.day).filter(of_then).label("days"),
+        )
+        .group_by(told.c.record_id)
+        .subquery("found")
+    )
+    day = func.unnest(found.c.days).column_valued("day")
+    later = select(func.min(day)).where(day >= found.c.entered).scalar_subquery()
+    reached = case((found.c.earliest < found.c.entered, later), else_=found.c.earliest)
+    statement = select(found.c.record_id, found.c.entered, reached.label("reached"))
+    return statement.where(found.c.entered.is_not(None)).subquery("steps")
 
 
-def _reached(access: Access, status: int, zone: str, entered: Any, since: UUID) -> Select[Any]:
-    """Return those that were in a status on the day they entered the first one or later, and the first such day."""
-    statement = _of_status(access, status, since).add_columns(func.min(_day(zone)).label("day"))
-    return statement.join(entered, and_(entered.c.record_id == events.c.record_id, _day(zone) >= entered.c.day))
+def _type(status: int) -> str:
+    return f"thinksurance.inquiry.{status_name(status)}"
 
 
 def _shown(row: Sequence[Any]) -> dict[str, Any]:

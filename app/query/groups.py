@@ -87,5 +87,6 @@ OF_INQUIRIES: Final[Mapping[str, Group]] = {
 }
 OF_LEADS: Final[Mapping[str, Group]] = {
     "source": _source(leads.c.source_id),
-    **{name: _plain(name, leads.c[name]) for name in ("origin", "kind", "status")},
+    **{name: _plain(name, leads.c[name]) for name in ("origin", "status")},
+    "kind": _plain("kind", func.coalesce(leads.c.kind, "unknown")),
 }

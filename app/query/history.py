@@ -58,7 +58,7 @@ async def answer_history(request: Request, resource: Resource, text: str, access
     reading = reading_of(request)
     parameters = request.query_params.multi_items()
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
-    async with reading.asking() as connection:
+    async with reading.asking(once=True) as connection:
         record = await get_row(connection, resource, parse_id(resource, text), access)
         name = f"{resource.name}/{record['id']}/history"
         question = read_question(name, {}, parameters, context, reading.cursor_key)

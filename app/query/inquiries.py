@@ -18,7 +18,7 @@ from app.query.personal import hide
 from app.query.prepared import Prepared, asked
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Inquiry, InquiryPage
-from app.query.shapes import blank, in_braces, references, source_columns
+from app.query.shapes import as_text, blank, in_braces, references, source_columns
 from app.query.values import Context, Fault
 from app.query.walls import Statement, cache_of_walls, wall, walled
 from app.storage.models import customers, documents, inquiries
@@ -117,11 +117,11 @@ async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: 
 
 @cache_of_walls
 def _documents_by_number(access: Access) -> Prepared:
-    statement = of_documents.columns_within(access).where(
+    statement = as_text(of_documents.columns_within(access)).where(
         documents.c.inquiry_id == any_(cast(asked("numbers", Text()), ARRAY(BigInteger))),
         documents.c.source_id == any_(cast(asked("among", Text()), ARRAY(Uuid()))),
     )
-    return Prepared.of(walled(statement, documents, access).order_by(documents.c.id))
+    return Prepared.of(walled(statement, documents, access).order_by(of_documents.BY_HASH))
 
 
 async def _documents_of(
@@ -218,7 +218,11 @@ FIELDS: Mapping[str, Field] = {
     **source_fields(inquiries),
     "ref": reference_field(inquiries),
     "submission_id": submission_field(inquiries),
-    **{name: of_column(inquiries, name, kind) for kind, names in _KINDS.items() for name in names},
+    **{
+        name: of_column(inquiries, name, kind, few=name in ("id", "inquiry_id"))
+        for kind, names in _KINDS.items()
+        for name in names
+    },
     "status_name": Field(column=inquiries.c.status, kind=Kind.WORD, parse=parse_status_name),
     **_customer_fields(),
 }
@@ -230,6 +234,8 @@ INQUIRIES = Resource(
     columns=_columns,
     fields=FIELDS,
     shape=_shape,
+    reckoned=(),
+    once=True,
     sorts=("last_received_at", "changed_at", "updated_on", "premium_yearly_cents"),
     schema=Inquiry,
     page=InquiryPage,

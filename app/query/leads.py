@@ -67,7 +67,8 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
 
 
 def _field(name: str, kind: Kind, **more: Any) -> Field:
-    return of_column(leads, name, kind, personal=is_personal("lead", name), **more)
+    few = name in ("id", "lead_id")
+    return of_column(leads, name, kind, personal=is_personal("lead", name), few=few, **more)
 
 
 _KINDS = {
@@ -109,6 +110,8 @@ LEADS = Resource(
     columns=_columns,
     fields=FIELDS,
     shape=_shape,
+    reckoned=(),
+    once=True,
     sorts=("last_received_at", "changed_at"),
     schema=Lead,
     page=LeadPage,

@@ -23,7 +23,7 @@ from app.query.filters import Parameters, Question, read_question
 from app.query.months import in_reach_of, looking, newest_rows
 from app.query.prepared import Prepared
 from app.query.reading import Reading, moment_of, reading_of
-from app.query.resource import Resource, Row, rows_of
+from app.query.resource import Resource, Row, neighbours_of, rows_of
 from app.query.shaping import count_rows, read_shaping
 from app.query.sorting import place_of, sorted_rows
 from app.query.trail import noting
@@ -48,16 +48,16 @@ async def answer_list(
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     question = read_question(resource.name, resource.fields, parameters, context, reading.cursor_key, resource.sorts)
     is_feed = resource.seq is not None and question.order == "asc"
-    async with reading.asking() as connection:
+    async with reading.asking(once=resource.once and (question.finds_few or _is_whole(question))) as connection:
         lag = await _lag_seconds(connection, access) if is_feed else 0.0
         counted = None
         if shaping.count is not None:
             counted = await count_rows(connection, _chosen(resource, question, access), shaping.count)
         rows = await _rows(connection, resource, question, access)
-        has_more, rows = len(rows) > question.limit, rows[: question.limit]
-        neighbours = await resource.neighbours(connection, rows, access) if rows else None
+    has_more, rows = len(rows) > question.limit, rows[: question.limit]
     noted = noting(reading, access, resource.name, [row["id"] for row in rows]) if resource.audited else nullcontext()
     async with noted:
+        neighbours = await neighbours_of(reading, resource, rows, access)
         shown = [shaping.cut(resource.shape(row, access, neighbours)) for row in rows]
         end = _end(reading, question, rows[-1] if rows else None, is_feed=is_feed)
         page: dict[str, Any] = {"data": shown, "next_cursor": end if has_more else None}
@@ -72,9 +72,9 @@ async def answer_list(
 
 
 @cache_of_walls
-def _visible(resource: Resource, access: Access) -> Statement:
+def _visible(resource: Resource, access: Access, sort: str | None = None) -> Statement:
     """Return all rows of a list that the key may see."""
-    return walled(resource.columns(access), resource.table, access).where(*resource.in_lists)
+    return walled(resource.in_list(access, sort), resource.table, access).where(*resource.in_lists)
 
 
 def _chosen(resource: Resource, question: Question, access: Access) -> Statement:
@@ -88,9 +88,9 @@ def _chosen(resource: Resource, question: Question, access: Access) -> Statement
 
 async def _rows(connection: AsyncConnection, resource: Resource, question: Question, access: Access) -> Sequence[Row]:
     """Return one row more than the page holds, if there are as many."""
-    if question.sort is None and not question.conditions:
+    if _is_whole(question):
         return await whole_rows(connection, resource, question, access)
-    statement = _visible(resource, access).where(*question.conditions)
+    statement = _visible(resource, access, question.sort).where(*question.conditions)
     if question.sort is not None:
         return await sorted_rows(connection, resource, statement, question)
     ordered = _in_order(statement, resource, question)
@@ -104,6 +104,11 @@ async def _rows(connection: AsyncConnection, resource: Resource, question: Quest
         return await newest_rows(look, ids, question.limit + 1)
     page = await _ids_of_page(connection, question, access, ids)
     return await look(page, question.limit + 1) if page is not None else []
+
+
+def _is_whole(question: Question) -> bool:
+    """Tell whether all rows of a list are asked for, in the usual orders."""
+    return question.sort is None and not question.conditions
 
 
 def _ids_before(question: Question) -> IdRange:

@@ -55,7 +55,8 @@ class Book(Protocol):
 class Reading:
     """What the endpoints stand on: set as `app.state.reading` while the application runs.
 
-    `engine` may lead to a replica; `primary` takes the audit's entries and replays. `cursor_key` signs the cursors,
+    `engine` may lead to a replica, and so does `planned`, whose connections plan a statement once for all values;
+    `primary` takes the audit's entries and replays. `cursor_key` signs the cursors,
     `zone` is where a date begins at midnight, `public_url` what links begin with (None: they begin with the path),
     `spooled` tells how many callbacks wait in the spool of this process.
     """
@@ -69,17 +70,18 @@ class Reading:
     limiter: Limiter = field(default_factory=Limiter)
     common_words: CommonWords = field(default_factory=CommonWords)
     spooled: Callable[[], int] = field(default=lambda: 0)
+    planned: AsyncEngine | None = None
 
     @asynccontextmanager
-    async def asking(self) -> AsyncGenerator[AsyncConnection]:
-        """Give a connection for questions.
+    async def asking(self, *, once: bool = False) -> AsyncGenerator[AsyncConnection]:
+        """Give a connection for questions; with `once` for such whose best plan is the same whatever their values.
 
         Raises:
             TooSlow: a statement was cut off.
             DatabaseAway: the database is not there.
         """
         with translated_errors():
-            async with self.engine.connect() as connection:
+            async with ((self.planned if once else None) or self.engine).connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -88,6 +90,11 @@ class Reading:
         with translated_errors():
             async with self.primary.connect() as connection:
                 yield connection
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for engine in {self.engine, self.primary, self.planned or self.engine}:
+            await engine.dispose()
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:

@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.query.fields import Field
+from app.query.reading import Reading
+from app.query.shapes import as_text
 from app.query.walls import Statement
 
 Row = Mapping[str, Any]
@@ -41,7 +43,10 @@ class Resource:
     `columns` returns the statement without wall, filters and order; `details` a wider one for a single row.
     `neighbours` asks once for a page what `shape` needs besides. `in_lists` are conditions that hold in lists only;
     `merged_into` leads from a record to the one it turned out to be. `seq` makes the ascending list a feed. `sorts` are
-    the columns that rows can be sorted by, of the same names as their fields; each has an index with the id.
+    the columns that rows can be sorted by, of the same names as their fields; each has an index with the id. In lists
+    `shape` takes times, dates and decimals as text, but those it reckons with (`reckoned`; None: all of them). `once`
+    says that statements may be planned once for all values: not where months are joined with months, for each would be
+    looked into.
     """
 
     name: str
@@ -60,6 +65,8 @@ class Resource:
     in_lists: Sequence[ColumnElement[bool]] = ()
     merged_into: ColumnElement[Any] | None = None
     sorts: Sequence[str] = ()
+    reckoned: Sequence[str] | None = None
+    once: bool = False
     audited: bool = True
     hint: str = ""
 
@@ -67,3 +74,22 @@ class Resource:
     def path(self) -> str:
         """Return the path of the list."""
         return f"/v1/{self.name}"
+
+    def in_list(self, access: Access, sort: str | None = None) -> Statement:
+        """Return `columns` for a list; what it is sorted by stands in a cursor, so that is needed to all its digits."""
+        if self.reckoned is None:
+            return self.columns(access)
+        return as_text(self.columns(access), [*self.reckoned, *([sort] if sort else [])])
+
+
+async def neighbours_of(reading: Reading, resource: Resource, rows: Sequence[Row], access: Access) -> Any:
+    """Return what `shape` needs besides the rows, see `Resource`.
+
+    Raises:
+        TooSlow: a statement was cut off.
+        DatabaseAway: the database is not there.
+    """
+    if not rows or resource.neighbours is no_neighbours:
+        return None
+    async with reading.asking(once=resource.once) as connection:
+        return await resource.neighbours(connection, rows, access)

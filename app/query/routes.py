@@ -246,7 +246,9 @@ async def replay_deliveries(request: Request, access: Writer) -> Response:
     tags=["sources"],
 )
 async def get_source(
-    request: Request, name: Annotated[str, Path(examples=["thinksurance-demo"])], access: Reader
+    request: Request,
+    name: Annotated[str, Path(description="the source's name", examples=["thinksurance-demo"])],
+    access: Reader,
 ) -> Response:
     """Get one source by its name."""
     return await answer_source(request, name, access)

@@ -33,7 +33,7 @@ from app.query.shapes import in_braces, in_order
 from app.query.trail import noting
 from app.query.walls import cache_of_walls, walled
 
-LIMIT_DEFAULT, LIMIT_MOST = 20, 100
+LIMIT_DEFAULT, LIMIT_MOST = 20, 500
 _MOST_WORDS = 8
 _LONGEST_QUESTION = 200
 
@@ -59,13 +59,13 @@ def read_search(parameters: Parameters, access: Access) -> Search:
     for name, texts in found.items():
         if name not in ("q", "kind", "limit", "cursor"):
             slips.add(name, "unknown-parameter", "is not known here; there are: q, kind, limit, cursor")
-        elif len(texts) > 1:
+        elif len(texts) > 1 and name != "kind":
             slips.add(name, "repeated", "may be given once only")
     text = found.get("q", [""])[0]
     words = words_in(text[:_LONGEST_QUESTION])
     if not words or len(text) > _LONGEST_QUESTION or len(words) > _MOST_WORDS:
         slips.add("q", "unusable-words", f"is no text of 1 to {_MOST_WORDS} words and {_LONGEST_QUESTION} letters")
-    kinds = tuple(dict.fromkeys(found["kind"][0].split(","))) if "kind" in found else tuple(SEARCHED)
+    kinds = tuple(dict.fromkeys(",".join(found["kind"]).split(","))) if "kind" in found else tuple(SEARCHED)
     if not set(kinds) <= set(SEARCHED):
         slips.add("kind", "unknown-value", f"is none of these: {', '.join(SEARCHED)}")
     limit = found.get("limit", [str(LIMIT_DEFAULT)])[0]
@@ -88,7 +88,7 @@ async def answer_search(request: Request, parameters: Parameters, access: Access
     begin = 0
     if search.cursor is not None:
         begin = int(str(read_cursor(reading.cursor_key, search.binding, search.cursor).after[0]))
-    async with reading.asking() as connection:
+    async with reading.asking(once=True) as connection:
         ranked = await ranked_candidates(connection, search.wanted, begin + search.limit, reading.common_words, access)
         page = ranked[begin : begin + search.limit]
         records = await _records(connection, page, access)
@@ -111,7 +111,8 @@ def _by_ids(kind: str, access: Access) -> Prepared:
     """Return the statement of the records of a kind that have one of `ids`."""
     resource = SEARCHED[kind]
     wanted = any_(cast(asked("ids", Text()), ARRAY(Uuid())))
-    return Prepared.of(walled(resource.columns(access).where(resource.table.c.id == wanted), resource.table, access))
+    statement = resource.in_list(access).where(resource.table.c.id == wanted)
+    return Prepared.of(walled(statement, resource.table, access))
 
 
 async def _records(connection: AsyncConnection, page: Ranked, access: Access) -> dict[UUID, dict[str, Any]]:

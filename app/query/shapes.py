@@ -4,18 +4,23 @@ What a row has of its own is shaped beside its list.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 from urllib.parse import quote_plus
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Table, Text, literal_column
+from sqlalchemy import Column, ColumnElement, Date, DateTime, Numeric, Table, Text, literal_column
+
+from app.query.walls import Statement
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~:/-]*")
 ADDRESS_KEYS = ("street", "house_number", "postal_code", "city", "country", "text")
 _NO_ADDRESS = dict.fromkeys(ADDRESS_KEYS)
+
+_TIME = """to_char({0}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""  # as `app.times.to_text`; sessions are in UTC
+_PLAIN_TEXT = "CAST({0} AS text)"
 
 
 @cache
@@ -27,6 +32,22 @@ def source_columns(table: Table) -> tuple[ColumnElement[str], ColumnElement[str]
     looked_up = "(SELECT sources.{0} FROM sources WHERE sources.id = {1}.source_id)"
     name, provider = (literal_column(looked_up.format(column, table.name), Text) for column in ("name", "provider"))
     return name.label("source"), provider.label("provider")
+
+
+def as_text(statement: Statement, besides: Collection[str] = ()) -> Statement:
+    """Return a statement of rows to be shown: the database writes times, dates and decimals as they are answered.
+
+    It takes a tenth of the time. Columns `besides` stay what they are, for somebody reckons with them.
+    """
+    columns = (one if one.key in besides else _written(one) for one in statement.selected_columns)
+    return statement.with_only_columns(*columns, maintain_column_froms=True)
+
+
+def _written(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    if not isinstance(column, Column) or not isinstance(column.type, DateTime | Date | Numeric):
+        return column
+    form = _TIME if isinstance(column.type, DateTime) else _PLAIN_TEXT
+    return literal_column(form.format(f"{column.table.name}.{column.name}"), Text).label(column.name)
 
 
 def in_braces(values: Iterable[UUID | int]) -> str:

@@ -29,10 +29,12 @@ class Shaping:
     count: str | None = None
 
     def cut(self, shown: dict[str, Any]) -> dict[str, Any]:
-        """Return an object with the fields that were asked for, and `id`."""
+        """Return an object with the fields that were asked for, `id`, and `redacted` where one of them is hidden."""
         if self.fields is None:
             return shown
-        return {name: value for name, value in shown.items() if name in self.fields}
+        is_hidden = not self.fields.isdisjoint(path.partition(".")[0] for path in shown.get("redacted", ()))
+        wanted = self.fields | {"redacted"} if is_hidden else self.fields
+        return {name: value for name, value in shown.items() if name in wanted}
 
 
 def read_shaping(resource: Resource, parameters: Parameters) -> tuple[Shaping, Parameters]:

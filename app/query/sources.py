@@ -98,4 +98,4 @@ async def answer_source(request: Request, name: str, access: Access) -> Response
         if row is None:
             raise NotFound("There is no such source.")
         neighbours = await _neighbours(connection, [row], access)
-    return tagged_answer(request, _shape(row, access, neighbours))
+    return tagged_answer(request, _shape(row, access, neighbours), access)

@@ -7,7 +7,7 @@ told in `groups`, what a bucket in `buckets`, what is counted at all in `counted
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from app.problems import Invalid
 from app.query import hours
 from app.query.answers import answer
 from app.query.buckets import MOST, WORDS, Buckets, TooManyError, parse_zone
-from app.query.counted import STATISTICS, Statistic
+from app.query.counted import STATISTICS, Statistic, within_wall
 from app.query.deliveries import DELIVERIES
 from app.query.export import chosen
 from app.query.filters import Parameters, Question, Slips, read_question
@@ -33,6 +33,7 @@ from app.query.values import Context, Fault, Span, parse_date, parse_span
 from app.times import now, to_text
 
 MOST_ROWS: Final = 20_000
+_MOST_RANGES: Final = 64
 _INSTANT: Final = timedelta(microseconds=1)
 _OWN: Final = ("group_by", "bucket", "by", "tz")
 _NOT_HERE: Final = ("limit", "cursor", "order")
@@ -125,7 +126,7 @@ def _bounds(
             continue
         span = _day(parse_date(text, context), context) if is_date else parse_span(text, context)
         if name in (f"{by}[gte]", f"{by}[gt]", by):
-            first = span.start
+            first = span.end if name == f"{by}[gt]" else span.start
         if name == f"{by}[lt]":
             last = span.start - _INSTANT
         elif name in (f"{by}[lte]", by):
@@ -138,8 +139,8 @@ def _bounds(
 def _day(day: date, context: Context) -> Span:
     if not date.min.year < day.year < date.max.year:
         raise too_many()
-    start = datetime(day.year, day.month, day.day, tzinfo=context.zone).astimezone(UTC)
-    return Span(start, start)
+    begins = (datetime(one.year, one.month, one.day, tzinfo=context.zone) for one in (day, day + timedelta(days=1)))
+    return Span(*(begin.astimezone(UTC) for begin in begins))
 
 
 async def answer_statistic(request: Request, name: str, access: Access) -> Response:
@@ -169,7 +170,7 @@ async def _count(statistic: Statistic, reading: Reading, asked: Asked, access: A
     statement = resource.columns(access).with_only_columns(
         begin.label("begin"), func.count(), *statistic.measures(), *keys, *values, maintain_column_froms=True
     )
-    statement = chosen(resource, statement, asked.question.conditions, access)
+    statement = chosen(resource, statement, asked.question.conditions, access).where(*within_wall(resource, access))
     if asked.buckets is not None:
         statement = statement.where(column.is_not(None))
     grouped = [*(["begin"] if asked.buckets is not None else []), *(f"k{n}" for n in range(len(keys)))]
@@ -181,7 +182,15 @@ async def _count(statistic: Statistic, reading: Reading, asked: Asked, access: A
             found = [tuple(row) for row in rows]
     if len(found) > MOST_ROWS:
         raise too_many()
-    return _shown(statistic, asked, found, sources)
+    return _shown(statistic, asked, _aligned(asked.buckets, found), sources)
+
+
+def _aligned(buckets: Buckets | None, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return rows with the first instant of their bucket: where midnight comes twice, the database says the second."""
+    if buckets is None or buckets.word == "hour":
+        return found
+    begin = cache(buckets.begin)
+    return [(begin(row[0]), *row[1:]) for row in found]
 
 
 async def _by_hours(connection: AsyncConnection, asked: Asked, statement: Select[Any]) -> list[tuple[Any, ...]] | None:
@@ -231,14 +240,20 @@ def _shown(
     empty = {"count": 0, **statistic.shown(statistic.nothing)}
     shown_rows: list[dict[str, Any]] = []
     for begin in begins:
-        label: dict[str, Any] = {"bucket": None, "from": None}
-        if begin is not None and asked.buckets is not None:
-            label = {"bucket": asked.buckets.label(begin), "from": to_text(begin)}
+        label = _label(asked.buckets, begin)
         for key in ordered:
             own = by_group[key].get(begin)
             counted = empty if own is None else {"count": own[1], **statistic.shown(own[2:measured])}
-            shown_rows.append(label | fields[key] | counted)
+            shown_rows.append({**label, **fields[key], **counted})
     return shown_rows
+
+
+@lru_cache(MOST)
+def _label(buckets: Buckets | None, begin: datetime | None) -> Mapping[str, str | None]:
+    """Return how a bucket is called: the same ones are asked for again and again."""
+    if buckets is None or begin is None:
+        return {"bucket": None, "from": None}
+    return {"bucket": buckets.label(begin), "from": to_text(begin)}
 
 
 def _begins(asked: Asked, found: Sequence[Any]) -> list[datetime | None]:
@@ -249,10 +264,17 @@ def _begins(asked: Asked, found: Sequence[Any]) -> list[datetime | None]:
     if not moments:
         return []
     try:
-        expected = asked.buckets.between(min(moments), max(moments))
-        return sorted({*found, *expected})
+        expected = _between(asked.buckets, asked.buckets.begin(min(moments)), asked.buckets.begin(max(moments)))
     except (TooManyError, OverflowError):  # the calendar ends in the year 9999
         raise too_many() from None
+    others = set(found).difference(expected)
+    return sorted([*expected, *others]) if others else [*expected]
+
+
+@lru_cache(_MOST_RANGES)
+def _between(buckets: Buckets, first: datetime, last: datetime) -> Sequence[datetime]:
+    """Return the beginnings of buckets: the same ones are asked for again until the next one begins."""
+    return tuple(buckets.between(first, last))
 
 
 def group_of(

@@ -54,7 +54,7 @@ async def answer_as_of(request: Request, resource: Resource, text: str, access: 
     reading = reading_of(request)
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     until = _until(request, context)
-    async with reading.asking() as connection:
+    async with reading.asking(once=True) as connection:
         present = await get_row(connection, resource, parse_id(resource, text), access)
         account = await _account(connection, resource.kind, present, until, access)
         if account is None:
@@ -65,7 +65,7 @@ async def answer_as_of(request: Request, resource: Resource, text: str, access: 
             row["confirmed_at"] = _not_after(present["confirmed_at"], until)
             neighbours = await _neighbours(connection, told, until, access)
     async with noting(reading, access, resource.name, [row["id"]], as_of=to_text(until)):
-        return tagged_answer(request, resource.shape(row, access, neighbours))
+        return tagged_answer(request, resource.shape(row, access, neighbours), access)
 
 
 def _until(request: Request, context: Context) -> datetime:
@@ -204,4 +204,4 @@ def _announced(access: Access) -> Prepared:
         own.inquiry_id == asked("number", BigInteger()),
         own.first_received_at < asked("until", own.first_received_at.type),
     )
-    return Prepared.of(walled(statement, documents, access).order_by(own.id))
+    return Prepared.of(walled(statement, documents, access).order_by(of_documents.BY_HASH))

@@ -47,7 +47,7 @@ def _beyond(last: UUID, order: str) -> IdRange:
 @cache_of_walls
 def _by_id(resource: Resource, access: Access, order: str) -> Prepared:
     own_id = resource.table.c.id
-    statement = walled(resource.columns(access), resource.table, access)
+    statement = walled(resource.in_list(access), resource.table, access)
     statement = statement.where(*resource.in_lists, in_reach(own_id))
     statement = statement.order_by(own_id.asc() if order == "asc" else own_id.desc())
     return Prepared.of(statement.limit(asked("wanted", BigInteger())))
@@ -58,6 +58,6 @@ def _by_seq(resource: Resource, access: Access) -> Prepared:
     seq = resource.seq
     if seq is None:
         raise LookupError(f"{resource.name} is no feed")
-    statement = walled(resource.columns(access), resource.table, access)
+    statement = walled(resource.in_list(access), resource.table, access)
     statement = statement.where(*resource.in_lists, seq > asked("seq", BigInteger()))
     return Prepared.of(statement.order_by(seq.asc()).limit(asked("wanted", BigInteger())))

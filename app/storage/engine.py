@@ -17,11 +17,13 @@ from app.storage.database import CONNECT_TIMEOUT_S
 
 READ_OPTIONS = (
     "-c statement_timeout=5s -c lock_timeout=2s -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0"
-    # A prepared statement is else planned once for all values, and reads a whole table where one of them is rare.
-    " -c plan_cache_mode=force_custom_plan"
     # Statistics: they sort some 100,000 small rows, and join and group them month by month.
     " -c work_mem=32MB -c enable_partitionwise_join=on -c enable_partitionwise_aggregate=on"
 )
+
+_EACH_TIME, _ONCE = "force_custom_plan", "force_generic_plan"
+"""When a prepared statement is planned. Once for all values, one reads a whole table where a value is rare; each time
+anew, one that every month may answer takes longer to plan than to answer."""
 
 
 def engine_url(url: str) -> URL:
@@ -36,8 +38,12 @@ def engine_url(url: str) -> URL:
     return URL.create("postgresql+psycopg", user, password, database=name, query=parts)
 
 
-def open_read_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
-    """Return an engine for questions: bounded statements, bounded pool, each statement committed by itself."""
+def open_read_engine(url: str, *, pool_size: int = 5, planned_once: bool = False) -> AsyncEngine:
+    """Return an engine for questions: bounded statements, bounded pool, each statement committed by itself.
+
+    `planned_once` is for statements whose best plan is the same whatever their values.
+    """
+    options = f"{READ_OPTIONS} -c plan_cache_mode={_ONCE if planned_once else _EACH_TIME}"
     engine = create_async_engine(
         engine_url(url),
         pool_size=pool_size,
@@ -47,7 +53,7 @@ def open_read_engine(url: str, *, pool_size: int = 5) -> AsyncEngine:
         skip_autocommit_rollback=True,
         hide_parameters=True,  # error texts would hold what was asked for, persons too
         json_deserializer=orjson.loads,
-        connect_args={"options": READ_OPTIONS, "connect_timeout": CONNECT_TIMEOUT_S, "prepare_threshold": 3},
+        connect_args={"options": options, "connect_timeout": CONNECT_TIMEOUT_S, "prepare_threshold": 3},
     )
     event.listen(engine.sync_engine, "checkout", _check_is_open)
     return engine

@@ -116,4 +116,5 @@ SUBMISSIONS = Resource(
     shape=_shape,
     schema=Submission,
     page=SubmissionPage,
+    reckoned=("sent_at", "answered_at"),
 )

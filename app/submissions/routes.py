@@ -15,6 +15,7 @@ from app.query.answers import answer
 from app.query.details import answer_detail, check_parameters
 from app.query.documented import OnDemand, detail_problems, list_parameters, list_problems
 from app.query.lists import answer_list
+from app.query.posted import posted_body, posted_parameters
 from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow, reading_of
 from app.query.trail import actor_of, note_reading
@@ -129,6 +130,20 @@ for _kind in KINDS.values():
 async def list_submissions(request: Request, access: Reader) -> Response:
     """List submissions, newest first. Open ones are `state=sending,accepted,unknown`, late ones `state=overdue`."""
     return await answer_list(request, SUBMISSIONS, access)
+
+
+@router.post(
+    "/submissions/query",
+    name="query_submissions",
+    operation_id="query_submissions",
+    response_model=None,
+    responses={200: {"model": SUBMISSIONS.page, "description": "A page."}, **list_problems()},
+    openapi_extra={"requestBody": posted_body({"limit": 20, "state": "overdue"})},
+    tags=["submissions"],
+)
+async def query_submissions(request: Request, access: Reader) -> Response:
+    """List submissions by parameters in the body, so that no reference stands in a URL and so in a log."""
+    return await answer_list(request, SUBMISSIONS, access, await posted_parameters(request))
 
 
 @router.get(

@@ -434,12 +434,13 @@ def make_app(url: str, vault: Vault) -> FastAPI:
             book=book,
             cursor_key=query.cursor_key("test"),
             zone=ZoneInfo("Europe/Berlin"),
+            planned=open_read_engine(url, planned_once=True),
         )
         app.state.streams = query.Streams(app.state.reading)
         yield
         app.state.streams.end()
         await book.stop()
-        await engine.dispose()
+        await app.state.reading.close()
 
     app = FastAPI(lifespan=lifespan)
     problems.install(app)

@@ -188,6 +188,11 @@ def test_brokers_are_counted_by_source(rows: Rows, open_caller: Callable[[], Cal
 
     expected = [("B-1", "one", 2, 1), ("B-1", "two", 1, 0), ("B-2", "one", 1, 1)]
     assert found(key, "?order=asc") == expected
+    assert found(key, "?order=asc&broker_external_id[prefix]=b-1") == expected[:2]
+    headers = {"Authorization": f"Bearer {key}"}
+    posted = caller.client.post("/v1/brokers/query", json={"order": "asc", "limit": 2}, headers=headers)
+    assert [row["source"] for row in posted.json()["data"]] == ["one", "two"]
+    assert (posted.json()["next_cursor"] is None, "link" in posted.headers) == (False, False)
     assert found(key) == expected[::-1]
     assert found(key, "?source=two") == expected[1:2]
     assert found(key, "?broker_external_id=B-2") == expected[2:]

@@ -257,7 +257,30 @@ def test_customers_outside_the_wall_are_not_found_through_their_inquiries(
     assert inquiry["customer"] is None
     assert inquiry["links"]["customer"] is None
     assert caller.found(key, "/v1/inquiries?customer.last_name=Muster") == []
+    assert caller.found(key, "/v1/inquiries?customer.last_name[null]=true") == [inquiry]
     assert caller.get(key, f"/v1/customers/{shared}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("customer.company[null]=true", {2, 3}),
+        ("customer.company[null]=false", {1}),
+        ("customer.company[ne]=Muster GmbH", {2, 3}),
+        ("customer.company[ne]=Beispiel AG", {1, 2, 3}),
+        ("customer.company[nin]=Muster GmbH,Beispiel AG", {2, 3}),
+        ("customer.company=Muster GmbH", {1}),
+    ],
+)
+def test_of_a_customer_that_there_is_not_nothing_is_known(
+    rows: Rows, open_caller: Callable[[], Caller], question: str, expected: set[int]
+) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    rows.inquiry(source, 1, customer_record_id=rows.customer(source, 1, company="Muster GmbH"))
+    rows.inquiry(source, 2, customer_record_id=rows.customer(source, 2))
+    rows.inquiry(source, 3)
+    found = open_caller().found(key, f"/v1/inquiries?{question}")
+    assert {row["inquiry_id"] for row in found} == expected
 
 
 def test_deliveries_by_status_verdict_and_receipt(rows: Rows, open_caller: Callable[[], Caller]) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx2
 import orjson
 import pytest
+from jsonschema_rs import validator_for
 from sqlalchemy import create_engine, text
 
 from app.accounts.model import Scope
@@ -185,7 +186,8 @@ def test_no_operation_shows_rows_outside_a_wall(whole: Whole, key: str) -> None:
     hidden = [str(found) for found in whole.ids["outside"].values() if isinstance(found, UUID)]
     hidden += [*OUTSIDE_NAMES] if key == "by-source" else ["B-2"]
     for label, way, answer in _answers(whole, key, "outside"):
-        is_named = "{" in label or "SOURCE" in f"{way.query}{way.body}" or label.startswith("POST /v1/submissions")
+        is_call = label.startswith("POST /v1/submissions") and not label.endswith("/query")
+        is_named = "{" in label or "SOURCE" in f"{way.query}{way.body}" or is_call
         if label.split(" ")[1].startswith("/v1/"):
             refused = {way.refused} if is_named or way.for_all or way.refused == 403 else {way.seen}
             if way.of_source and key == "by-broker":
@@ -265,6 +267,18 @@ def test_every_operation_is_described(operations: dict[str, dict[str, Any]]) -> 
                     assert (kind, content["schema"]["$ref"]) == ("application/problem+json", PROBLEM), (label, status)
                 elif content["schema"] not in BYTES:
                     assert "example" in content, (label, status, kind)
+
+
+def test_every_example_is_what_its_schema_says(operations: dict[str, dict[str, Any]]) -> None:
+    components, tried = {"components": _document()["components"]}, 0
+    for label, operation in operations.items():
+        for answer in operation["responses"].values():
+            content = answer.get("content", {}).get("application/json", {})
+            if "example" in content:
+                errors = validator_for(content["schema"] | components).iter_errors(content["example"])
+                assert [(error.instance_path, error.message) for error in errors] == [], label
+                tried += 1
+    assert tried > len(RESOURCES)
 
 
 def test_every_reference_leads_somewhere() -> None:

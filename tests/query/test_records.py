@@ -1,7 +1,8 @@
 """How records are put together: neighbours, addresses, merged records, histories, the audit's entries."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -50,6 +51,28 @@ def test_addresses_have_all_keys_or_are_null(rows: Rows, open_caller: Callable[[
     assert customer["effective_address"] == expected
 
 
+def test_a_record_looks_the_same_in_its_list_and_alone(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, wegroup = rows.source("s"), rows.source("w", "wegroup")
+    at = START.replace(microsecond=999_999)
+    told = {"first_received_at": START.replace(microsecond=1), "last_received_at": at, "changed_at": at}
+    customer = rows.customer(source, 0, customer_id=1, birth_date=date(1985, 4, 12), **told)
+    days = {"created_on": date(2026, 1, 2), "updated_on": date(1999, 12, 31), "tax_percent": Decimal("19.50")}
+    rows.inquiry(source, 1, 1, customer_record_id=customer, confirmed_at=at, **days, **told)
+    rows.inquiry(source, 2, 2, tax_percent=Decimal("1E+3"))
+    rows.document(source, 1, 3, hash="g", archived_at=at, state="archived", **told)
+    rows.lead(wegroup, 4, lead_id="l", birth_date=date(1991, 8, 23), **told)
+    delivery = rows.delivery(source)
+    rows.event(source, delivery, occurred_at=at, revised_at=at, occurred_on=date(2026, 3, 1), data={"a": 1})
+    caller, key = open_caller(), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    for name in ("inquiries", "customers", "documents", "leads", "events"):
+        found = caller.found(key, f"/v1/{name}")
+        assert found, name
+        for one in found:
+            assert caller.get(key, f"/v1/{name}/{one['id']}").json() == one
+        assert caller.found(key, f"/v1/{name}?source[in]=s,w") == found
+        assert caller.found(key, f"/v1/{name}?order=asc") == found[::-1]
+
+
 def test_an_inquirys_documents_and_counts_are_its_own(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     one, two = rows.source("one"), rows.source("two")
     customer = rows.customer(one, 0, customer_id=1, brokers=["B-1"])
@@ -57,8 +80,8 @@ def test_an_inquirys_documents_and_counts_are_its_own(rows: Rows, open_caller: C
         for number in (1, 2):
             broker = f"B-{number}"
             rows.inquiry(source, number, number, customer_record_id=record, broker_external_id=broker)
-    document = rows.document(one, 1, 5, hash="h", name="Antrag.pdf", broker_external_id="B-1")
-    foreign = rows.document(one, 1, 6, hash="g", name="Police.pdf", broker_external_id="B-2")
+    document = rows.document(one, 1, 5, hash="g", name="Antrag.pdf", broker_external_id="B-1")
+    foreign = rows.document(one, 1, 6, hash="h", name="Police.pdf", broker_external_id="B-2")
     key, walled = rows.key(Scope.READ), rows.key(Scope.READ, brokers=["B-1"])
     caller = open_caller()
 
@@ -75,6 +98,18 @@ def test_an_inquirys_documents_and_counts_are_its_own(rows: Rows, open_caller: C
     assert documents(walled) == {("one", 1): [str(document)], ("two", 1): []}
     assert caller.found(key, "/v1/customers")[0]["inquiry_count"] == 2
     assert caller.found(walled, "/v1/customers")[0]["inquiry_count"] == 1
+
+
+def test_an_inquirys_documents_do_not_tell_in_which_order_they_came(
+    rows: Rows, open_caller: Callable[[], Caller]
+) -> None:
+    source = rows.source("s")
+    rows.inquiry(source, 1, 9)
+    for minutes, name in enumerate(("c", "B", "a")):
+        rows.document(source, 1, minutes, hash=name)
+    caller, key = open_caller(), rows.key(Scope.READ)
+    (inquiry,) = caller.found(key, "/v1/inquiries")
+    assert [one["hash"] for one in inquiry["documents"]] == ["B", "a", "c"]
 
 
 def test_a_customer_exists_only_for_who_knows_all_its_brokers(rows: Rows, open_caller: Callable[[], Caller]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.accounts.model import Scope
+from app.providers.wegroup.identity import Reference, as_map
 from tests.query.conftest import Caller, Rows, World
 
 
@@ -15,6 +16,9 @@ def test_only_the_fields_asked_for(asking: Caller, world: World) -> None:
     assert {tuple(sorted(row)) for row in found} == {("email", "id", "last_name", "redacted")}
     hidden = asking.found(world.keys["plain"], "/v1/customers?fields=last_name")
     assert {row["last_name"] for row in hidden} == {None}
+    assert all("last_name" in row["redacted"] for row in hidden)
+    plain = asking.found(world.keys["plain"], "/v1/customers?fields=source")
+    assert {tuple(row) for row in plain} == {("id", "source")}
     first = asking.get(key, "/v1/events?fields=seq&limit=1&order=asc")
     assert set(first.json()["data"][0]) == {"id", "seq"}
     following = asking.get(key, first.headers["link"].partition(">")[0][1:])
@@ -69,7 +73,9 @@ def test_a_list_may_be_asked_for_in_the_body(asking: Caller, world: World) -> No
     assert asking.client.post("/v1/customers/query", json={}).status_code == 401
 
 
-@pytest.mark.parametrize("path", ["inquiries/{inquiry}", "leads/{lead}", "events/{event}", "deliveries/{delivery}"])
+@pytest.mark.parametrize(
+    "path", ["inquiries/{inquiry}", "leads/{lead}", "events/{event}", "deliveries/{delivery}", "sources/ts-one"]
+)
 def test_who_has_it_already_is_not_sent_it_again(asking: Caller, world: World, path: str) -> None:
     path = "/v1/" + path.format(**{kind: str(one) for kind, one in world.ids["inside"].items()})
     tags = {}
@@ -93,7 +99,7 @@ def test_external_references_are_found(rows: Rows, open_caller: Callable[[], Cal
     one = str(rows.inquiry(source, 1, external_references=held(("crm", "No", "A:1-Ä"), ("erp", "No", "7"))))
     two = str(rows.inquiry(source, 2, external_references=held(("crm", "No", "a:1-ä"))))
     customer = str(rows.customer(source, 0, external_references=held(("crm", "No", "---"))))
-    of_lead = {"demo\x1fcrm-1": {"origin": "demo", "key": "external_ref", "value": "crm-1"}}
+    of_lead = as_map([Reference("demo", "crm-0"), Reference("demo", "crm-1"), Reference("other", "crm-2")])
     lead = str(rows.lead(wegroup, 0, external_references=of_lead))
     caller = open_caller()
 
@@ -107,6 +113,8 @@ def test_external_references_are_found(rows: Rows, open_caller: Callable[[], Cal
     assert found("inquiries", **{"ref[ne]": "erp:No:7"}) == [two]
     assert found("customers", ref="crm:No:---") == [customer]
     assert found("leads", ref="demo:external_ref:crm-1") == [lead]
+    assert found("leads", ref="other:external_ref:crm-2") == [lead]
+    assert found("leads", ref="demo:external_ref:crm-2") == []
     assert found("leads", ref="demo:other:crm-1") == []
     for wrong in ("", "crm", "crm:No", "crm:No:"):
         assert caller.get(key, "/v1/inquiries", params={"ref": wrong}).status_code == 422

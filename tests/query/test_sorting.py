@@ -51,6 +51,16 @@ def test_rows_come_in_the_order_of_times(rows: Rows, open_caller: Callable[[], C
     assert [one["inquiry_id"] for one in found] == [1, 3, 0, 2, 4]
 
 
+@pytest.mark.parametrize("order", ["desc", "asc"])
+def test_rows_of_one_millisecond_are_all_walked_by(rows: Rows, open_caller: Callable[[], Caller], order: str) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    for number, micros in enumerate((500_001, 500_999, 500_000, 500_500)):
+        rows.inquiry(source, number, number, changed_at=START.replace(microsecond=micros))
+    found = _walk(open_caller(), key, "/v1/inquiries", sort="changed_at", limit=1, order=order)
+    assert [one["inquiry_id"] for one in found] == ([1, 3, 0, 2] if order == "desc" else [2, 0, 3, 1])
+    assert len({one["changed_at"] for one in found}) == 1
+
+
 def test_every_field_to_sort_by_is_a_field_with_an_index(rows: Rows, asking: Caller, world: World) -> None:
     leading = "SELECT tablename, substring(indexdef FROM '\\((\\w+), id\\)') FROM pg_indexes"
     indexed = {(row[0], row[1]) for row in rows.connection.execute(text(leading))}

@@ -115,17 +115,18 @@ def test_premiums_are_summed_where_the_status_has_one(rows: Rows, open_caller: C
 
 def test_every_group_has_every_bucket(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     source, key = rows.source("w", "wegroup"), rows.key(Scope.READ)
-    for minutes, origin in ((0, "distribution"), (1, "distribution"), (2 * DAY, None)):
-        rows.lead(source, minutes, origin=origin, status="created", kind="company")
+    for minutes in (0, 1):
+        rows.lead(source, minutes, origin="distribution", status="created", kind="company")
+    rows.lead(source, 2 * DAY, status="created")
     rows.lead(source, 0, origin="distribution", merged_into=rows.id_at(0))
     found = _statistic(open_caller(), key, "leads?bucket=day&group_by=origin,kind,status")["data"]
     assert [(row["bucket"], row["origin"], row["kind"], row["status"], row["count"]) for row in found] == [
         ("2026-03-09", "distribution", "company", "created", 2),
-        ("2026-03-09", None, "company", "created", 0),
+        ("2026-03-09", None, "unknown", "created", 0),
         ("2026-03-10", "distribution", "company", "created", 0),
-        ("2026-03-10", None, "company", "created", 0),
+        ("2026-03-10", None, "unknown", "created", 0),
         ("2026-03-11", "distribution", "company", "created", 0),
-        ("2026-03-11", None, "company", "created", 1),
+        ("2026-03-11", None, "unknown", "created", 1),
     ]
 
 
@@ -176,6 +177,48 @@ def test_buckets_are_the_databases(rows: Rows, open_caller: Callable[[], Caller]
     for word, counts in (("hour", [3, 3, 3, 3]), ("day", [12]), ("week", [12]), ("month", [12])):
         found = _statistic(caller, key, f"deliveries?bucket={word}")["data"]
         assert [row["count"] for row in found] == counts, word
+
+
+@pytest.mark.parametrize(
+    ("zone", "night", "word", "expected"),
+    [
+        ("America/Havana", "2026-11-01T03:10Z", "day", [("2026-10-31", "04:00", 3), ("2026-11-01", "04:00", 27)]),
+        ("Africa/Cairo", "2026-04-23T21:10Z", "day", [("2026-04-23", "22:00", 3), ("2026-04-24", "22:00", 27)]),
+        (
+            "Australia/Lord_Howe",
+            "2026-04-04T14:10Z",
+            "hour",
+            [("01:00+11:00", "14:00", 3), ("01:30+11:00", "14:30", 1), ("02:00+10:30", "15:30", 3)],
+        ),
+        (
+            "Australia/Lord_Howe",
+            "2026-10-03T14:40Z",
+            "hour",
+            [("01:00+10:30", "14:30", 3), ("01:30+10:30", "15:00", 1), ("03:00+11:00", "16:00", 3)],
+        ),
+    ],
+    ids=["midnight-twice", "no-midnight", "half-an-hour-twice", "no-half-an-hour"],
+)
+def test_no_bucket_stands_there_twice(
+    rows: Rows, open_caller: Callable[[], Caller], zone: str, night: str, word: str, expected: list[Any]
+) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    for number in range(30):
+        rows.delivery(source, 0, received_at=datetime.fromisoformat(night) + timedelta(minutes=20 * number))
+    found = _statistic(open_caller(), key, f"deliveries?bucket={word}&tz={zone}")["data"]
+    shown = [(row["bucket"][-11 if word == "hour" else 0 :], row["from"][11:16], row["count"]) for row in found]
+    assert shown[: len(expected)] == expected
+    assert sum(row["count"] for row in found) == 30
+    assert len({row["bucket"] for row in found}) == len(found)
+
+
+@pytest.mark.parametrize("by", ["first_received_at", "updated_on"])
+def test_what_is_not_asked_for_has_no_bucket(rows: Rows, open_caller: Callable[[], Caller], by: str) -> None:
+    key = rows.key(Scope.READ)
+    rows.source("s")
+    path = f"inquiries?bucket=day&by={by}&{by}[gt]=2026-03-09&{by}[lt]=2026-03-12"
+    found = _statistic(open_caller(), key, path)["data"]
+    assert [row["bucket"] for row in found] == ["2026-03-10", "2026-03-11"]
 
 
 def test_there_are_not_too_many_buckets(asking: Caller, world: World) -> None:
@@ -235,6 +278,8 @@ def test_the_funnel_is_counted_by_hand(rows: Rows, open_caller: Callable[[], Cal
             "days_between": {"median": 2.0, "p90": 8.4, "count": 3},
         }
     ]
+    (again,) = _statistic(caller, key, "funnel?from=4&to=4")["data"]
+    assert (again["entered"], again["reached"], again["days_between"]["p90"]) == (5, 5, 0.0)
     by_broker = _statistic(caller, key, "funnel?from=4&to=6&group_by=broker")["data"]
     assert [(row["broker"], row["entered"], row["reached"]) for row in by_broker] == [("B-0", 3, 1), ("B-1", 2, 2)]
     walled = rows.key(Scope.READ, brokers=["B-1"])
@@ -256,8 +301,21 @@ def test_walls_and_scopes_hold(asking: Caller, world: World) -> None:
         assert 0 < counts[0] < counts[1], name
     (leads,) = _statistic(asking, world.keys["by-broker"], "leads")["data"]
     assert leads["count"] == 0
+    theirs = asking.found(world.keys["by-broker"], "/v1/deliveries?limit=500")
+    (deliveries,) = _statistic(asking, world.keys["by-broker"], "deliveries")["data"]
+    assert 0 < deliveries["count"] == len(theirs)
     hidden = asking.get(world.keys["plain"], "/v1/stats/leads?last_name=Voorbeeld")
     assert (hidden.status_code, hidden.json()["code"]) == (403, "field-hidden")
+
+
+def test_walls_of_few_brokers_and_of_many_let_the_same_through(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, caller = rows.source("s"), open_caller()
+    for minutes, brokers in enumerate((["B-0"], ["B-0", "B-1"], ["B-0", "B-99"], ["B-99"], [])):
+        rows.delivery(source, minutes, brokers=brokers)
+    for number in (2, 20):
+        key = rows.key(Scope.READ, brokers=[f"B-{n}" for n in range(number)])
+        (counted,) = _statistic(caller, key, "deliveries")["data"]
+        assert counted["count"] == 2, number
 
 
 def test_who_counts_by_personal_fields_is_noted(rows: Rows, open_caller: Callable[[], Caller]) -> None:

@@ -49,6 +49,7 @@ WAYS: Mapping[str, Way] = {
     "GET /metrics": OPEN,
     "GET /v1/attention": PAGE,
     "GET /v1/brokers": PAGE,
+    "POST /v1/brokers/query": POSTED,
     **{
         f"GET /v1/export/{name}.{form}": PAGE
         for name in ("events", "inquiries", "customers", "documents", "leads")
@@ -113,6 +114,7 @@ WAYS: Mapping[str, Way] = {
     "POST /v1/submissions/allianz/lead": call("allianz"),
     "POST /v1/submissions/allianz/lead-update": call("allianz"),
     "GET /v1/submissions": PAGE,
+    "POST /v1/submissions/query": POSTED,
     "GET /v1/submissions/{id}": one("submission"),
     "GET /v1/catalogs/thinksurance/products": Way(query="?source=SOURCE", seen=409, refused=422, of_source=True),
     "GET /v1/catalogs/thinksurance/professions": Way(query="?source=SOURCE", seen=409, refused=422, of_source=True),
@@ -125,6 +127,7 @@ WAYS: Mapping[str, Way] = {
     "POST /v1/audit/query": POSTED,
     "GET /v1/audit/{id}": one("entry"),
     "GET /v1/jobs": Way(refused=403, for_all=True),
+    "POST /v1/jobs/query": Way(body={"limit": 20}, refused=403, for_all=True),
     "GET /v1/jobs/{id}": one("job", refused=403),
     "POST /v1/jobs/{id}/retry": one("job", seen=202, refused=403),
 }

@@ -57,6 +57,19 @@ def test_a_connection_that_the_server_ended_is_made_anew(database_url: str) -> N
     assert pids[0] == pids[1] != after
 
 
+@pytest.mark.parametrize(("planned_once", "mode"), [(False, "force_custom_plan"), (True, "force_generic_plan")])
+def test_statements_are_planned_each_time_or_once(database_url: str, mode: str, *, planned_once: bool) -> None:
+    async def ask() -> Any:
+        engine = open_read_engine(database_url, pool_size=1, planned_once=planned_once)
+        async with engine.connect() as connection:
+            found = await connection.exec_driver_sql("SHOW plan_cache_mode")
+            told = found.scalar_one()
+        await engine.dispose()
+        return told
+
+    assert asyncio.run(ask()) == mode
+
+
 def test_a_connection_that_was_left_within_a_transaction_is_made_anew(database_url: str) -> None:
     async def ask() -> list[int]:
         engine = open_read_engine(database_url, pool_size=1)

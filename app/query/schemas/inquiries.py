@@ -24,7 +24,7 @@ _ADDRESS = {
     "postal_code": "50674",
     "city": "Köln",
     "country": "DE",
-    "text": None,
+    "text": "Lindenstraße 12a, 50674 Köln",
 }
 TROUBLES = (
     *("unreachable", "timed-out", "server-failed", "login-refused", "store-failed", "not-a-file", "refused"),

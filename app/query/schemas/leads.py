@@ -23,7 +23,7 @@ _ADDRESS = {
     "postal_code": "9000",
     "city": "Gent",
     "country": "BE",
-    "text": None,
+    "text": "Veldstraat 7, 9000 Gent",
 }
 _REFERENCES = [{"origin": "demo-insurer", "key": "external_ref", "value": "crm-4711"}]
 

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from app.query.schemas.inquiries import Customer, Document, Inquiry
 from app.query.schemas.leads import Lead
-from app.query.schemas.parts import AN_ID, Page, Shown, an_id, shown
+from app.query.schemas.parts import Page, Shown, an_id, shown
 
 
 class Found(Shown):
@@ -13,9 +15,7 @@ class Found(Shown):
     kind: Literal["inquiry", "customer", "document", "lead"] = shown("customer")
     id: str = an_id()
     score: float = shown(0.87, "1: every word stands in it whole; less where a word is only begun")
-    record: Inquiry | Customer | Document | Lead = shown(
-        {"id": AN_ID, "customer_id": 3302, "last_name": "Brandt-Muster"}, "the record as in its list"
-    )
+    record: Inquiry | Customer | Document | Lead = Field(description="the record as in its list")
 
 
 class FoundPage(Page):

@@ -83,6 +83,13 @@ outcomes = Table(
         "delivery_id",
         postgresql_where=text("status <> 'accepted'"),
     ),
+    # For the same keys' statistics.
+    Index(
+        "ix_outcomes_of_broker",
+        text("(brokers[1])"),
+        "delivery_id",
+        postgresql_where=text("cardinality(brokers) > 0"),
+    ),
     postgresql_partition_by="RANGE (delivery_id)",
 )
 
