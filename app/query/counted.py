@@ -26,7 +26,7 @@ from app.storage.models import deliveries, inquiries, leads, outcomes
 WITHOUT_PREMIUM: Final = (2, 3, 4)
 """Statuses in which Thinksurance sends no premium: what is known of one is from an earlier status."""
 
-_MOST_BROKERS: Final = 8
+MOST_BROKERS: Final = 8
 """Where a wall has more, to look up what is theirs takes as long as to go through all there is, or longer."""
 
 _LONG: Final = 8_192
@@ -52,7 +52,7 @@ class Statistic:
 
 def within_wall(resource: Resource, access: Access) -> list[ColumnElement[bool]]:
     """Return what follows from a wall by broker, said so that the index of outcomes by their first broker serves."""
-    if resource is not DELIVERIES or access.brokers is None or len(access.brokers) > _MOST_BROKERS:
+    if resource is not DELIVERIES or access.brokers is None or len(access.brokers) > MOST_BROKERS:
         return []
     return [outcomes.c.brokers[1].in_(sorted(access.brokers))]
 

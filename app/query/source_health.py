@@ -3,22 +3,36 @@
 How it is shown is told in `sources`, what needs somebody in `attention`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Uuid, case, cast, column, exists, func, literal, select, true
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Uuid,
+    case,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.accounts.parts import OWN_LABEL
 from app.ids import first_id_at
+from app.query.counted import MOST_BROKERS
 from app.query.deliveries import joined_deliveries, verdict_column
 from app.query.walls import Statement, wall, walled
-from app.storage.models import deliveries, outcomes, source_tokens, sources
+from app.storage.models import brokers, deliveries, outcomes, source_tokens, sources
 from app.times import now
 
 RECENT: Final = timedelta(hours=24)
@@ -53,7 +67,10 @@ async def health_of(connection: AsyncConnection, source_ids: Iterable[UUID], acc
     wanted = sorted(set(source_ids))
     moment = now()
     last = {row.id: row.at for row in await connection.execute(_last(wanted, access))}
-    counted = {row[0]: (row[1], row[2], row[3]) for row in await connection.execute(_recent(wanted, access, moment))}
+    counted: dict[UUID, tuple[int, int, int]] = {}
+    for source_id, *numbers, newest in await connection.execute(_recent(wanted, access, moment)):
+        counted[source_id] = (numbers[0], numbers[1], numbers[2])
+        last[source_id] = newest
     labels: dict[UUID, list[str]] = {}
     for row in await connection.execute(_labels(wanted)):
         labels.setdefault(row.source_id, []).append(row.label)
@@ -69,7 +86,7 @@ async def health_of(connection: AsyncConnection, source_ids: Iterable[UUID], acc
     }
 
 
-def quiet_since(last: datetime | None, hours: Sequence[int], moment: datetime) -> datetime | None:
+def quiet_since(last: datetime | None, hours: Collection[int], moment: datetime) -> datetime | None:
     """Return the last delivery of a source that is silent for longer than it ever was before it.
 
     `hours` are those of the last two weeks in which something came, counted back from `moment`. Nights and weekends
@@ -83,9 +100,30 @@ def quiet_since(last: datetime | None, hours: Sequence[int], moment: datetime) -
 
 
 def _last(wanted: Sequence[UUID], access: Access) -> Statement:
-    newest: Statement = select(deliveries.c.received_at).where(deliveries.c.source_id == sources.c.id)
-    newest = walled(newest, deliveries, access).order_by(deliveries.c.id.desc()).limit(1)
-    return select(sources.c.id, newest.scalar_subquery().label("at")).where(sources.c.id.in_(wanted))
+    looked_at, own_id, conditions = _traffic(access)
+    newest = select(own_id.label("id")).where(*conditions).order_by(own_id.desc()).limit(1)
+    each = newest.correlate(sources, brokers).lateral("newest")
+    return (
+        select(sources.c.id, func.max(deliveries.c.received_at).label("at"))
+        .select_from(looked_at.join(each, true()))
+        .join(deliveries, (deliveries.c.id == each.c.id) & (deliveries.c.source_id == sources.c.id))
+        .where(sources.c.id.in_(wanted))
+        .group_by(sources.c.id)
+    )
+
+
+def _traffic(access: Access) -> tuple[FromClause, ColumnElement[UUID], list[ColumnElement[bool]]]:
+    """Return what to look at one by one, and the ids and conditions of the deliveries of each that the key sees.
+
+    That is sources; within a wall of few brokers each that is known of them, by the index of outcomes by their first
+    broker: what others received lies in between.
+    """
+    if access.brokers is None or len(access.brokers) > MOST_BROKERS:
+        return sources, deliveries.c.id, [deliveries.c.source_id == sources.c.id, *wall(deliveries, access)]
+    keys = {f"id:{name}": name for name in sorted(access.brokers)}
+    known = sources.join(brokers, (brokers.c.source_id == sources.c.id) & brokers.c.key.in_(keys))
+    named = outcomes.c.brokers[1] == case(keys, value=brokers.c.key)
+    return known, outcomes.c.delivery_id, [outcomes.c.source_id == sources.c.id, named, *wall(outcomes, access)]
 
 
 def _recent(wanted: Sequence[UUID], access: Access, moment: datetime) -> Statement:
@@ -94,6 +132,7 @@ def _recent(wanted: Sequence[UUID], access: Access, moment: datetime) -> Stateme
         func.count(),
         func.count(case((outcomes.c.status.in_(IN_QUARANTINE), 1))),
         func.count(case((verdict_column.in_(_TRUSTED), 1))),
+        func.max(deliveries.c.received_at),
     ).select_from(joined_deliveries)
     statement = statement.where(deliveries.c.source_id.in_(wanted), deliveries.c.id >= first_id_at(moment - RECENT))
     return walled(statement, deliveries, access).group_by(deliveries.c.source_id)
@@ -108,7 +147,7 @@ def _labels(wanted: Sequence[UUID]) -> Statement:
 
 async def _active_hours(
     connection: AsyncConnection, wanted: Sequence[UUID], access: Access, moment: datetime
-) -> dict[UUID, list[int]]:
+) -> dict[UUID, set[int]]:
     """Return for each source the hours in which something came: one look into the index for each, not at the rows."""
     ends = [moment - _HOUR * number for number in range(_PATTERN_DAYS * 24 + 1)]
     ids = [first_id_at(end) for end in ends]
@@ -118,14 +157,12 @@ async def _active_hours(
         cast(literal(ids[:-1], ARRAY(Uuid())), ARRAY(Uuid())),
     ).table_valued(column("number", Integer), column("first", Uuid), column("last", Uuid), name="hour")
     hour = hour.render_derived()
-    something = select(literal(1)).where(
-        deliveries.c.source_id == sources.c.id,
-        deliveries.c.id >= hour.c.first,
-        deliveries.c.id < hour.c.last,
-        *wall(deliveries, access),
-    )
-    statement: Any = select(sources.c.id, hour.c.number).select_from(sources.join(hour, true()))
-    found: dict[UUID, list[int]] = {}
-    for source_id, number in await connection.execute(statement.where(sources.c.id.in_(wanted), exists(something))):
-        found.setdefault(source_id, []).append(number)
+    looked_at, own_id, conditions = _traffic(access)
+    # As a value, not by EXISTS, which is made a join that goes through all rows of two weeks.
+    something = select(literal(1)).where(*conditions, own_id >= hour.c.first, own_id < hour.c.last).limit(1)
+    statement: Any = select(sources.c.id, hour.c.number).select_from(looked_at.join(hour, true()))
+    statement = statement.where(sources.c.id.in_(wanted))
+    found: dict[UUID, set[int]] = {}
+    for source_id, number in await connection.execute(statement.where(something.scalar_subquery().is_not(None))):
+        found.setdefault(source_id, set()).add(number)
     return found

@@ -13,10 +13,11 @@ from app.accounts.verifying import Checked, Misfit, note_misfit
 from app.crypto import Vault
 from app.ids import derived_id, first_id_at
 from app.query.attention import QUESTIONS
+from app.query.counted import MOST_BROKERS
 from app.query.schemas.brokers import BrokerPage, NoticePage
 from app.query.schemas.receipts import Source
 from app.query.source_health import quiet_since
-from app.storage.models import gaps, pulled, searches, source_secrets, spool_states, submissions
+from app.storage.models import brokers, gaps, pulled, searches, source_secrets, spool_states, submissions
 from app.storage.partitions import months_around
 from app.times import to_text
 from tests.query.conftest import START, Caller, Rows, World
@@ -171,6 +172,31 @@ def test_how_sources_fare(rows: Rows, open_caller: Callable[[], Caller]) -> None
     assert [walled[name] for name in fares] == [1, 1, 0.0, ["one", "two"], None]
     new = caller.get(key, "/v1/sources/new").json()
     assert [new[name] for name in ("last_received_at", *fares)] == [None, 0, 0, None, [], None]
+
+
+@pytest.mark.parametrize("others", [0, MOST_BROKERS], ids=["few", "many"])
+def test_a_source_is_quiet_for_those_within_a_wall(rows: Rows, open_caller: Callable[[], Caller], others: int) -> None:
+    """Few brokers are looked for one by one, of many all that came is gone through."""
+    source, other = rows.source("s"), rows.source("other")
+    for one, name, hours in ((source, "B-1", 60), (source, "B-2", 1), (other, "B-2", 90)):
+        rows.insert(brokers, source_id=one, key=f"id:{name}", delivery_id=first_id_at(NOW))
+        for hour in range(20):
+            _delivery(rows, one, hours + 0.5 + hour, brokers=[name])
+    _delivery(rows, source, 0.5, brokers=["B-1", "B-2"])
+    caller = open_caller()
+
+    def fares(*names: str) -> list[tuple[float | None, bool]]:
+        """Return how many hours ago each source delivered last, and whether it is quiet."""
+        walls = [*names, *(f"C-{number}" for number in range(others))]
+        found = caller.found(rows.key(Scope.READ, brokers=walls), "/v1/sources?order=desc")
+        shown = {row["name"]: (row["last_received_at"], row["quiet_since"]) for row in found}
+        ago = {name: at and (NOW - datetime.fromisoformat(at)) / timedelta(hours=1) for name, (at, _) in shown.items()}
+        return [(ago[name] and round(ago[name], 1), shown[name][1] is not None) for name in ("s", "other")]
+
+    assert fares("B-1") == [(60.5, True), (None, False)]
+    assert fares("B-2") == [(1.5, False), (90.5, True)]
+    assert fares("B-1", "B-2") == [(0.5, False), (90.5, True)]
+    assert fares("B-3") == [(None, False), (None, False)]
 
 
 def test_brokers_are_counted_by_source(rows: Rows, open_caller: Callable[[], Caller]) -> None:
