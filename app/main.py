@@ -88,7 +88,7 @@ class Callbox:
             async with self._opened():
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
-        except Exception as error:
+        except Exception as error:  # by the lifespan protocol the server is told of it; it is raised again
             _log.error("application.failed", error=type(error).__qualname__, reason=str(error))
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             raise

@@ -55,7 +55,7 @@ class _Program(TyperGroup):
                 raise
             show_error(error.format_message(), as_json=True)
             code = error.exit_code
-        except Exception as error:
+        except Exception as error:  # explained, and with --json told as JSON in any case; all else is raised again
             reason = explain(error)
             if not standalone_mode or (reason is None and not as_json):
                 raise

@@ -55,10 +55,10 @@ class Book(Protocol):
 class Reading:
     """What the endpoints stand on: set as `app.state.reading` while the application runs.
 
-    `engine` may lead to a replica, and so does `planned`, whose connections plan a statement once for all values;
-    `primary` takes the audit's entries and replays. `cursor_key` signs the cursors,
-    `zone` is where a date begins at midnight, `public_url` what links begin with (None: they begin with the path),
-    `spooled` tells how many callbacks wait in the spool of this process.
+    `engine` may lead to a replica, and so may `planned`, whose connections plan a statement once for all values (None:
+    `engine` serves); `primary` takes the audit's entries and replays. `cursor_key` signs the cursors, `zone` is where a
+    date begins at midnight, `public_url` what links begin with (None: they begin with the path), `spooled` tells how
+    many callbacks wait in the spool of this process.
     """
 
     engine: AsyncEngine
@@ -81,7 +81,7 @@ class Reading:
             DatabaseAway: the database is not there.
         """
         with translated_errors():
-            async with ((self.planned if once else None) or self.engine).connect() as connection:
+            async with (self.planned if once and self.planned else self.engine).connect() as connection:
                 yield connection
 
     @asynccontextmanager

@@ -55,7 +55,7 @@ def examine(say: Callable[[str], None]) -> list[Finding]:
         with database_of(settings, say) as url, connect(url) as connection:
             findings.append(Finding("database", well=True, detail=f"{described(url)} answers"))
             findings.extend(_examine_database(Subject(settings, url, connection)))
-    except Exception as error:
+    except Exception as error:  # whatever has an explanation is a finding; all else is raised again
         reason = explain(error)
         if reason is None:
             raise
