@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from uuid import UUID
 
 from psycopg import sql
@@ -132,28 +133,33 @@ def _write_words(database: Database, kind: str) -> None:
             database.execute(update, arrays((UUIDS, TSVECTORS), found))
 
 
-def _drop_indexes(database: Database) -> list[str]:
-    """Drop the indexes of the tables that are filled, but for their keys; return how to make them again."""
+def _drop_indexes(database: Database) -> list[list[str]]:
+    """Drop the indexes of the tables that are filled, but for their keys; return how to make those of each again."""
     found = database.execute(
-        "SELECT c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid"
-        " JOIN pg_class t ON t.oid = i.indrelid WHERE t.relname = ANY(%s) AND NOT i.indisunique ORDER BY 1",
+        "SELECT t.relname, c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i"
+        " JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid"
+        " WHERE t.relname = ANY(%s) AND NOT i.indisunique ORDER BY 1, 2",
         ([table for tables in _GROUPS for table in tables],),
     ).fetchall()
-    for name, _ in found:
+    for _, name, _ in found:
         database.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
-    return [definition for _, definition in found]
+    return [[definition for *_, definition in of_table] for _, of_table in itertools.groupby(found, itemgetter(0))]
 
 
-def _make_indexes(url: str, definitions: Sequence[str], say: Say) -> None:
-    """Make indexes, two at a time: over what is there already that takes far less than keeping them meanwhile."""
-    say(f"making {len(definitions)} indexes")
+def _make_indexes(url: str, tables: Sequence[Sequence[str]], say: Say) -> None:
+    """Make indexes, of two tables at a time: over what is there already it takes far less than keeping them meanwhile.
 
-    def make(definition: str) -> None:
+    Those of one table one by one: PostgreSQL names their parts in the months after the columns, two at once alike.
+    """
+    say(f"making {sum(map(len, tables))} indexes")
+
+    def make(definitions: Sequence[str]) -> None:
         with connect(url, options="-c maintenance_work_mem=512MB -c synchronous_commit=off") as connection:
-            connection.execute(definition.replace(" ON ONLY ", " ON "))
+            for definition in definitions:
+                connection.execute(definition.replace(" ON ONLY ", " ON "))
 
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(make, definitions))
+        list(threads.map(make, tables))
 
 
 def _know_brokers(database: Database, source_id: UUID) -> None:
