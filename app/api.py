@@ -69,6 +69,7 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
         summary="Receives what insurance platforms call back with, keeps it, and answers questions about it.",
         docs_url=None,  # FastAPI's pages load scripts of another host
         redoc_url=None,
+        redirect_slashes=False,  # it would lead behind TLS to plain HTTP, and to whatever host a request names
     )
     problems.install(api)
     api.add_middleware(query.StrangersMiddleware, trusted=parse_networks(settings.trusted_proxies))

@@ -68,6 +68,8 @@ class Callbox:
         self._key = settings.encryption_key.get_secret_value()
         self._receiver: Receiver
         self._api: asyncio.Task[FastAPI]
+        self.may_more_come: Callable[[], bool] = lambda: False
+        """Tells whether a connection is free to bring another request; to be set by the server before startup."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or live from startup to shutdown."""
@@ -102,7 +104,9 @@ class Callbox:
             stack.push_async_callback(book.stop)
             await book.start()
             keeper = Keeper(
-                self._url, Writer(self._url), Spool(self._settings.spool_path, self._settings.spool_max_bytes)
+                self._url,
+                Writer(self._url, may_more_come=self.may_more_come),
+                Spool(self._settings.spool_path, self._settings.spool_max_bytes),
             )
             await keeper.start()
             stack.push_async_callback(keeper.close)

@@ -22,6 +22,7 @@ from app.api import build_api
 from app.config import Settings, load_settings
 from app.crypto import Vault
 from app.health import Probe
+from app.ingest import writer
 from app.main import Callbox, create_app
 
 WEGROUP = Platform("wegroup")
@@ -65,6 +66,26 @@ def test_health(client: TestClient, settings: Settings) -> None:
     behind = client.get("/readyz")
     assert (behind.status_code, behind.json()["status"]) == (200, "degraded")
     assert behind.json()["parts"]["processing"] == "behind"
+
+
+def test_a_commit_soon_after_another_waits_for_who_is_free_only(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says whether somebody is."""
+    monkeypatch.setattr(writer, "APART_S", 3600.0)
+    path = add_source(settings)
+    asked = []
+
+    def nobody() -> bool:
+        asked.append(1)
+        return False
+
+    app = create_app(settings)
+    app.may_more_come = nobody
+    with TestClient(app) as client:
+        for _ in range(2):
+            assert client.post(path, json={"id": 1}).status_code == 200
+    assert asked
 
 
 def test_where_a_secret_cannot_be_decrypted_callbacks_are_kept(settings: Settings) -> None:
@@ -194,6 +215,12 @@ def test_every_error_is_a_problem_with_a_request_id(client: TestClient) -> None:
         assert (answer.status_code, answer.json()["status"]) == (status, status)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["x-request-id"] == "mine" == answer.json()["request_id"]
+
+
+@pytest.mark.parametrize("path", ["/v1/inquiries/", "/v1/sources/x/", "/docs/", "/livez/"])
+def test_a_slash_too_many_leads_nowhere(client: TestClient, path: str) -> None:
+    answer = client.get(path, headers={"Host": "elsewhere.example"}, follow_redirects=False)
+    assert (answer.status_code, answer.json()["code"], "location" in answer.headers) == (404, "not-found", False)
 
 
 def test_dashboards_of_the_named_origins_may_ask(client: TestClient, settings: Settings) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
-from psycopg.errors import error_from_result
+from psycopg.errors import Diagnostic, error_from_result
 from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 
@@ -39,20 +39,24 @@ class Committer:
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[PGresult] | None = None
         self._result: PGresult | None = None
+        self._is_warned = False
+        connection.add_notice_handler(self._note)
 
     async def commit(self, rows: Sequence[Packed]) -> None:
         """Commit rows that may have been committed before; return once all of them are as durable as new ones.
 
         A row that is there already was committed on this server, but a synchronous standby may not have it: whoever
         waited for that gave up or was cut off. Nothing is written for such a row, so that PostgreSQL would not wait for
-        its standby again; a mark in the log behind it is what it waits for then.
+        its standby again; a mark in the log behind it is what it waits for then. So it is where the wait for a standby
+        was cut short, which the server calls a warning.
 
         Raises:
             psycopg.Error: the server refused them or is gone; in either case the connection is of no more use.
             TimeoutError: `give_up` was called.
         """
+        self._is_warned = False
         result = await self._ask(self._libpq.send_query_prepared, _PREPARED, arrays(rows), _BINARY)
-        if (result.command_tuples or 0) < len(rows):
+        if self._is_warned or (result.command_tuples or 0) < len(rows):
             await self._ask(self._libpq.send_query, _MARK)
 
     def give_up(self) -> None:
@@ -100,6 +104,9 @@ class Committer:
         except psycopg.Error as error:
             self._lose(error)
 
+    def _note(self, said: Diagnostic) -> None:
+        self._is_warned |= said.severity_nonlocalized == "WARNING"
+
     def _lose(self, error: psycopg.Error) -> None:
         """End with a connection that is gone, or as good as that; its socket may be closed already."""
         self._stop_listening()
@@ -110,14 +117,17 @@ class Committer:
         self._loop.remove_writer(self._socket)
 
     def _end(self, error: Exception | None = None) -> None:
-        """Hand the result over, or else an error."""
+        """Hand the result over, or else an error.
+
+        A result is good only once the server says that it is ready again: it may send one ahead of the commit's end.
+        """
         answer, self._answer = self._answer, None
         result, self._result = self._result, None
         if answer is None or answer.done():
             return
-        if result is None:
-            answer.set_exception(error or psycopg.OperationalError("there was no result"))
-        elif result.status in _GOOD:
-            answer.set_result(result)
-        else:
+        if result is not None and result.status not in _GOOD:
             answer.set_exception(error_from_result(result))
+        elif error is not None or result is None:
+            answer.set_exception(error or psycopg.OperationalError("there was no result"))
+        else:
+            answer.set_result(result)

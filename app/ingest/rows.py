@@ -51,21 +51,22 @@ class Sink(Protocol):
 
 _TYPES = "uuid uuid uuid timestamptz int2 int2 int2 int2 int4 bytea bytea bytea bytea bytea bytea".split()  # noqa: SIM905
 
-# ON CONFLICT makes the repeat after a commit of unknown outcome harmless: only ids that are new reach the inbox.
+# ON CONFLICT makes the repeat after a commit of unknown outcome harmless: only ids that are new reach the inbox. The
+# arrays are taken apart in the list of the SELECT: in its FROM PostgreSQL would put all rows aside first.
 _STATEMENT = f"""
 WITH fresh AS (
     INSERT INTO deliveries ({", ".join(Row._fields)})
-    SELECT * FROM unnest({{arrays}})
+    SELECT {{columns}}
     ON CONFLICT DO NOTHING
     RETURNING id, source_id
 )
 INSERT INTO inbox (delivery_id, source_id) SELECT id, source_id FROM fresh
 """  # noqa: S608 - made of the constants above
 
-STATEMENT = _STATEMENT.format(arrays=", ".join(f"%b::{name}[]" for name in _TYPES))
+STATEMENT = _STATEMENT.format(columns=", ".join(f"unnest(%b::{name}[])" for name in _TYPES))
 """What stores rows, its parameters as psycopg writes them; see `arrays`."""
 
-NUMBERED_STATEMENT = _STATEMENT.format(arrays=", ".join(f"${n}::{name}[]" for n, name in enumerate(_TYPES, 1)))
+NUMBERED_STATEMENT = _STATEMENT.format(columns=", ".join(f"unnest(${n}::{name}[])" for n, name in enumerate(_TYPES, 1)))
 """The same, its parameters as PostgreSQL writes them."""
 
 _INT2, _INT4, _INT8 = Struct(">h").pack, Struct(">i").pack, Struct(">q").pack

@@ -14,7 +14,13 @@ import socket
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from app.main import Callbox
 
 END_WITHIN_S = 10.0
 GRACEFUL_S = 9
@@ -41,23 +47,29 @@ def receive() -> None:
     What answers questions is imported from the first idle moment on, which is while the database starts.
     """
     gc.disable()  # to collect while so much is imported would cost a fifth of the start
-    import uvicorn  # noqa: PLC0415 - imported before the line comes, while the database starts
-
+    import app.server.bounds  # noqa: F401, PLC0415 - imported before the line comes, while the database starts
     from app.main import create_app, import_api  # noqa: PLC0415
-    from app.server.bounds import BoundedProtocol  # noqa: PLC0415
 
     sys.setswitchinterval(_SWITCH_S)
     threading.Thread(target=import_api, name="imports", daemon=True).start()
     _take_more_handles()
     settings, (listening, ready) = _told()
+    server = server_of(create_app(settings), lambda: os.write(ready, b"."))
+    server.run(sockets=[socket.socket(fileno=listening)])
+
+
+def server_of(app: "Callbox", on_startup: Callable[[], object]) -> "uvicorn.Server":
+    """Return what runs an application, and calls `on_startup` once it answers."""
+    import uvicorn  # noqa: PLC0415 - as above
+
+    from app.server.bounds import BoundedProtocol  # noqa: PLC0415
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             app.on_complete(_collect_from_now_on)
-            os.write(ready, b".")
+            on_startup()
 
-    app = create_app(settings)
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -70,7 +82,11 @@ def receive() -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACEFUL_S,
     )
-    Server(config).run(sockets=[socket.socket(fileno=listening)])
+    server = Server(config)
+    state = server.server_state
+    # On one of the connections no request waits for its answer.
+    app.may_more_come = lambda: len(state.connections) > len(state.tasks)
+    return server
 
 
 def _collect_from_now_on() -> None:

@@ -43,11 +43,15 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopping = True
+        self.hang_up()
         self._threads[0].join()
         for thread in self._threads[1:]:
             thread.join()
         self._door.close()
+
+    def hang_up(self) -> None:
+        """Hang up on all, for good."""
+        self._stopping = True
 
     def _accept(self) -> None:
         while not self._stopping:

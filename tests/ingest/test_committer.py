@@ -31,6 +31,13 @@ _UNDER_WAY = (
     "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
     " AND state = 'active' AND query LIKE '%INSERT INTO deliveries%' AND pid <> pg_backend_pid()"
 )
+_WARN_IN_THE_END = """
+CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN RAISE WARNING 'not yet'; PERFORM pg_advisory_xact_lock_shared(7); RETURN NULL; END$$;
+CREATE CONSTRAINT TRIGGER warns AFTER INSERT ON inbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION warn()
+"""
+"""A commit that warns, by which the server sends the statement's result ahead, and then may wait: as for a standby."""
+_MARKED = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%logical_emit%callbox%'"
 
 
 def run(act: Awaitable[None]) -> None:
@@ -100,6 +107,54 @@ def test_other_statements_and_notices_come_in_between(database_url: str) -> None
 
     run(act())
     assert stored(database_url) == (6, 6)
+
+
+def test_a_result_that_was_sent_ahead_of_a_commit_is_none_yet(database_url: str) -> None:
+    """Else a row would be acknowledged whose commit the server never finished, or its standby never got."""
+
+    async def act() -> None:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as blocker:
+            await blocker.execute(_WARN_IN_THE_END)
+            await blocker.execute("SELECT pg_advisory_lock(7)")
+            with Proxy(address_of(database_url)) as proxy:
+                async with opened(url_through(proxy, database_url)) as committer:
+                    commit = asyncio.create_task(committer.commit([packed(make_row())]))
+                    await until(lambda: committer._result is not None)
+                    proxy.hang_up()
+                    with pytest.raises(psycopg.OperationalError):
+                        await commit
+            ask(database_url, _END_COMMITTERS + " AND query LIKE '%INSERT INTO deliveries%'")
+            await until(lambda: not ask(database_url, _UNDER_WAY))
+
+    run(act())
+    assert stored(database_url) == (0, 0)
+
+
+def test_after_a_warning_rows_are_marked_in_the_log(database_url: str) -> None:
+    """It may say that the wait for a standby was cut short; the mark waits again."""
+
+    async def act() -> None:
+        async with opened(database_url) as committer:
+            await committer.commit([packed(make_row())])
+            assert not ask(database_url, f"{_MARKED} AND pid <> pg_backend_pid()")
+            await committer.connection.execute(_WARN_IN_THE_END)
+            await committer.commit([packed(make_row())])
+            assert ask(database_url, f"{_MARKED} AND pid <> pg_backend_pid()")
+
+    run(act())
+    assert stored(database_url) == (2, 2)
+
+
+def test_a_time_out_of_the_database_ends_no_commit(database_url: str) -> None:
+    """It would end the wait for a standby, too, and the server calls that a success."""
+
+    async def act() -> None:
+        async with opened(database_url) as committer:
+            assert await (await committer.connection.execute("SHOW statement_timeout")).fetchone() == ("0",)
+
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {connection.info.dbname} SET statement_timeout = '1h'")
+    run(act())
 
 
 def test_what_the_server_refuses_is_told(database_url: str) -> None:

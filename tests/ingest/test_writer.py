@@ -97,6 +97,80 @@ def test_rows_that_wait_go_together_and_within_bounds(database_url: str, monkeyp
     assert len(batches) < 20
 
 
+async def pass_by() -> None:
+    """Let the writer do all that it would do by now."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def sizes(url: str) -> list[int]:
+    """Return how many rows each commit had, in their order."""
+    groups = ask(url, "SELECT count(*) FROM deliveries GROUP BY xmin ORDER BY min(id::text)")
+    return [count for (count,) in groups]
+
+
+def test_soon_after_a_commit_rows_are_gathered_until_they_are_enough(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "APART_S", 3600.0)
+    ids = IdSource()
+
+    async def act() -> None:
+        async with running(database_url, may_more_come=lambda: True) as writer:
+            await writer.write(row(ids))
+            waiting = []
+            for _ in range(writing.ENOUGH_ROWS):
+                await pass_by()
+                assert not writer._under_way
+                waiting.append(asyncio.create_task(writer.write(row(ids))))
+            await asyncio.gather(*waiting)
+
+    asyncio.run(act())
+    assert sizes(database_url) == [1, writing.ENOUGH_ROWS]
+
+
+def test_nobody_waits_when_no_more_may_come(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "APART_S", 3600.0)
+    ids = IdSource()
+    free = [1, 2, 3]
+
+    async def send(writer: Writer) -> None:
+        free.pop()
+        await writer.write(row(ids))
+
+    async def act() -> None:
+        async with running(database_url, may_more_come=lambda: bool(free)) as writer:
+            await writer.write(row(ids))
+            waiting = []
+            for _ in range(3):
+                await pass_by()
+                waiting.append(asyncio.create_task(send(writer)))
+            await asyncio.gather(*waiting)
+
+    asyncio.run(act())
+    assert sizes(database_url) == [1, 3]
+
+
+def test_rows_wait_for_others_a_moment_only(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those too that came while the commit before was under way."""
+    apart = 0.05
+    monkeypatch.setattr(writing, "APART_S", apart)
+    ids = IdSource()
+
+    async def act() -> float:
+        async with running(database_url, may_more_come=lambda: True) as writer:
+            began = asyncio.get_running_loop().time()
+            first = asyncio.create_task(writer.write(row(ids)))
+            while not writer._under_way:  # noqa: ASYNC110 - it is not for long
+                await asyncio.sleep(0)
+            await asyncio.gather(first, writer.write(row(ids)))
+            await writer.write(row(ids))
+            return asyncio.get_running_loop().time() - began
+
+    assert asyncio.run(act()) > 2 * apart * 0.9
+    assert sizes(database_url) == [1, 1, 1]
+
+
 def test_the_same_row_twice_is_stored_once(database_url: str) -> None:
     sent = row(IdSource())
 
