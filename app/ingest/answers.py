@@ -18,6 +18,7 @@ NOTIFIED = 204
 UNAUTHENTIC = 401
 
 _SIGNATURE = frozenset({Reason.INVALID_SIGNATURE, Reason.SIGNATURE_MISSING, Reason.SIGNATURE_UNPROVEN})
+_UNPROVEN = frozenset({Verdict.INVALID, Verdict.UNSIGNED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,12 @@ def _judgement(findings: Findings, source: Source, accepted: int) -> tuple[int, 
     reasons = [item.reason for item in findings.items]
     if not reasons:
         return QUARANTINED, findings.reason or Reason.NOTHING_IN_IT
-    if source.mode is Mode.ENFORCE and _SIGNATURE.issuperset(reasons):
+    verdicts = {item.verdict for item in findings.items}
+    if source.mode is Mode.ENFORCE and verdicts <= _UNPROVEN:  # whatever else is wrong with some of them
+        for_signature = not _SIGNATURE.isdisjoint(reasons)
         # Until the recipe has matched once, a wrong recipe of ours is as likely as a wrong sender: no 401 yet.
-        if source.recipe_proven:
+        if source.recipe_proven and (for_signature or Verdict.INVALID in verdicts):
             return UNAUTHENTIC, Reason.INVALID_SIGNATURE
-        return QUARANTINED, Reason.SIGNATURE_UNPROVEN
+        if for_signature:
+            return QUARANTINED, Reason.SIGNATURE_UNPROVEN
     return QUARANTINED, reasons[0]

@@ -53,6 +53,9 @@ WRONG = item(Verdict.INVALID, Reason.INVALID_SIGNATURE)
 MISSING = item(Verdict.UNSIGNED, Reason.SIGNATURE_MISSING)
 UNPROVEN = item(Verdict.INVALID, Reason.SIGNATURE_UNPROVEN)
 UNUSABLE = item(Verdict.VERIFIED, Reason.UNUSABLE_ID)
+UNUSABLE_WRONG = item(Verdict.INVALID, Reason.UNUSABLE_ID)
+UNUSABLE_MISSING = item(Verdict.UNSIGNED, Reason.UNUSABLE_ID)
+UNKNOWN = item(Verdict.UNSIGNED, Reason.UNKNOWN_SHAPE)
 GOOD = item(Verdict.VERIFIED)
 
 
@@ -67,6 +70,12 @@ GOOD = item(Verdict.VERIFIED)
         ([WRONG], False, 202, Reason.SIGNATURE_UNPROVEN),
         ([UNPROVEN], False, 202, Reason.SIGNATURE_UNPROVEN),
         ([UNUSABLE, WRONG], True, 202, Reason.UNUSABLE_ID),
+        ([UNUSABLE_WRONG, WRONG], True, 401, Reason.INVALID_SIGNATURE),
+        ([UNUSABLE_MISSING, UNKNOWN, MISSING], True, 401, Reason.INVALID_SIGNATURE),
+        ([UNUSABLE_WRONG], True, 401, Reason.INVALID_SIGNATURE),
+        ([UNUSABLE_MISSING], True, 202, Reason.UNUSABLE_ID),
+        ([UNUSABLE_WRONG, WRONG], False, 202, Reason.SIGNATURE_UNPROVEN),
+        ([UNUSABLE_WRONG], False, 202, Reason.UNUSABLE_ID),
         ([], True, 202, Reason.NOTHING_IN_IT),
     ],
 )

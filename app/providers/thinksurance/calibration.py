@@ -165,7 +165,7 @@ def _values(item: Signed) -> dict[str, bytes]:
     members = dict(data) if isinstance(data, dict) else {}
     if item.key is not None and is_unknown(members.get("iId")):
         members["iId"] = item.key
-    values = {name: part_bytes(name, members.get(name), item.raw) for name in DATA_PARTS}
+    values = {name: part_bytes(name, members.get(name), item.raw) or b"" for name in DATA_PARTS}
     whole = item.raw("")
     return values if whole is None else {**values, "data_raw": whole}
 

@@ -5,11 +5,12 @@ The table of modes and reasons is in `signature`; what an accepted item says is 
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from app.ingest.contract import Findings, Item, Reason, Source, Warned
 from app.ingest.form_fields import parse_body
 from app.ingest.json_spans import Span, array_spans, object_spans
-from app.ingest.lenient_json import NotJsonError, Parsed, dotted, notes_by_member, notes_under
+from app.ingest.lenient_json import NotJsonError, Parsed, dotted, notes_by_member, notes_under, parse
 from app.providers.thinksurance.identity import (
     find_broker,
     find_inquiry_id,
@@ -77,6 +78,14 @@ class _Finder:
         return Item(index, value, verdict, reason, key, inquiry_subject(inquiry_id), broker, notes)
 
 
+def _says(sent: bytes, value: Any) -> bool:
+    """Tell whether bytes are what a value was read from."""
+    try:
+        return bool(parse(sent).value == value)
+    except NotJsonError:
+        return False
+
+
 class SentBytes:
     """Gives the bytes of one body's members as sent; looks for them only when a recipe asks."""
 
@@ -86,7 +95,12 @@ class SentBytes:
         self._places: Mapping[str, Span] | None = None
 
     def parts_of(self, found: Found) -> RawPart:
-        """Return the function that gives a member of the item's `data` as sent, or all of it."""
+        """Return the function that gives a member of the item's `data` as sent, or all of it.
+
+        It gives nothing that does not say what was read. Names that were mended can lead to the bytes of another item,
+        or to none, whose signature would then stand for this one's.
+        """
+        data = found.value.get("data")
         spans: dict[str, Span] = {}
         members: dict[str, Span] = {}
 
@@ -100,7 +114,8 @@ class SentBytes:
                 if not members:
                     members.update(object_spans(self._raw, span))
                 span = members.get(name, (0, 0))
-            return self._raw[span[0] : span[1]]
+            sent = self._raw[span[0] : span[1]]
+            return sent if _says(sent, data[name] if name else data) else None
 
         return part
 

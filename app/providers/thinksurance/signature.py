@@ -179,14 +179,15 @@ _KNOWN_NAMES = {"secret": "secret", "hash": "hash", "aToken": "a_token"}
 
 
 def _data_parts(recipe: Recipe, members: Mapping[str, Any], raw: RawPart) -> tuple[bytes | str, ...] | None:
-    """Return the recipe's parts with all that the item gives filled in; None if it was not sent as JSON but must."""
+    """Return the recipe's parts with all that the item gives filled in; None if it asks for bytes that nobody knows."""
     parts: list[bytes | str] = []
     for name in recipe.parts:
         if name in DATA_PARTS:
-            parts.append(part_bytes(name, members.get(name), raw))
+            if (part := part_bytes(name, members.get(name), raw)) is None:
+                return None
+            parts.append(part)
         elif name == "data_raw":
-            whole = raw("")
-            if whole is None:
+            if (whole := raw("")) is None:
                 return None
             parts.append(whole)
         elif name.startswith("="):
@@ -196,8 +197,11 @@ def _data_parts(recipe: Recipe, members: Mapping[str, Any], raw: RawPart) -> tup
     return tuple(parts)
 
 
-def part_bytes(name: str, value: Any, raw: RawPart) -> bytes:
-    """Return a part as bytes: a string as it is, a number as it was written, true and false as PHP writes them."""
+def part_bytes(name: str, value: Any, raw: RawPart) -> bytes | None:
+    """Return a part as bytes: a string as it is, a number as it was written, true and false as PHP writes them.
+
+    None if nobody knows how it was written.
+    """
     if isinstance(value, str):
         return _encoded(value)
     if value is None or value is False:
@@ -206,7 +210,7 @@ def part_bytes(name: str, value: Any, raw: RawPart) -> bytes:
         return b"1"
     if isinstance(value, int):
         return str(value).encode()
-    return raw(name) or b""
+    return raw(name)
 
 
 def _as_written(members: Mapping[str, Any]) -> RawPart:

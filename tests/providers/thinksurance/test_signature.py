@@ -277,3 +277,36 @@ def test_a_changed_recipe_takes_effect(bench: "Bench") -> None:
     assert first(bench, bench.source(recipe={"algorithm": "sha1"}), body).verdict is Verdict.INVALID
     assert first(bench, bench.source(secrets=("other",)), body).verdict is Verdict.INVALID
     assert first(bench, bench.source(), body).verdict is Verdict.VERIFIED
+
+
+@pytest.mark.parametrize(
+    ("known", "mended"),
+    [
+        (rb'"\ufffd"', rb'"\u0000"'),
+        (rb'"\ufffd"', rb'"\ud800"'),
+        (rb'"\u00ff"', b'"\xff"'),
+        ('"\U0001f600"'.encode(), '"\ud83d\ude00"'.encode(errors="surrogatepass")),
+    ],
+    ids=["nul", "surrogate", "latin-1", "halves"],
+)
+@pytest.mark.parametrize("first_is_forged", [False, True])
+def test_no_item_is_judged_by_the_bytes_of_another(
+    known: bytes, mended: bytes, *, first_is_forged: bool, bench: "Bench"
+) -> None:
+    """Two names that are mended to the same: whose bytes are whose cannot be said any more."""
+    source = bench.source(mode=Mode.ENFORCE, recipe={"algorithm": "hmac-sha256", "parts": ["data_raw"]})
+    right = orjson.loads(signed(source, bench))
+    items = [orjson.dumps(right), orjson.dumps(right | {"data": right["data"] | {"iId": 7}})]
+    names = [mended, known] if first_is_forged else [known, mended]
+    found = first(bench, source, b"{%s:%s,%s:%s}" % (names[0], items[0], names[1], items[1]))
+    assert (found.subject, found.verdict) == ("inquiry/7", Verdict.INVALID)
+
+
+@pytest.mark.parametrize("number", [b"7.0", b"7e0", b"[7]"])
+def test_a_part_whose_bytes_are_not_found_is_not_taken_for_empty(number: bytes, bench: "Bench") -> None:
+    """Else what the token and the id of one inquiry sign together would sign any other, with all of it as its token."""
+    source = bench.source(mode=Mode.ENFORCE)
+    right = {"data": {"bToken": "7c21", "iId": 2900418}}
+    forged = b'{"\\u0000":{"sHash":"%s","data":{"bToken":"7c212900418","iId":%s}}}'
+    sent = forged % (sign_for(source, right, bench.now).encode(), number)
+    assert first(bench, source, sent).verdict is Verdict.INVALID
