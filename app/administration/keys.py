@@ -17,6 +17,7 @@ from app.administration.authority import check_grant
 from app.administration.doing import Order, administration_of, change, jsonable, without_body
 from app.administration.schemas import KeyMade, KeyPage, KeyShown, NewKey
 from app.query.answers import answer
+from app.query.beginnings import folded_here
 from app.query.details import get_row, parse_id
 from app.query.fields import Field, Kind, of_column
 from app.query.reading import reading_of
@@ -50,7 +51,7 @@ def _shape(row: Row, _: Access, __: object) -> dict[str, Any]:
 
 FIELDS: Mapping[str, Field] = {
     "id": of_column(api_keys, "id", Kind.ID),
-    "name": of_column(api_keys, "name", Kind.TEXT, plain_prefix=True),
+    "name": of_column(api_keys, "name", Kind.TEXT, folded=folded_here(api_keys.c.name)),
     "created_at": of_column(api_keys, "created_at", Kind.INSTANT, id_range=api_keys.c.id),
     "expires_at": of_column(api_keys, "expires_at", Kind.INSTANT),
     "revoked_at": of_column(api_keys, "revoked_at", Kind.INSTANT),

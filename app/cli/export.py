@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from app.query.filters import Question
     from app.query.reading import Reading
     from app.query.resource import Resource
+    from app.query.shaping import Shaping
 
 _KINDS = ("events", "inquiries", "customers", "documents", "leads")
 _FORMS = ("csv", "ndjson")
@@ -42,6 +43,9 @@ def export(
     where: Annotated[
         list[str] | None, typer.Option("--where", metavar="FIELD=VALUE", help="A filter, as in the lists; repeatable.")
     ] = None,
+    fields: Annotated[
+        str | None, typer.Option("--fields", metavar="FIELD,FIELD", help="Only these fields, and `id`.")
+    ] = None,
     order: Annotated[str, typer.Option("--order", help="desc (newest first) or asc.")] = "desc",
     bom: Annotated[bool, typer.Option("--bom", help="Begin a CSV with a byte order mark, which Excel wants.")] = False,
     as_json: JsonFlag = False,
@@ -53,7 +57,7 @@ def export(
     _check("--format", form, _FORMS)
     if as_json and output == "-":
         raise ValueGivenError("--json needs --output FILE: standard output is for its document")
-    given = [*_filters(where or []), ("order", order)]
+    given = [*_filters(where or []), ("order", order), *([("fields", fields)] if fields is not None else [])]
     with opened() as room, _target(output) as target:
         rows = asyncio.run(_write(room, target, kind, form, given, bom=bom, quiet=as_json or not sys.stderr.isatty()))
     document = {"kind": kind, "format": form, "output": output, "rows": rows}
@@ -100,28 +104,34 @@ async def _write(
 
     resource, rows = EXPORTED[kind], 0
     async with _opened_reading(room) as (reading, access):
-        question = _question(resource, reading, access, given)
+        question, shaping = _question(resource, reading, access, given)
         with room.connection.transaction():
-            record(room.connection, CLI, "export.begin", trace(resource, form, given, access))
-        target.write(heading(form, resource.schema, bom=bom))
+            record(room.connection, CLI, "export.begin", trace(resource, form, given, shaping, access))
+        target.write(heading(form, resource.schema, shaping.fields, bom=bom))
         total = None if quiet else await _total(reading, resource, question, access)
         with _progress(kind, total, shown=not quiet) as advance:
             async for page in shown_pages(reading, resource, question, access):
-                target.writelines(written(form, resource, page))
+                target.writelines(written(form, resource, shaping, page))
                 rows += len(page)
                 advance(len(page))
     return rows
 
 
-def _question(resource: "Resource", reading: "Reading", access: "Access", given: Where) -> "Question":
+def _question(resource: "Resource", reading: "Reading", access: "Access", given: Where) -> "tuple[Question, Shaping]":
+    """Return what is asked for, and how it shall look."""
     from app.problems import Invalid  # noqa: PLC0415
+    from app.query.export import NOT_HERE  # noqa: PLC0415
     from app.query.filters import read_question  # noqa: PLC0415
+    from app.query.shaping import FIELDS, read_shaping  # noqa: PLC0415
     from app.query.values import Context  # noqa: PLC0415
     from app.times import now  # noqa: PLC0415
 
+    if unknown := [name for name, _ in given if name in NOT_HERE]:
+        raise ValueGivenError(f"{unknown[0]} is not known here: an export is whole")
     context = Context(access, now(), reading.zone, reading.book.present.sources)
     try:
-        return read_question(resource.name, resource.fields, given, context, reading.cursor_key)
+        shaping, filters = read_shaping(resource.schema, given, (FIELDS,))
+        return read_question(resource.name, resource.fields, filters, context, reading.cursor_key), shaping
     except Invalid as error:
         raise ValueGivenError("; ".join(f"{one['name']} {one['detail']}" for one in error.errors)) from None
 

@@ -22,6 +22,7 @@ from app.query.fields import Field, Kind, of_column
 from app.query.filters import Parameters, read_question
 from app.query.reading import moment_of, reading_of
 from app.query.shapes import in_order
+from app.query.shaping import count_rows, read_shaping
 from app.query.trail import actor_of
 from app.query.values import Context
 from app.storage.models import job_errors
@@ -85,17 +86,21 @@ async def answer_jobs(request: Request, access: Access, posted: Parameters | Non
     reading = reading_of(request)
     given = request.query_params.multi_items() if posted is None else posted
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
-    question = read_question("jobs", FIELDS, given, context, reading.cursor_key)
-    statement = _columns().where(*question.conditions)
+    shaping, filters = read_shaping(Job, given)
+    question = read_question("jobs", FIELDS, filters, context, reading.cursor_key)
+    chosen = statement = _columns().where(*question.conditions)
     ascending = question.order == "asc"
     if question.position is not None:
         after = question.position.after[0]
         statement = statement.where(_own.id > after if ascending else _own.id < after)
     statement = statement.order_by(_own.id.asc() if ascending else _own.id.desc()).limit(question.limit + 1)
     async with reading.writing() as connection:  # the primary: an operator must see what just happened
+        counted = None if shaping.count is None else await count_rows(connection, chosen, shaping.count)
         rows = (await connection.execute(statement)).mappings().all()
     has_more, rows = len(rows) > question.limit, rows[: question.limit]
-    page: dict[str, Any] = {"data": [_shape(row) for row in rows], "next_cursor": None}
+    page: dict[str, Any] = {"data": [shaping.cut(_shape(row)) for row in rows], "next_cursor": None}
+    if counted is not None:
+        page["count"] = counted
     link = None
     if has_more:
         position = Position((rows[-1]["id"],), int(question.asked_at.timestamp() * 1000))

@@ -12,7 +12,7 @@ from app.jobs.listing import FIELDS, NotDead, answer_job, answer_jobs, answer_re
 from app.jobs.schemas import Job, JobPage
 from app.problems import described
 from app.query.access import Forbidden, identified, require
-from app.query.documented import detail_problems, fields_parameters, list_problems, page_parameters
+from app.query.documented import detail_problems, fields_parameters, list_problems, looks_parameters, page_parameters
 from app.query.posted import posted_body, posted_parameters
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -37,7 +37,7 @@ Keeper = Annotated[Access, Depends(keeper)]
     operation_id="list_jobs",
     response_model=None,
     responses={200: {"model": JobPage, "description": "A page."}, **list_problems()},
-    openapi_extra={"parameters": [*page_parameters(), *fields_parameters(FIELDS)]},
+    openapi_extra={"parameters": [*page_parameters(), *looks_parameters(Job), *fields_parameters(FIELDS)]},
 )
 async def list_jobs(request: Request, access: Keeper) -> Response:
     """List jobs, newest first. Those that were given up are `state=dead`.

@@ -11,7 +11,7 @@ from typing import Final
 LONGEST_WORD: Final = 100
 """Longer words are known by so many letters."""
 
-_BY_HAND = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h"})
+BY_HAND = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h"})
 """Letters that Unicode does not take apart."""
 
 _NO_LETTER = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
@@ -22,7 +22,7 @@ def fold(text: str) -> str:
     plain = text.lower()
     if not plain.isascii():
         parts = unicodedata.normalize("NFKD", plain)
-        plain = "".join(filterfalse(unicodedata.combining, parts)).lower().translate(_BY_HAND)
+        plain = "".join(filterfalse(unicodedata.combining, parts)).lower().translate(BY_HAND)
     return plain.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("ij", "y")
 
 

@@ -25,6 +25,7 @@ from app.processing.reading import Read
 from app.processing.record_rows import Database
 from app.processing.retention import Retention
 from app.processing.shapes import Shapes
+from app.storage.database import is_outdated
 from app.times import now
 
 BATCH_DELIVERIES = 250
@@ -54,7 +55,7 @@ def _is_the_databases(error: Exception) -> bool:
         return False
     if error.sqlstate is None:  # no answer of the server: the connection broke
         return isinstance(error, psycopg.OperationalError)
-    return error.sqlstate.startswith(_NOT_THE_DELIVERIES)
+    return is_outdated(error) or error.sqlstate.startswith(_NOT_THE_DELIVERIES)
 
 
 def _described(error: Exception) -> dict[str, str]:

@@ -13,13 +13,14 @@ from app.ids import first_id_at
 from app.query.access import Reader
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
-from app.query.documented import fields_parameters, list_problems, page_parameters
+from app.query.documented import fields_parameters, list_problems, looks_parameters, page_parameters
 from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.filters import Parameters, Question, read_question
 from app.query.posted import posted_body, posted_parameters
 from app.query.reading import moment_of, reading_of
 from app.query.schemas.brokers import Broker, BrokerPage
 from app.query.shapes import in_order, path
+from app.query.shaping import count_rows, read_shaping
 from app.query.source_health import IN_QUARANTINE, RECENT
 from app.query.values import Context
 from app.query.walls import Statement, walled
@@ -40,24 +41,36 @@ async def answer_brokers(request: Request, access: Access, posted: Parameters | 
     """
     reading, parameters = reading_of(request), request.query_params.multi_items() if posted is None else posted
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
-    question = read_question("brokers", FIELDS, parameters, context, reading.cursor_key)
+    shaping, filters = read_shaping(Broker, parameters)
+    question = read_question("brokers", FIELDS, filters, context, reading.cursor_key)
+    counted = None
     async with reading.asking() as connection:
-        rows = (await connection.execute(_statement(question, access))).all()
+        if shaping.count is not None:
+            counted = await count_rows(connection, _counted(question, access), shaping.count)
+        rows = (await connection.execute(_page(question, access))).all()
         has_more, rows = len(rows) > question.limit, rows[: question.limit]
         quarantined = {
             (row.source_id, row.broker): row.number for row in await connection.execute(_quarantined(access))
         }
-    shown = [_shape(row, quarantined.get((row.source_id, row.broker_external_id), 0)) for row in rows]
-    cursor, link = None, None
+    shown = [shaping.cut(_shape(row, quarantined.get((row.source_id, row.broker_external_id), 0))) for row in rows]
+    page: dict[str, Any] = {"data": shown, "next_cursor": None}
+    if counted is not None:
+        page["count"] = counted
+    link = None
     if has_more:
         end = Position((rows[-1].broker_external_id, rows[-1].source))
-        cursor = write_cursor(reading.cursor_key, question.binding, end)
-    if cursor and posted is None:
-        link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)}
-    return answer({"data": shown, "next_cursor": cursor}, headers=link)
+        page["next_cursor"] = cursor = write_cursor(reading.cursor_key, question.binding, end)
+        if posted is None:
+            link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)}
+    return answer(page, headers=link)
 
 
-def _statement(question: Question, access: Access) -> Statement:
+_PLACE: Final = (inquiries.c.broker_external_id, sources.c.name)
+"""What brokers are in the order of."""
+
+
+def _counted(question: Question, access: Access) -> Statement:
+    """Return all brokers of the question, whichever page is asked for, with what is counted of each."""
     own = inquiries.c
     counted: Statement = select(
         own.source_id,
@@ -67,15 +80,16 @@ def _statement(question: Question, access: Access) -> Statement:
         func.max(own.last_received_at).label("last_received_at"),
     ).join(sources, sources.c.id == own.source_id)
     counted = walled(counted, inquiries, access).where(own.broker_external_id.is_not(None), *question.conditions)
-    ascending = question.order == "asc"
-    place = (own.broker_external_id, sources.c.name)
+    return counted.group_by(own.source_id, *_PLACE)
+
+
+def _page(question: Question, access: Access) -> Statement:
+    counted, ascending = _counted(question, access), question.order == "asc"
     if question.position is not None:
-        broker, source = question.position.after
-        first, second = place
+        (broker, source), (first, second) = question.position.after, _PLACE
         beyond = (first > broker, second > source) if ascending else (first < broker, second < source)
         counted = counted.where(beyond[0] | ((first == broker) & beyond[1]))
-    counted = counted.group_by(own.source_id, *place)
-    return counted.order_by(*(one.asc() if ascending else one.desc() for one in place)).limit(question.limit + 1)
+    return counted.order_by(*(one.asc() if ascending else one.desc() for one in _PLACE)).limit(question.limit + 1)
 
 
 def _quarantined(access: Access) -> Statement:
@@ -111,7 +125,7 @@ router = APIRouter()
     response_model=None,
     responses={200: {"model": BrokerPage, "description": "A page."}, **list_problems()},
     tags=["sources"],
-    openapi_extra={"parameters": [*page_parameters(), *fields_parameters(FIELDS)]},
+    openapi_extra={"parameters": [*page_parameters(), *looks_parameters(Broker), *fields_parameters(FIELDS)]},
 )
 async def list_brokers(request: Request, access: Reader) -> Response:
     """List the brokers of each source, by `broker_external_id`.

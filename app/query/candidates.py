@@ -3,6 +3,7 @@
 Which records are searched, and how they are shown, is told in `search`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -28,8 +29,14 @@ from app.query.walls import Statement, cache_of_walls, walled_late
 SEARCHED: Final[Mapping[str, Resource]] = {one.kind: one for one in (CUSTOMERS, INQUIRIES, LEADS, DOCUMENTS)}
 """What is searched; where two fit as well, the earlier kind comes first."""
 
-_MOST_CANDIDATES = 50
-"""So many of each kind and way of fitting are weighed, the first in the table; who wants others says more words."""
+_KINDS: Final = tuple(SEARCHED)
+
+_FIRST, _MOST_CANDIDATES = 25, 50
+"""So many of each kind and way of fitting are weighed at first, and at most; who wants others says more words.
+
+They are the first in the table and lie all over it, so that no more of it is read than a page needs: those that are
+weighed later come after.
+"""
 
 _ENOUGH = 50
 """Where so many records have the words whole, those in which they are only begun are not looked for."""
@@ -43,6 +50,9 @@ SELECT set_config('enable_seqscan', 'off', true), set_config('enable_indexscan',
 
 Ranked = list[tuple[float, str, UUID]]
 """What fits, best first: score, kind and id."""
+
+Found = dict[tuple[str, UUID], tuple[tuple[float, ...], float]]
+"""Of each record, by kind and id, its place and its score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +81,47 @@ async def ranked_candidates(
         psycopg.Error: the database has trouble.
     """
     known = await common.read(driver_of(connection))
+    found = await _whole(connection, wanted, end, known, access)
+    if len(found) <= end and len(found) < _ENOUGH and not (found and wanted.is_address):
+        found = await _begun(connection, wanted, end, known, access) | found
+    return [(score, kind, row_id) for (kind, row_id), (_, score) in sorted(found.items(), key=lambda one: one[1][0])]
+
+
+async def _whole(connection: AsyncConnection, wanted: Wanted, end: int, known: Words, access: Access) -> Found:
+    """Return the records that hold the words whole, one more than are shown up to the `end` if there are as many."""
     forms = forms_of(wanted.words, access, begun=False)
-    values: dict[str, Any] = {"asked": _written(forms), "enough": max(_ENOUGH, end + 1)}
+    most = _FIRST if end < _FIRST else _MOST_CANDIDATES
+    values = {"asked": _written(forms), "enough": end + 1, "most": most}
     rows = await _by_index_only(connection, _with_words_whole(_plans(wanted.kinds, forms, known), access), values)
-    scores = dict.fromkeys(rows, 1.0)
-    if len(scores) < _ENOUGH and not (scores and wanted.is_address):
-        forms = forms_of(wanted.words, access, begun=True)
-        values = {"asked": _written(forms), "rare": _written(rare_ones(forms, known))}
-        rows = await _by_index_only(connection, _with_words_begun(_plans(wanted.kinds, forms, known), access), values)
-        may_see_all = may_see(access)
-        for kind, row_id, words in rows:
-            scores.setdefault((kind, row_id), _score(wanted.words, _seen(words, may_see_all=may_see_all)))
-    order = list(SEARCHED)
-    ranked = [(score, kind, row_id) for (kind, row_id), score in scores.items()]
-    return sorted(ranked, key=lambda one: (-one[0], order.index(one[1]), -one[2].int))
+    return {
+        (kind, row_id): ((0, _KINDS.index(kind), number // _FIRST, -row_id.int), 1.0)
+        for number, (kind, row_id) in _numbered(rows)
+    }
+
+
+async def _begun(connection: AsyncConnection, wanted: Wanted, end: int, known: Words, access: Access) -> Found:
+    """Return the records in which the words are at least begun."""
+    forms, may_see_all = forms_of(wanted.words, access, begun=True), may_see(access)
+    statement = _with_words_begun(_plans(wanted.kinds, forms, known), access)
+    most = _FIRST if end < _FIRST else _MOST_CANDIDATES
+    values: dict[str, Any] = {"asked": _written(forms), "rare": _written(rare_ones(forms, known))}
+    numbered = [*_numbered(await _by_index_only(connection, statement, {**values, "most": most}))]
+    if len(numbered) <= end and any(number + 1 == _FIRST == most for number, _ in numbered):
+        values["most"] = _MOST_CANDIDATES
+        numbered = [*_numbered(await _by_index_only(connection, statement, values))]
+    found: Found = {}
+    for number, (kind, row_id, words) in numbered:
+        score = _score(wanted.words, _seen(words, may_see_all=may_see_all))
+        found[kind, row_id] = ((1, number // _FIRST, -score, _KINDS.index(kind), -row_id.int), score)
+    return found
+
+
+def _numbered(rows: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Return rows with their number within their kind, in the order of the table."""
+    numbers: Counter[str] = Counter()
+    for row in rows:
+        yield numbers[row[0]], row
+        numbers[row[0]] += 1
 
 
 async def _by_index_only(connection: AsyncConnection, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
@@ -146,7 +183,7 @@ def _candidates(resource: Resource, access: Access, name: str, *, goes_through: 
     statement: Statement = select(literal(resource.kind).label("kind"), columns.id)
     statement = walled_late(statement, resource.table, access).where(*resource.in_lists)
     holds = _holds(columns.words, name)
-    return statement.where(holds.is_(true()) if goes_through else holds).limit(_MOST_CANDIDATES)
+    return statement.where(holds.is_(true()) if goes_through else holds).limit(asked("most", Integer()))
 
 
 def _holds(words: ColumnElement[Any], name: str) -> ColumnElement[bool]:

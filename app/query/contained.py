@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Table, and_, cast, func, literal, literal_column, or_
+from sqlalchemy import ColumnElement, Table, and_, cast, column, exists, func, literal, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, TSQUERY
 
 from app.processing.folding import words_in
@@ -18,17 +18,8 @@ from app.query.values import Context, Fault
 from app.storage.models import events
 
 _SUBJECTS: Final = ("inquiry", "lead", "customer")
-_ONE_OF_THEM: Final[ColumnElement[Any]] = literal_column(
-    "'$.* ? (@.origin == $origin && @.key == $key && @.value == $value)'::jsonpath"
-)
+_EACH: Final[ColumnElement[Any]] = literal_column("'$.*'::jsonpath")
 """Whatever name a reference is kept by: at WeGroup a company may have several, which are numbered."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reference:
-    origin: str
-    key: str
-    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +44,23 @@ def _build(one: Callable[[Any], Condition]) -> Callable[[Sequence[Any], Context]
     return lambda values, _: or_(*(one(value) for value in values))
 
 
-def _parse_reference(text: str, _: Context) -> _Reference:
+def _parse_reference(text: str, _: Context) -> str:
     parts = text.split(":", 2)
     if len(parts) != 3 or not parts[2]:  # noqa: PLR2004 - origin, key and value
         raise Fault("not-a-reference", "is no reference such as crm:AccountNumber:A-10023")
-    return _Reference(*parts)
+    return text
 
 
-def _has_reference(table: Table, reference: _Reference) -> Condition:
-    held = func.jsonb_path_exists(table.c.external_references, _ONE_OF_THEM, literal(asdict(reference), JSONB))
-    words = words_in(reference.value)
+def _has_reference(table: Table, reference: str) -> Condition:
+    """Return: one of a record's references is written so; each of its parts may have colons of its own."""
+    each = func.jsonb_path_query(table.c.external_references, _EACH).table_valued(column("one", JSONB), name="held")
+    one = each.render_derived().c.one
+    written = func.concat(one["origin"].astext, ":", one["key"].astext, ":", one["value"].astext)
+    held = exists(select(literal(1)).where(written == reference))
+    words = words_in(reference.rpartition(":")[2])
     if not words:
         return held
-    # The search's index leads to the few that hold the words of it.
+    # The search's index leads to the few that hold the words at the end of it.
     asked = cast(literal(" & ".join(f"'{OPEN_MARK}{word}'" for word in words)), TSQUERY)
     return and_(table.c.words.bool_op("@@")(asked), held)
 

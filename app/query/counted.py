@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
+from math import floor
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -125,7 +126,7 @@ def _premiums() -> list[ColumnElement[Any]]:
 
 def _shown_premiums(row: Sequence[Any]) -> dict[str, Any]:
     total, median, count = row
-    middle = None if median is None else int(median + 0.5)
+    middle = None if median is None else floor(median + 0.5)
     return {"premium_yearly_cents": {"sum": int(total), "median": middle, "count": count}}
 
 

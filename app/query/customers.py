@@ -136,13 +136,13 @@ _KINDS = {
     Kind.BOOLEAN: ("private_is_company_address",),
     Kind.DATE: ("birth_date",),
     Kind.INSTANT: ("first_received_at", "last_received_at", "changed_at"),
-    Kind.ID: ("id",),
 }
 
 FIELDS: Mapping[str, Field] = {
     **source_fields(customers),
     "ref": reference_field(customers),
     **{name: _field(name, kind) for kind, names in _KINDS.items() for name in names},
+    "id": _field("id", Kind.ID, merged=customers),
     "salutation": _field("salutation", Kind.WORD, words={"mr": "mr", "ms": "ms"}),
 }
 

@@ -6,6 +6,8 @@ All of it is made from the resources, so that it cannot say anything else than w
 from collections.abc import Callable, ItemsView, Iterable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.problems import Invalid, NotFound, Problem, described
 from app.query.access import FieldHidden, Forbidden, Unauthorized
 from app.query.cursor import CursorInvalid
@@ -15,7 +17,7 @@ from app.query.kept import NotKept
 from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow
 from app.query.resource import Resource
-from app.query.shaping import COUNTS
+from app.query.shaping import COUNTS, FIELDS
 
 _ALWAYS = (Unauthorized, Forbidden, Invalid, TooManyRequests, TooSlow, DatabaseAway)
 
@@ -99,14 +101,26 @@ def history_problems() -> dict[int | str, dict[str, Any]]:
 
 def list_parameters(resource: Resource) -> list[dict[str, Any]]:
     """Return every parameter of a list, each `field[op]` by itself."""
-    chosen = "Only these fields, `id`, and `redacted` where one of them is hidden; separated by commas"
-    looks = [
-        own_parameter("fields", f"{chosen}: {', '.join(resource.schema.model_fields)}.", "id"),
-        own_parameter("count", "Count the rows of all pages; an estimate is quick.", COUNTS[0], COUNTS),
-    ]
     about = "Sort by this field, in the direction of `order`; what is not known comes last. By `id` without it."
     sorts = [own_parameter("sort", about, resource.sorts[0], resource.sorts)] if resource.sorts else []
-    return [*page_parameters(is_feed=resource.seq is not None), *sorts, *looks, *filter_parameters(resource)]
+    return [
+        *page_parameters(is_feed=resource.seq is not None),
+        *sorts,
+        *looks_parameters(resource.schema),
+        *filter_parameters(resource),
+    ]
+
+
+def looks_parameters(schema: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the parameters that say how a list of such rows shall look."""
+    count = own_parameter("count", "Count the rows of all pages; an estimate is quick.", COUNTS[0], COUNTS)
+    return [_fields_parameter(schema), count]
+
+
+def _fields_parameter(schema: type[BaseModel]) -> dict[str, Any]:
+    names = tuple(schema.model_fields)
+    always = ", `id`, and `redacted` where one of them is hidden" if "id" in names else ""
+    return own_parameter(FIELDS, f"Only these fields{always}; separated by commas: {', '.join(names)}.", names[0])
 
 
 def filter_parameters(resource: Resource) -> list[dict[str, Any]]:
@@ -183,7 +197,8 @@ def replay_parameters(resource: Resource) -> list[dict[str, Any]]:
 def export_parameters(resource: Resource, form: str) -> list[dict[str, Any]]:
     """Return the parameters of an export."""
     bom = _parameter("bom", "Begin with a byte order mark, which Excel wants.", {"type": "boolean"}, example=True)
-    return [_order("oldest first"), *([bom] if form == "csv" else []), *filter_parameters(resource)]
+    looks = [_fields_parameter(resource.schema), *([bom] if form == "csv" else [])]
+    return [_order("oldest first"), *looks, *filter_parameters(resource)]
 
 
 def _filter(name: str, field: Field, op: Op) -> dict[str, Any]:
@@ -196,7 +211,7 @@ def _filter(name: str, field: Field, op: Op) -> dict[str, Any]:
     if op is Op.NULL:
         schema, example = {"type": "boolean"}, True
     elif op is Op.PREFIX:
-        about.append("Case and accents do not matter." if field.folded is not None else "Exactly as written.")
+        about.append("Case and accents do not matter." if not field.about else "")
     else:
         about.append(_FORMS.get(field.kind, ""))
     if field.splits(op):

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Numeric, and_, case, cast, func, literal, 
 
 from app.accounts.model import Access
 from app.processing.shapes import OVERFLOW
+from app.query.beginnings import folded_here
 from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.resource import Resource, Row
 from app.query.schemas.drift import Drift, DriftPage
@@ -100,7 +101,7 @@ FIELDS: Mapping[str, Field] = {
     **source_fields(shapes),
     "id": of_column(shapes, "id", Kind.ID),
     "kind": of_column(shapes, "kind", Kind.WORD, plain_prefix=True),
-    "path": of_column(shapes, "path", Kind.TEXT, plain_prefix=True),
+    "path": of_column(shapes, "path", Kind.TEXT, folded=folded_here(shapes.c.path)),
     "type": of_column(shapes, "type", Kind.WORD),
     "change": Field(column=change, kind=Kind.WORD, nullable=False, words={word: word for word in CHANGES}),
     "first_event_id": of_column(shapes, "first_event_id", Kind.ID),

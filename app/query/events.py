@@ -16,8 +16,8 @@ from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Event, EventFeed, EventPage
 from app.query.shapes import blank, in_query, source_columns
 from app.query.values import Context
-from app.query.walls import Statement, cache_of_walls
-from app.storage.models import events
+from app.query.walls import OTHERS_TOLD, Statement, cache_of_walls, others_told
+from app.storage.models import customers, events, leads
 
 RECORD_PATHS: Mapping[str, str] = {
     "inquiry": "/v1/inquiries",
@@ -51,12 +51,14 @@ _TIME_AT = 80
 
 
 @cache_of_walls
-def _columns(_: Access) -> Statement:
+def _columns(access: Access) -> Statement:
     own = events.c
     # As text: the item goes through as it stands, without being taken apart here.
     data = cast(own.data, Text).label("data")
     return select(
-        own.record_kind, own.record_id, own.changes, data, *(own[name] for name in _PLAIN), *source_columns(events)
+        *(own.record_kind, own.record_id, own.changes, data, others_told(access)),
+        *(own[name] for name in _PLAIN),
+        *source_columns(events),
     )
 
 
@@ -64,7 +66,7 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     shown = {**_BLANK, **row}
     kind, record_id, source = shown.pop("record_kind"), shown.pop("record_id"), row["source"]
     has_record = kind in RECORD_PATHS and record_id is not None
-    changes, some_hidden = hide_changes(kind, row["changes"], access)
+    changes, some_hidden = hide_changes(kind, row["changes"], access, others_told=shown.pop(OTHERS_TOLD))
     duplicate_of, submission_id = row["duplicate_of"], row["submission_id"]
     shown["record"] = {"kind": kind, "id": record_id} if has_record else None
     shown["changes"] = changes
@@ -109,10 +111,16 @@ FIELDS: Mapping[str, Field] = {
     "seq": of_column(events, "seq", Kind.INTEGER),
     "delivery_id": of_column(events, "delivery_id", Kind.ID, build=_of_deliveries, few=True),
     "type": of_column(events, "type", Kind.WORD, plain_prefix=True),
-    "subject": of_column(events, "subject", Kind.TEXT, plain_prefix=True, among=_in_some_source, few=True),
+    "subject": of_column(
+        *(events, "subject", Kind.TEXT),
+        plain_prefix=True,
+        among=_in_some_source,
+        few=True,
+        about="An id: `[prefix]` finds it as it is written, and in lower case.",
+    ),
     "record.kind": of_column(events, "record_kind", Kind.WORD, words={kind: kind for kind in RECORD_PATHS}),
-    "record.id": of_column(events, "record_id", Kind.ID, few=True),
-    "customer.id": of_column(events, "customer_id", Kind.ID, few=True),
+    "record.id": of_column(events, "record_id", Kind.ID, few=True, merged=leads),
+    "customer.id": of_column(events, "customer_id", Kind.ID, few=True, merged=customers),
     "occurred_at": of_column(events, "occurred_at", Kind.INSTANT),
     "occurred_on": of_column(events, "occurred_on", Kind.DATE),
     "received_at": of_column(events, "received_at", Kind.INSTANT, id_range=events.c.id),
@@ -138,6 +146,7 @@ EVENTS = Resource(
     fields=FIELDS,
     shape=_shape,
     once=True,
+    told=("id", "type", "received_at"),
     schema=Event,
     page=EventPage,
     seq=events.c.seq,

@@ -29,6 +29,7 @@ from app.query.months import looking, newest_rows
 from app.query.personal import may_see
 from app.query.reading import DatabaseAway, Reading, moment_of, reading_of
 from app.query.resource import Resource, Row, rows_of
+from app.query.shaping import FIELDS, Shaping, read_shaping
 from app.query.trail import actor_of
 from app.query.values import Context
 from app.query.walls import Statement, walled
@@ -40,7 +41,8 @@ _AT_ONCE = 50
 
 _MOST_ATTEMPTS = 5
 _PAUSE_S = 1.0
-_NOT_HERE = ("limit", "cursor")
+NOT_HERE = ("limit", "cursor")
+"""The parameters of lists that an export has not, for it is whole."""
 
 
 async def answer_export(request: Request, resource: Resource, form: str, access: Access) -> Response:
@@ -52,24 +54,25 @@ async def answer_export(request: Request, resource: Resource, form: str, access:
     reading = reading_of(request)
     slips = Slips()
     given = request.query_params.multi_items()
-    for name in _NOT_HERE:
+    for name in NOT_HERE:
         if name in request.query_params:
             slips.add(name, "unknown-parameter", "is not known here: an export is whole")
     bom = _flag(given, "bom", slips) if form == "csv" else False
     slips.check()
-    filters = [(name, text) for name, text in given if not (form == "csv" and name == "bom")]
+    shaping, filters = read_shaping(resource.schema, given, (FIELDS,))
+    filters = [(name, text) for name, text in filters if not (form == "csv" and name == "bom")]
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     question = read_question(resource.name, resource.fields, filters, context, reading.cursor_key)
     found = shown_pages(reading, resource, question, access)
     first: list[dict[str, Any]] = await anext(found, [])
-    await _note(reading, access, resource, form, filters)
+    await _note(reading, access, trace(resource, form, filters, shaping, access))
 
     async def body() -> AsyncGenerator[bytes]:
-        yield heading(form, resource.schema, bom=bom)
-        for part in written(form, resource, first):
+        yield heading(form, resource.schema, shaping.fields, bom=bom)
+        for part in written(form, resource, shaping, first):
             yield part
         async for page in found:
-            for part in written(form, resource, page):
+            for part in written(form, resource, shaping, page):
                 yield part
 
     name = f"{resource.name}-{context.moment:%Y%m%dT%H%M%SZ}.{form}"
@@ -77,9 +80,11 @@ async def answer_export(request: Request, resource: Resource, form: str, access:
     return StreamingResponse(body(), headers=headers, media_type=MEDIA_TYPES[form])
 
 
-def written(form: str, resource: Resource, page: Sequence[dict[str, Any]]) -> list[bytes]:
+def written(form: str, resource: Resource, shaping: Shaping, page: Sequence[dict[str, Any]]) -> list[bytes]:
     """Return a page as lines, in parts that are quickly made."""
-    return [lines(form, resource.schema, page[at : at + _AT_ONCE]) for at in range(0, len(page), _AT_ONCE)]
+    shown = [shaping.cut(one) for one in page]
+    parts = (shown[at : at + _AT_ONCE] for at in range(0, len(shown), _AT_ONCE))
+    return [lines(form, resource.schema, part, shaping.fields) for part in parts]
 
 
 async def shown_pages(
@@ -155,15 +160,20 @@ def _flag(given: Parameters, name: str, slips: Slips) -> bool:
     return texts == ["true"]
 
 
-def trace(resource: Resource, form: str, filters: Parameters, access: Access) -> dict[str, Any]:
-    """Return what the audit log says of an export: by which fields rows were chosen, never by which values."""
+def trace(resource: Resource, form: str, filters: Parameters, shaping: Shaping, access: Access) -> dict[str, Any]:
+    """Return what the audit log says of an export: by which fields rows were chosen, never by which values.
+
+    And which fields were taken, where they were not all.
+    """
     names = sorted({name for name, _ in filters})
-    return {"resource": resource.name, "format": form, "parameters": names, "personal": may_see(access)}
+    taken = {} if shaping.fields is None else {"fields": sorted(shaping.fields)}
+    about = {"resource": resource.name, "format": form, "parameters": names}
+    return {**about, **taken, "personal": may_see(access)}
 
 
-async def _note(reading: Reading, access: Access, resource: Resource, form: str, filters: Parameters) -> None:
+async def _note(reading: Reading, access: Access, detail: dict[str, Any]) -> None:
     async with reading.adding() as connection:
-        await record_async(connection, actor_of(access), "export.begin", trace(resource, form, filters, access))
+        await record_async(connection, actor_of(access), "export.begin", detail)
 
 
 router = APIRouter()

@@ -15,7 +15,8 @@ from sqlalchemy import BigInteger, ColumnElement, Table, and_, cast, false, func
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.ids import first_id_at
-from app.processing.folding import fold
+from app.query.beginnings import begins_folded, begins_lower
+from app.query.merged import is_or_became
 from app.query.values import (
     Context,
     Fault,
@@ -123,9 +124,10 @@ class Field:
 
     `words` is a closed list of values and what the database holds for each; `parse` reads values that need more than
     their kind, a tuple of values means any of them. `folded` is where the text without case and accents stands;
-    `plain_prefix` allows `[prefix]` on the text as it is. `id_range` is the id column that carries the same time.
+    `plain_prefix` allows `[prefix]` on a name in lower case. `id_range` is the id column that carries the same time.
     `among` puts the condition into a wider one, such as a question about a neighbour; `build` replaces the usual
     conditions of `eq` and `in`. `few` is set where only a few rows have the same value, and an index leads to them.
+    `merged` is the table of the records whose ids these are, where they may turn out to be others.
     """
 
     column: ColumnElement[Any]
@@ -141,6 +143,7 @@ class Field:
     build: Callable[[Sequence[Any], Context], Condition] | None = None
     about: str = ""
     few: bool = False
+    merged: Table | None = None
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -205,7 +208,10 @@ class Field:
             return or_(*(self._in_span(span) for span in values))
         if self.kind is Kind.BOOLEAN:
             return or_(*(self.column.is_(value) for value in values))
-        return self._comparable.in_(list(dict.fromkeys(values)))
+        values = list(dict.fromkeys(values))
+        if self.merged is not None:
+            return is_or_became(self.column, values, self.merged)
+        return self._comparable.in_(values)
 
     def _in_span(self, span: Span) -> Condition:
         inside = and_(self.column >= span.start, self.column < span.end)
@@ -245,25 +251,14 @@ class Field:
 
     def _begins_with(self, text: str) -> Condition:
         if self.folded is None:
-            return self.column.like(escaped(text) + "%", escape="\\")
-        folded = fold(text)
-        found = self.folded.like(escaped(folded) + "%", escape="\\")
-        if not folded.endswith("i"):
-            return found
-        # The next letter may be a j: then the stored ij was folded to y, and only the text as written decides.
-        as_y = self.folded.like(escaped(folded[:-1]) + "y%", escape="\\")
-        return or_(found, and_(as_y, func.lower(self.column).like(escaped(text.lower()) + "j%", escape="\\")))
+            return begins_lower(self.column, text)
+        return begins_folded(self.column, self.folded, text)
 
 
 def _check_number(values: Sequence[Any]) -> None:
     """Refuse more alternatives than a statement can be made of in no time."""
     if len(values) > _MOST_ALTERNATIVES:
         raise Fault("too-many-values", f"has more than {_MOST_ALTERNATIVES} values; ask in several questions")
-
-
-def escaped(text: str) -> str:
-    """Return a text that means only itself in LIKE."""
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def of_column(table: Table, name: str, kind: Kind, **more: Any) -> Field:

@@ -21,6 +21,9 @@ BOM: Final = "\ufeff".encode()
 FORMS: Final = ("csv", "ndjson")
 MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8; header=present", "ndjson": "application/x-ndjson"}
 
+Fields = frozenset[str] | None
+"""The fields that are written; None: all of them."""
+
 _LEFT_OUT = frozenset({"links", "redacted"})
 _BEGINS_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """With one of these a spreadsheet takes a cell for a formula (OWASP, CSV Injection), full-width ones too."""
@@ -56,6 +59,10 @@ def columns_of(schema: type[BaseModel]) -> tuple[Column, ...]:
     return tuple(_columns(schema, ()))
 
 
+def _chosen(schema: type[BaseModel], fields: Fields) -> list[Column]:
+    return [column for column in columns_of(schema) if fields is None or column.path[0] in fields]
+
+
 def _columns(schema: type[BaseModel], path: tuple[str, ...]) -> Iterable[Column]:
     for name, about in schema.model_fields.items():
         if name in _LEFT_OUT:
@@ -83,17 +90,17 @@ def to_cell(value: object) -> str:
     return format(value, "f")  # a decimal number; anything else is a fault and raises
 
 
-def heading(form: str, schema: type[BaseModel], *, bom: bool = False) -> bytes:
+def heading(form: str, schema: type[BaseModel], fields: Fields = None, *, bom: bool = False) -> bytes:
     """Return what an export begins with."""
     if form != "csv":
         return b""
-    return (BOM if bom else b"") + _written([[column.name for column in columns_of(schema)]])
+    return (BOM if bom else b"") + _written([[column.name for column in _chosen(schema, fields)]])
 
 
-def lines(form: str, schema: type[BaseModel], shown: Sequence[Mapping[str, Any]]) -> bytes:
-    """Return objects as lines."""
+def lines(form: str, schema: type[BaseModel], shown: Sequence[Mapping[str, Any]], fields: Fields = None) -> bytes:
+    """Return objects as lines; they have the `fields` at least."""
     if form == "csv":
-        columns = columns_of(schema)
+        columns = _chosen(schema, fields)
         return _written([column.cell(one) for column in columns] for one in shown)
     return b"".join(to_json(one) + b"\n" for one in shown)
 

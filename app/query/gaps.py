@@ -15,7 +15,7 @@ from app.query.personal import hide, hide_changes
 from app.query.resource import Resource, Row
 from app.query.schemas.gaps import Gap, GapPage
 from app.query.shapes import in_order, path, source_columns
-from app.query.walls import Statement
+from app.query.walls import OTHERS_TOLD, Statement, others_told
 from app.storage.models import events, gaps
 
 _PLAIN = ("id", "subject", "missed_since", "found_at", "late_at", "delivery_id")
@@ -24,16 +24,15 @@ _PLAIN = ("id", "subject", "missed_since", "found_at", "late_at", "delivery_id")
 _own = gaps.c
 
 
-def _columns(_: Access) -> Statement:
+def _columns(access: Access) -> Statement:
     joined = gaps.outerjoin(events, (events.c.id == _own.id) & (events.c.source_id == _own.source_id))
-    return select(*(_own[name] for name in _PLAIN), events.c.type, events.c.changes, *source_columns(gaps)).select_from(
-        joined
-    )
+    event = (events.c.type, events.c.changes, others_told(access))
+    return select(*(_own[name] for name in _PLAIN), *event, *source_columns(gaps)).select_from(joined)
 
 
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     kind, _slash, name = row["subject"].partition("/")
-    changes, some_hidden = hide_changes("inquiry", row["changes"] or (), access)
+    changes, some_hidden = hide_changes("inquiry", row["changes"] or (), access, others_told=row[OTHERS_TOLD])
     shown: dict[str, Any] = {name: row[name] for name in (*_PLAIN, "source", "provider", "type")}
     shown |= {
         "changes": changes,

@@ -31,7 +31,7 @@ from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Customer
 from app.query.trail import note_reading
 from app.query.values import Context
-from app.query.walls import Statement, cache_of_walls, in_reach, walled
+from app.query.walls import OTHERS_TOLD, Statement, cache_of_walls, in_reach, others_told, walled
 from app.storage.models import deliveries, events
 
 Entries = Sequence[Mapping[str, Any]]
@@ -89,7 +89,7 @@ async def _of_subject(
 @cache_of_walls
 def _changes_of(access: Access, order: str, *, goes_on: bool) -> Prepared:
     own, place, ascending = events.c, events.c.order_key, order == "asc"
-    statement: Statement = select(*_COLUMNS, own.changes).where(
+    statement: Statement = select(*_COLUMNS, own.changes, others_told(access)).where(
         own.record_id == asked(RECORD, Uuid()), in_reach(own.id), own.changes != func.jsonb_build_array()
     )
     if goes_on:
@@ -149,7 +149,7 @@ def _entry(row: Row, changes: Any, place: str) -> dict[str, Any]:
 
 
 def _shape(kind: str, entry: Mapping[str, Any], access: Access) -> dict[str, Any]:
-    changes, some_hidden = hide_changes(kind, entry["changes"], access)
+    changes, some_hidden = hide_changes(kind, entry["changes"], access, others_told=entry.get(OTHERS_TOLD, False))
     return {
         "at": entry["received_at"],
         "event_id": entry["id"],

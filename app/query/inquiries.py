@@ -175,6 +175,7 @@ def _among_customers(field: Field) -> Field:
         nullable=field.nullable,
         folded=field.folded,
         personal=field.personal,
+        merged=field.merged,
         among=_of_its_customer,
     )
 
@@ -236,6 +237,7 @@ INQUIRIES = Resource(
     shape=_shape,
     reckoned=(),
     once=True,
+    told=("status",),
     sorts=("last_received_at", "changed_at", "updated_on", "premium_yearly_cents"),
     schema=Inquiry,
     page=InquiryPage,

@@ -87,7 +87,6 @@ _KINDS = {
     Kind.WORD: ("language", "origin", "lead_source", "status"),
     Kind.DATE: ("birth_date",),
     Kind.INSTANT: ("first_received_at", "last_received_at", "changed_at"),
-    Kind.ID: ("id",),
 }
 
 FIELDS: Mapping[str, Field] = {
@@ -95,6 +94,7 @@ FIELDS: Mapping[str, Field] = {
     "ref": reference_field(leads),
     "submission_id": submission_field(leads),
     **{name: _field(name, kind) for kind, names in _KINDS.items() for name in names},
+    "id": _field("id", Kind.ID, merged=leads),
     "kind": Field(
         column=func.coalesce(leads.c.kind, "unknown"),
         kind=Kind.WORD,

@@ -20,6 +20,7 @@ from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Parameters, Question, read_question
+from app.query.ids_first import is_told_by_index, rows_by_id
 from app.query.months import in_reach_of, looking, newest_rows
 from app.query.prepared import Prepared
 from app.query.reading import Reading, moment_of, reading_of
@@ -44,7 +45,7 @@ async def answer_list(
     """
     reading = reading_of(request)
     given = request.query_params.multi_items() if posted is None else posted
-    shaping, parameters = read_shaping(resource, given)
+    shaping, parameters = read_shaping(resource.schema, given)
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     question = read_question(resource.name, resource.fields, parameters, context, reading.cursor_key, resource.sorts)
     is_feed = resource.seq is not None and question.order == "asc"
@@ -53,13 +54,17 @@ async def answer_list(
         counted = None
         if shaping.count is not None:
             counted = await count_rows(connection, _chosen(resource, question, access), shaping.count)
-        rows = await _rows(connection, resource, question, access)
-    has_more, rows = len(rows) > question.limit, rows[: question.limit]
-    noted = noting(reading, access, resource.name, [row["id"] for row in rows]) if resource.audited else nullcontext()
-    async with noted:
+        told = is_told_by_index(resource, question, access)
+        found = await (_ids if told else _rows)(connection, resource, question, access)
+    has_more, found = len(found) > question.limit, found[: question.limit]
+    ids = [row["id"] for row in found]
+    # An empty page tells something personal only to whoever asks by it; followers of a feed are answered many of them.
+    is_noted = resource.audited and (ids or question.by_personal)
+    async with noting(reading, access, resource.name, ids) if is_noted else nullcontext():
+        rows = await rows_by_id(reading, resource, ids, access) if told else found
         neighbours = await neighbours_of(reading, resource, rows, access)
         shown = [shaping.cut(resource.shape(row, access, neighbours)) for row in rows]
-        end = _end(reading, question, rows[-1] if rows else None, is_feed=is_feed)
+        end = _end(reading, question, found[-1] if found else None, is_feed=is_feed)
         page: dict[str, Any] = {"data": shown, "next_cursor": end if has_more else None}
         if is_feed:
             page |= {"follow_cursor": end, "caught_up": not has_more, "lag_seconds": lag}
@@ -93,7 +98,19 @@ async def _rows(connection: AsyncConnection, resource: Resource, question: Quest
     statement = _visible(resource, access, question.sort).where(*question.conditions)
     if question.sort is not None:
         return await sorted_rows(connection, resource, statement, question)
-    ordered = _in_order(statement, resource, question)
+    return await _found(connection, resource, question, _in_order(statement, resource, question), access)
+
+
+async def _ids(connection: AsyncConnection, resource: Resource, question: Question, access: Access) -> Sequence[Row]:
+    """Return of these rows the ids alone."""
+    ordered = _in_order(_chosen(resource, question, access), resource, question)
+    return await _found(connection, resource, question, ordered, access)
+
+
+async def _found(
+    connection: AsyncConnection, resource: Resource, question: Question, ordered: Statement, access: Access
+) -> Sequence[Row]:
+    """Return what a statement finds, of tables with months the newest first."""
     if resource.seq is None:
         return rows_of(await connection.execute(ordered))
     ids = _ids_before(question)

@@ -100,14 +100,20 @@ def changes_personal(kind: str | None, name: str) -> bool:
     return kind not in _ROOTS or first in _ROOTS[kind]
 
 
-def hide_changes(kind: str | None, changes: Iterable[Mapping[str, Any]], access: Access) -> tuple[list[Any], bool]:
-    """Return changes with the old and new values of personal fields hidden, and whether any was."""
-    if may_see(access):
+def hide_changes(
+    kind: str | None, changes: Iterable[Mapping[str, Any]], access: Access, *, others_told: bool = False
+) -> tuple[list[Any], bool]:
+    """Return changes with the old and new values of personal fields hidden, and whether any was.
+
+    Where `others_told` of the person before, beyond the key's wall, the old values are hidden from every key.
+    """
+    sees_new = may_see(access)
+    if sees_new and not others_told:
         return [{"field": one["field"], "old": one["old"], "new": one["new"]} for one in changes], False
     shown, some_hidden = [], False
     for change in changes:
         hidden = changes_personal(kind, str(change["field"]))
-        old, new = (None, None) if hidden else (change["old"], change["new"])
+        old, new = (None, change["new"] if sees_new else None) if hidden else (change["old"], change["new"])
         shown.append({"field": change["field"], "old": old, "new": new})
         some_hidden = some_hidden or hidden
     return shown, some_hidden

@@ -19,6 +19,7 @@ from app.accounts.model import Accounts
 from app.problems import Problem
 from app.query.common_words import CommonWords
 from app.query.rate import Limiter
+from app.storage.database import is_outdated
 from app.storage.engine import in_transactions
 
 _RETRY_AFTER = {"Retry-After": "2"}
@@ -80,16 +81,14 @@ class Reading:
             TooSlow: a statement was cut off.
             DatabaseAway: the database is not there.
         """
-        with translated_errors():
-            async with (self.planned if once and self.planned else self.engine).connect() as connection:
-                yield connection
+        async with _connected(self.planned if once and self.planned else self.engine) as connection:
+            yield connection
 
     @asynccontextmanager
     async def adding(self) -> AsyncGenerator[AsyncConnection]:
         """Give a connection to the primary on which each statement is committed by itself; raises as `asking` does."""
-        with translated_errors():
-            async with self.primary.connect() as connection:
-                yield connection
+        async with _connected(self.primary) as connection:
+            yield connection
 
     async def close(self) -> None:
         """Close the connections."""
@@ -104,6 +103,25 @@ class Reading:
                 yield connection
 
 
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """Give a connection; after a migration all are made anew, once the first statement is found to be outdated."""
+    with translated_errors():
+        try:
+            async with engine.connect() as connection:
+                yield connection
+        except (psycopg.Error, DBAPIError) as error:
+            if not is_outdated(_original(error)):
+                raise
+            await engine.dispose()
+            raise DatabaseAway(headers=_RETRY_AFTER) from None
+
+
+def _original(error: BaseException | None) -> BaseException | None:
+    """Return the driver's error."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
 class translated_errors:  # noqa: N801 - used as a context manager, which reads as a verb
     """Turn the driver's errors about time and reachability into problems; others pass."""
 
@@ -114,7 +132,7 @@ class translated_errors:  # noqa: N801 - used as a context manager, which reads 
         """Translate what was raised inside."""
         if isinstance(error, PoolTimeoutError):
             raise DatabaseAway(headers=_RETRY_AFTER) from None
-        original = error.orig if isinstance(error, DBAPIError) else error
+        original = _original(error)
         if isinstance(original, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
             raise TooSlow(headers=_RETRY_AFTER) from None
         if isinstance(original, psycopg.OperationalError | psycopg.InterfaceError):

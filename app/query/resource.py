@@ -3,7 +3,7 @@
 The lists themselves stand in a module each beside this one; `lists` and `details` answer by them.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class Resource:
     the columns that rows can be sorted by, of the same names as their fields; each has an index with the id. In lists
     `shape` takes times, dates and decimals as text, but those it reckons with (`reckoned`; None: all of them). `once`
     says that statements may be planned once for all values: not where months are joined with months, for each would be
-    looked into.
+    looked into. `told` are columns that stand in an index with the ids, in their order, and with what walls are about.
     """
 
     name: str
@@ -67,6 +67,7 @@ class Resource:
     sorts: Sequence[str] = ()
     reckoned: Sequence[str] | None = None
     once: bool = False
+    told: Collection[str] = ()
     audited: bool = True
     hint: str = ""
 

@@ -6,6 +6,7 @@ sees by searching what it sees otherwise: without `read:personal` only the open 
 
 import re
 from collections import defaultdict
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -88,17 +89,18 @@ async def answer_search(request: Request, parameters: Parameters, access: Access
     begin = 0
     if search.cursor is not None:
         begin = int(str(read_cursor(reading.cursor_key, search.binding, search.cursor).after[0]))
-    async with reading.asking(once=True) as connection:
-        ranked = await ranked_candidates(connection, search.wanted, begin + search.limit, reading.common_words, access)
-        page = ranked[begin : begin + search.limit]
-        records = await _records(connection, page, access)
-    async with noting(reading, access, "search", list(records)):
+    end = begin + search.limit
+    async with AsyncExitStack() as noted:
+        async with reading.asking(once=True) as connection:
+            ranked = await ranked_candidates(connection, search.wanted, end, reading.common_words, access)
+            page = ranked[begin:end]
+            await noted.enter_async_context(noting(reading, access, "search", [row_id for _, _, row_id in page]))
+            records = await _records(connection, page, access)
         shown = [
             in_order(Found, {"kind": kind, "id": row_id, "score": round(score, 3), "record": records[row_id]})
             for score, kind, row_id in page
             if row_id in records
         ]
-        end = begin + search.limit
         cursor = None
         if end < len(ranked):
             cursor = write_cursor(reading.cursor_key, search.binding, Position((end,)))

@@ -1,4 +1,4 @@
-"""Reads how an answer of a list shall look: which fields, and whether the rows are counted; and counts them.
+"""Reads how a list or an export shall look: which fields, and whether the rows are counted; and counts them.
 
 Which rows there are is told in `filters`.
 """
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
@@ -14,10 +15,10 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
 from app.query.filters import Parameters, Slips
-from app.query.resource import Resource
 from app.query.walls import Statement
 
-PARAMETERS: Final = ("fields", "count")
+FIELDS: Final = "fields"
+PARAMETERS: Final = (FIELDS, "count")
 COUNTS: Final = ("exact", "estimate")
 
 
@@ -37,27 +38,26 @@ class Shaping:
         return {name: value for name, value in shown.items() if name in wanted}
 
 
-def read_shaping(resource: Resource, parameters: Parameters) -> tuple[Shaping, Parameters]:
-    """Return how the answer shall look, and the parameters that remain.
+def read_shaping(
+    schema: type[BaseModel], parameters: Parameters, known: Sequence[str] = PARAMETERS
+) -> tuple[Shaping, Parameters]:
+    """Return how rows of a schema shall look by the `known` parameters, and the parameters that remain.
 
     Raises:
         Invalid: a field or a way to count is unknown.
     """
     slips = Slips()
-    given: dict[str, list[str]] = {name: [text for found, text in parameters if found == name] for name in PARAMETERS}
-    names = [name for text in given["fields"] for name in text.split(",")]
-    if not set(names) <= set(resource.schema.model_fields):
-        slips.add("fields", "unknown-value", f"names no field of this list; there are: {', '.join(_known(resource))}")
-    if len(given["count"]) > 1 or not set(given["count"]) <= set(COUNTS):
+    given: dict[str, list[str]] = {name: [text for found, text in parameters if found == name] for name in known}
+    names = [name for text in given[FIELDS] for name in text.split(",")]
+    if not set(names) <= set(schema.model_fields):
+        slips.add(FIELDS, "unknown-value", f"names no field of this list; there are: {', '.join(schema.model_fields)}")
+    counts = given.get("count", [])
+    if len(counts) > 1 or not set(counts) <= set(COUNTS):
         slips.add("count", "unknown-value", f"is none of these: {', '.join(COUNTS)}")
     slips.check()
     fields = frozenset({"id", *names}) if names else None
-    count = given["count"][0] if given["count"] else None
-    return Shaping(fields, count), [(name, text) for name, text in parameters if name not in PARAMETERS]
-
-
-def _known(resource: Resource) -> Sequence[str]:
-    return [*resource.schema.model_fields]
+    remain = [(name, text) for name, text in parameters if name not in known]
+    return Shaping(fields, counts[0] if counts else None), remain
 
 
 class _Explained(Executable, ClauseElement):

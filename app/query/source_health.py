@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Integer,
+    Text,
     Uuid,
     case,
     cast,
@@ -67,6 +68,9 @@ async def health_of(connection: AsyncConnection, source_ids: Iterable[UUID], acc
     wanted = sorted(set(source_ids))
     moment = now()
     last = {row.id: row.at for row in await connection.execute(_last(wanted, access))}
+    if _goes_by_broker(access):  # of a broker that is not known there is only what was refused
+        for source_id, newest in await connection.execute(_last_refused(wanted, access)):
+            last[source_id] = max(newest, last.get(source_id, newest))
     counted: dict[UUID, tuple[int, int, int]] = {}
     for source_id, *numbers, newest in await connection.execute(_recent(wanted, access, moment)):
         counted[source_id] = (numbers[0], numbers[1], numbers[2])
@@ -112,13 +116,27 @@ def _last(wanted: Sequence[UUID], access: Access) -> Statement:
     )
 
 
+def _goes_by_broker(access: Access) -> bool:
+    return access.brokers is not None and len(access.brokers) <= MOST_BROKERS
+
+
+def _last_refused(wanted: Sequence[UUID], access: Access) -> Statement:
+    """Return when something last came within a wall that was not all accepted: by the index of that, few rows."""
+    own = outcomes.c
+    newest: Statement = select(own.source_id, func.max(cast(own.delivery_id, Text)).label("id"))
+    newest = newest.where(own.source_id.in_(wanted), own.status != "accepted", own.brokers[1].in_(access.brokers or ()))
+    each = walled(newest, outcomes, access).group_by(own.source_id).subquery("refused")
+    found = (deliveries.c.id == cast(each.c.id, Uuid)) & (deliveries.c.source_id == each.c.source_id)
+    return select(deliveries.c.source_id, deliveries.c.received_at).select_from(each.join(deliveries, found))
+
+
 def _traffic(access: Access) -> tuple[FromClause, ColumnElement[UUID], list[ColumnElement[bool]]]:
     """Return what to look at one by one, and the ids and conditions of the deliveries of each that the key sees.
 
     That is sources; within a wall of few brokers each that is known of them, by the index of outcomes by their first
     broker: what others received lies in between.
     """
-    if access.brokers is None or len(access.brokers) > MOST_BROKERS:
+    if access.brokers is None or not _goes_by_broker(access):
         return sources, deliveries.c.id, [deliveries.c.source_id == sources.c.id, *wall(deliveries, access)]
     keys = {f"id:{name}": name for name in sorted(access.brokers)}
     known = sources.join(brokers, (brokers.c.source_id == sources.c.id) & brokers.c.key.in_(keys))

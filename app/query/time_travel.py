@@ -4,17 +4,19 @@ How events are folded is the processing room's; what a record looks like is told
 """
 
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Uuid, func, select
+from sqlalchemy import BigInteger, Text, Uuid, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.accounts.model import Access
 from app.processing.baselines import merged
+from app.processing.identity import bounded_key
 from app.processing.record_rows import StoredEvent
 from app.processing.records import FIELDS, Account, Mark, fold_events, to_columns
 from app.processing.telling import told_of
@@ -33,7 +35,7 @@ from app.query.resource import Resource, Row
 from app.query.trail import noting
 from app.query.values import Context, Fault, parse_span
 from app.query.walls import Statement, cache_of_walls, in_reach, walled
-from app.storage.models import documents, events, inquiries
+from app.storage.models import aliases, customers, documents, events, inquiries
 from app.times import to_text
 
 PARAMETER = "as_of"
@@ -54,17 +56,19 @@ async def answer_as_of(request: Request, resource: Resource, text: str, access: 
     reading = reading_of(request)
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     until = _until(request, context)
-    async with reading.asking(once=True) as connection:
-        present = await get_row(connection, resource, parse_id(resource, text), access)
-        account = await _account(connection, resource.kind, present, until, access)
-        if account is None:
-            raise no_such(resource)
-        told = {**present, **_as_row(resource.kind, account)}
-        row, neighbours = _shown_of(present, told), None
-        if resource is INQUIRIES:
-            row["confirmed_at"] = _not_after(present["confirmed_at"], until)
-            neighbours = await _neighbours(connection, told, until, access)
-    async with noting(reading, access, resource.name, [row["id"]], as_of=to_text(until)):
+    async with AsyncExitStack() as noted:
+        async with reading.asking(once=True) as connection:
+            present = await get_row(connection, resource, parse_id(resource, text), access)
+            account = await _account(connection, resource.kind, present, until, access)
+            if account is None:
+                raise no_such(resource)
+            noting_it = noting(reading, access, resource.name, [present["id"]], as_of=to_text(until))
+            await noted.enter_async_context(noting_it)
+            told = {**present, **_as_row(resource.kind, account)}
+            row, neighbours = _shown_of(present, told), None
+            if resource is INQUIRIES:
+                row["confirmed_at"] = _not_after(present["confirmed_at"], until)
+                neighbours = await _neighbours(connection, told, until, access)
         return tagged_answer(request, resource.shape(row, access, neighbours), access)
 
 
@@ -144,13 +148,26 @@ async def _neighbours(
 ) -> Neighbours:
     """Return the customer and the documents of an inquiry as they were."""
     found: dict[UUID, dict[str, Any]] = {}
-    customer_id = row["customer_record_id"]
-    if customer_id is not None and row["customer_key"] is not None:
-        customer = await _customer(connection, customer_id, until, access)
-        if customer is not None:
-            found[customer_id] = customer
+    if row["customer_key"] is not None:  # by then it may have been another's than now
+        values = {"key": bounded_key(row["customer_key"]), "source": row["source_id"]}
+        for named in await _customer_of_key(access).rows(connection, values):
+            customer = await _customer(connection, named["id"], until, access)
+            if customer is not None:
+                found[row["customer_record_id"]] = customer
     place = (row["source_id"], row["inquiry_id"])
     return Neighbours(found, {place: await _documents(connection, row, until, access)})
+
+
+@cache_of_walls
+def _customer_of_key(access: Access) -> Prepared:
+    """Return the statement of the customer that a key leads to."""
+    source = asked("source", Uuid())
+    named = select(cast(asked("key", Text()), Text).label("key")).cte("named", recursive=True)
+    of_customer = (aliases.c.source_id == source, aliases.c.kind == "customer")
+    named = named.union(select(aliases.c.target).where(*of_customer, aliases.c.key == named.c.key))
+    own = customers.c
+    statement: Statement = select(own.id).where(own.source_id == source, own.identity == named.c.key)
+    return Prepared.of(walled(statement.where(own.merged_into.is_(None)), customers, access))
 
 
 async def _customer(

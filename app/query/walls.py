@@ -19,10 +19,12 @@ from sqlalchemy import (
     Uuid,
     and_,
     bindparam,
+    case,
     exists,
     false,
     func,
     literal,
+    literal_column,
     select,
     true,
 )
@@ -53,6 +55,13 @@ Given = ParamSpec("Given")
 Made = TypeVar("Made")
 
 _MOST_CACHED = 256
+
+OTHERS_TOLD = "others_told"
+"""The column that `others_told` gives."""
+
+_OLD_VALUES: ColumnElement[Any] = literal_column(
+    """'$[*] ? (@.field starts with "customer." || @.field == "documents").old ? (@ != null)'::jsonpath"""
+)
 
 LOWEST, HIGHEST = "lowest_id", "highest_id"
 """The parameters of a statement that say between which ids the deliveries lie that it can lead to."""
@@ -142,6 +151,24 @@ def _broker_wall(table: Table, known: list[str]) -> ColumnElement[bool]:
     if table in (leads, audit, shapes):  # WeGroup names no broker, nor do entries of the log and forms of items
         return false()
     raise LookupError(f"no wall is written down for {table.name}")
+
+
+def others_told(access: Access) -> ColumnElement[bool]:
+    """Return: an event changes of a person what one outside of the wall by broker may have said.
+
+    In the record that person is hidden then, or told anew, so the old values are not to be read off the changes.
+    """
+    own, other = events.c, events.alias("others")
+    if access.brokers is None:
+        return false().label(OTHERS_TOLD)
+    before = select(literal(1)).where(
+        other.c.record_id == own.record_id,
+        other.c.order_key < own.order_key,
+        other.c.broker.is_(None) | other.c.broker.not_in(sorted(access.brokers)),
+    )
+    # Asked in this order, for most events change nothing of that or say what was not known.
+    replaces = func.jsonb_path_exists(own.changes, _OLD_VALUES)
+    return case((replaces, exists(before)), else_=false()).label(OTHERS_TOLD)
 
 
 def _all_known(brokers: ColumnElement[list[str]], known: list[str]) -> ColumnElement[bool]:

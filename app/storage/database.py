@@ -97,3 +97,13 @@ def _upgrade(url: str) -> None:
     config = Config(toml_file=MIGRATIONS.parent / "pyproject.toml")
     config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+def is_outdated(error: BaseException | None) -> bool:
+    """Tell whether a statement was prepared before a migration gave one of its columns another type.
+
+    It never works again on its connection, and the other connections have such statements, too.
+    """
+    if not isinstance(error, psycopg.errors.FeatureNotSupported):
+        return False
+    return error.diag.source_function == "RevalidateCachedQuery"

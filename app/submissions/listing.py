@@ -6,6 +6,7 @@ from typing import Any, get_args
 from sqlalchemy import BigInteger, Numeric, and_, case, cast, extract, func, select
 
 from app.accounts.model import Access
+from app.query.beginnings import folded_here
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide
 from app.query.resource import Resource, Row
@@ -93,7 +94,9 @@ FIELDS: Mapping[str, Field] = {
     "id": of_column(submissions, "id", Kind.ID),
     "kind": of_column(submissions, "kind", Kind.WORD, words=_words(get_args(KindWord))),
     "state": Field(column=_state, kind=Kind.WORD, nullable=False, words=_words(get_args(StateWord)), build=_in_state),
-    "external_reference": of_column(submissions, "external_reference", Kind.TEXT, plain_prefix=True),
+    "external_reference": of_column(
+        submissions, "external_reference", Kind.TEXT, folded=folded_here(_own.external_reference)
+    ),
     "broker_external_id": of_column(submissions, "broker", Kind.TEXT),
     "platform_ids.inquiry_id": Field(
         column=cast(_own.platform_ids["inquiry_id"].astext, BigInteger), kind=Kind.INTEGER

@@ -48,7 +48,6 @@ def _entries(bureau: Bureau, key: str) -> list[Any]:
         ("/customers", "customers"),
         ("/documents", "documents"),
         ("/leads", "leads"),
-        ("/submissions", "submissions"),
         ("/deliveries/{deliveries}", "deliveries"),
         ("/deliveries/{deliveries}/body", "deliveries/body"),
         ("/events/{events}", "events"),

@@ -127,9 +127,9 @@ def test_keys_outside_a_wall_do_not_exist(bureau: Bureau) -> None:
 
 def test_keys_are_a_list_like_any_other(bureau: Bureau) -> None:
     made = [bureau.made("/keys", {"name": f"list-{number}", "scopes": ["read"]})["id"] for number in range(3)]
-    page = bureau.ask("GET", "/keys?name[prefix]=list-&limit=2&count=exact").json()
+    page = bureau.ask("GET", "/keys?name[prefix]=LIST-&limit=2&count=exact").json()
     assert ([row["id"] for row in page["data"]], page["count"]) == (made[:0:-1], 3)
-    rest = bureau.ask("GET", f"/keys?name[prefix]=list-&limit=2&cursor={page['next_cursor']}").json()
+    rest = bureau.ask("GET", f"/keys?name[prefix]=LIST-&limit=2&cursor={page['next_cursor']}").json()
     assert [row["id"] for row in rest["data"]] == made[:1]
     posted = bureau.ask("POST", "/keys/query", {"name": "list-0", "revoked_at[null]": True}).json()
     assert [row["id"] for row in posted["data"]] == made[:1]

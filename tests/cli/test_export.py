@@ -52,10 +52,28 @@ def test_export_writes_lines_to_standard_output(run: "Run", connection: Connecti
     assert next(iter(entry)) == "cli"
 
 
+def test_export_writes_the_fields_that_are_chosen(run: "Run", connection: Connection) -> None:
+    made = _leads(run, connection)
+    ran = run("export", "leads", "--fields", "status,address", "--order", "asc")
+    heading, *rows = csv.reader(ran.out.splitlines())
+    assert (heading[0], heading[-1], {name.partition(".")[0] for name in heading[1:-1]}) == (
+        "id",
+        "status",
+        {"address"},
+    )
+    assert [(row[0], row[-1]) for row in rows] == [(str(one), f"status-{at}") for at, one in enumerate(made)]
+    entry = connection.execute("SELECT detail FROM audit WHERE action = 'export.begin'").fetchone()
+    assert entry is not None
+    (detail,) = entry
+    assert (detail["parameters"], detail["fields"]) == (["fields", "order"], ["address", "id", "status"])
+
+
 def test_export_refuses_what_it_does_not_know(run: "Run") -> None:
     assert "none of these" in run("export", "deliveries", "--output", "x", "--json").error
     assert "--json needs --output" in run("export", "leads", "--json").error
     assert "FIELD=VALUE" in run("export", "leads", "--where", "x", "--output", "x", "--json").error
     assert "no field of this list" in run("export", "leads", "--where", "x=1", "--output", "x", "--json").error
+    assert "names no field" in run("export", "leads", "--fields", "id,x", "--output", "x", "--json").error
+    assert "an export is whole" in run("export", "leads", "--where", "cursor=x", "--output", "x", "--json").error
     assert run("export", "leads", "--output", "no/x", "--json").error == "--output: no/x: No such file or directory"
     assert run("export", "leads", "--output", ".", "--json").error == "--output: .: Is a directory"

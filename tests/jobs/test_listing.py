@@ -71,6 +71,9 @@ def test_they_come_page_by_page(asking: Asking) -> None:
     key = asking.key(Scope.ADMIN)
     made = [asking.job("succeeded") for _ in range(3)]
     first = asking.ask("GET", "/jobs?kind=inquiries.search&limit=2&state=done", key).json()
+    some = asking.ask("GET", "/jobs?kind[prefix]=INQUIRIES.&state=done&fields=state&count=exact&limit=1", key).json()
+    assert some["data"] == [{"id": first["data"][0]["id"], "state": "done"}]
+    assert some["count"] >= len(made)
     again = asking.ask("GET", f"/jobs?kind=inquiries.search&limit=2&state=done&cursor={first['next_cursor']}", key)
     assert [one["id"] for one in (*first["data"], *again.json()["data"])][:3] == made[::-1]
 

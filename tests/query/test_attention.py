@@ -197,6 +197,10 @@ def test_a_source_is_quiet_for_those_within_a_wall(rows: Rows, open_caller: Call
     assert fares("B-2") == [(1.5, False), (90.5, True)]
     assert fares("B-1", "B-2") == [(0.5, False), (90.5, True)]
     assert fares("B-3") == [(None, False), (None, False)]
+    for ago in (70.5, 50.5):
+        _delivery(rows, other, ago, status="quarantined", brokers=["B-3"])
+    assert fares("B-3") == [(None, False), (50.5, False)]
+    assert fares("B-3", "B-2") == [(1.5, False), (50.5, True)]
 
 
 def test_brokers_are_counted_by_source(rows: Rows, open_caller: Callable[[], Caller]) -> None:
@@ -230,6 +234,12 @@ def test_brokers_are_counted_by_source(rows: Rows, open_caller: Callable[[], Cal
     assert [row["source"] for row in page.json()["data"] + rest.json()["data"]] == ["one", "two", "one"]
     assert rest.json()["next_cursor"] is None
     assert page.json()["data"][0]["last_received_at"] == "2026-03-09T10:01:00.000Z"
+    some = caller.get(key, "/v1/brokers?order=asc&limit=2&fields=inquiries,source&count=exact").json()
+    assert (some["count"], some["data"][0]) == (3, {"source": "one", "inquiries": 2})
+    rest = caller.get(key, f"/v1/brokers?order=asc&limit=2&count=exact&cursor={some['next_cursor']}").json()
+    assert (rest["count"], len(rest["data"])) == (3, 1)
+    assert caller.get(key, "/v1/brokers?count=estimate&source=two").json()["count"] >= 1
+    assert caller.get(key, "/v1/brokers?fields=id").status_code == 422
 
 
 def test_callbacks_in_spools(rows: Rows, open_caller: Callable[[], Caller]) -> None:

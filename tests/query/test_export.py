@@ -66,6 +66,26 @@ def test_objects_are_taken_apart_and_lists_are_json(asking: Caller, world: World
     assert orjson.loads(event["changes"])[0] == {"field": "status", "old": 3, "new": 4}
 
 
+def test_fields_choose_what_is_written(asking: Caller, world: World) -> None:
+    full, plain = world.keys["full"], world.keys["plain"]
+    (row,) = _table(asking.get(full, "/v1/export/inquiries.csv?inquiry_id=1&fields=status,customer,links").text)
+    assert {name.partition(".")[0] for name in row} == {"id", "status", "customer"}
+    assert (row["status"], row["customer.address.city"]) == ("4", "Köln")
+    for key in (full, plain):
+        for query in ("fields=status,customer", "fields=customer&fields=status", "fields=status&order=asc"):
+            lines = asking.get(key, f"/v1/export/inquiries.ndjson?{query}").content.splitlines()
+            assert [orjson.loads(line) for line in lines] == asking.found(key, f"/v1/inquiries?{query}")
+    (hidden,) = _table(asking.get(plain, "/v1/export/customers.csv?customer_id=301&fields=last_name").text)
+    assert (set(hidden), hidden["last_name"]) == ({"id", "last_name"}, "")
+    (line,) = asking.get(plain, "/v1/export/customers.ndjson?customer_id=301&fields=last_name").content.splitlines()
+    shown = orjson.loads(line)
+    assert (set(shown), shown["last_name"]) == ({"id", "last_name", "redacted"}, None)
+    assert "last_name" in shown["redacted"]
+    refused = asking.get(full, "/v1/export/leads.csv?fields=nothing")
+    assert (refused.status_code, refused.json()["errors"][0]["name"]) == (422, "fields")
+    assert asking.get(full, "/v1/export/leads.csv?count=exact").status_code == 422
+
+
 @pytest.mark.parametrize(
     ("value", "cell"),
     [

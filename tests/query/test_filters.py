@@ -6,8 +6,11 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import literal, select
 
 from app.accounts.model import Scope
+from app.processing.folding import fold
+from app.query.beginnings import folded_here
 from app.times import now
 from tests.query.conftest import START, Caller, Rows, World
 
@@ -332,6 +335,8 @@ def test_events_by_type_subject_and_record(asking: Caller, world: World) -> None
     assert events("subject=inquiry/1") == event
     assert events("subject[prefix]=inquiry/&source=ts-one") == event
     assert events("type[prefix]=wegroup.&source=wg-one") == [str(ids["lead-event"])]
+    assert events("type[prefix]=WéGroup.Lead&source=wg-one") == [str(ids["lead-event"])]
+    assert events("subject[prefix]=INQUIRY/1&source=ts-one") == event
     assert events("type[prefix]=w_group") == []
     assert events(f"record.id={ids['inquiry']}") == event
     assert events(f"customer.id={ids['customer']}") == event
@@ -377,3 +382,9 @@ def test_quarantine_within_a_wall_by_broker(rows: Rows, open_caller: Callable[[]
     assert [row["id"] for row in caller.found(key, f"{path}&order=asc")] == own
     assert caller.get(key, f"{path}&count=exact").json()["count"] == len(own)
     assert caller.found(rows.key(Scope.READ, brokers=["B-7"]), path) == []
+
+
+def test_the_database_folds_as_the_processor_does(rows: Rows) -> None:
+    texts = ["Müller", "STRASSE ẞß", "Bĳlsma IJssel", "Œuvre Ægir", "Jørgensen łđðþħ", "Noël Goethe"]
+    folded = rows.connection.execute(select(*(folded_here(literal(one)) for one in texts))).one()
+    assert [*folded] == [fold(one) for one in texts]

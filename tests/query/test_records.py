@@ -144,6 +144,33 @@ def test_a_merged_record_is_answered_by_the_one_it_turned_out_to_be(
         assert caller.get(key, f"/v1/inquiries/{inquiry}").json()["customer"]["id"] == str(last)
 
 
+def test_ids_of_merged_records_that_somebody_kept_still_find(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    kept: dict[Any, list[str]] = {}
+    for table in (customers, leads):
+        more: dict[str, Any] = {"brokers": []} if table is customers else {}
+        last = rows.record(table, source, 0, **more)
+        middle = rows.record(table, source, 1, merged_into=last, **more)
+        kept[table] = [str(one) for one in (last, middle, rows.record(table, source, 2, merged_into=middle, **more))]
+    known: dict[str, Any] = {name: kept[table][0] for name, table in (("customer_id", customers), ("record_id", leads))}
+    inquiry = str(rows.inquiry(source, 1, customer_record_id=known["customer_id"]))
+    event = str(rows.event(source, rows.delivery(source), record_kind="lead", **known))
+    other = str(rows.inquiry(source, 2))
+    caller = open_caller()
+    for path, table, found in (
+        ("/v1/customers?id=", customers, kept[customers][0]),
+        ("/v1/leads?id=", leads, kept[leads][0]),
+        ("/v1/inquiries?customer.id=", customers, inquiry),
+        ("/v1/events?customer.id=", customers, event),
+        ("/v1/events?record.id=", leads, event),
+    ):
+        for asked in (*kept[table], ",".join(kept[table])):
+            assert [row["id"] for row in caller.found(key, f"{path}{asked}")] == [found], path
+        assert caller.found(key, f"{path}{rows.id_at(9)}") == []
+    for asked in kept[customers]:
+        assert [row["id"] for row in caller.found(key, f"/v1/inquiries?customer.id[nin]={asked}")] == [other]
+
+
 def test_history_is_newest_first_by_order_key_and_in_pages(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     source = rows.source("s")
     inquiry = rows.inquiry(source, 1)

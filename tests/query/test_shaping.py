@@ -98,6 +98,7 @@ def test_external_references_are_found(rows: Rows, open_caller: Callable[[], Cal
 
     one = str(rows.inquiry(source, 1, external_references=held(("crm", "No", "A:1-Ä"), ("erp", "No", "7"))))
     two = str(rows.inquiry(source, 2, external_references=held(("crm", "No", "a:1-ä"))))
+    three = str(rows.inquiry(source, 3, 1, external_references=held(("urn:crm", "No:1", "A:7"), ("", "No", "8"))))
     customer = str(rows.customer(source, 0, external_references=held(("crm", "No", "---"))))
     of_lead = as_map([Reference("demo", "crm-0"), Reference("demo", "crm-1"), Reference("other", "crm-2")])
     lead = str(rows.lead(wegroup, 0, external_references=of_lead))
@@ -110,7 +111,11 @@ def test_external_references_are_found(rows: Rows, open_caller: Callable[[], Cal
     assert found("inquiries", ref=["crm:No:A:1-Ä", "crm:No:a:1-ä"]) == [two, one]
     assert found("inquiries", ref="erp:No:7") == [one]
     assert found("inquiries", ref="erp:No:A:1-Ä") == []
-    assert found("inquiries", **{"ref[ne]": "erp:No:7"}) == [two]
+    assert found("inquiries", ref="urn:crm:No:1:A:7") == [three]
+    assert found("inquiries", ref="urn:crm:No:7") == []
+    assert found("inquiries", ref=":No:8") == [three]
+    assert found("inquiries", ref="crm:No:1:A:7") == []
+    assert found("inquiries", **{"ref[ne]": "erp:No:7"}) == [three, two]
     assert found("customers", ref="crm:No:---") == [customer]
     assert found("leads", ref="demo:external_ref:crm-1") == [lead]
     assert found("leads", ref="other:external_ref:crm-2") == [lead]

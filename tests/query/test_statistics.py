@@ -111,6 +111,9 @@ def test_premiums_are_summed_where_the_status_has_one(rows: Rows, open_caller: C
         (4, "calculated", 1),
     ]
     assert by_status[3]["premium_yearly_cents"] == {"sum": 0, "median": None, "count": 0}
+    rows.inquiry(source, 9, 9, status=25, premium_yearly_cents=-12)
+    (refunded,) = _statistic(caller, key, "inquiries?status=25")["data"]
+    assert refunded["premium_yearly_cents"] == {"sum": -12, "median": -12, "count": 1}
 
 
 def test_every_group_has_every_bucket(rows: Rows, open_caller: Callable[[], Caller]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.accounts.model import Scope
-from app.storage.models import audit
+from app.storage.models import aliases, audit
 from app.times import to_text
 from tests.query.conftest import START, Caller, Rows, World
 from tests.query.test_processed import processed
@@ -55,7 +55,7 @@ def _said(
 def story(rows: Rows) -> dict[str, Any]:
     """An inquiry of which news came at 1, 3, older news at 5, and a document at 7."""
     source = rows.source("s")
-    customer = rows.customer(source, 1, customer_id=1, last_name="Muster-Neu", brokers=["B-1"])
+    customer = rows.customer(source, 1, identity="c:1", customer_id=1, last_name="Muster-Neu", brokers=["B-1"])
     known = {"hash": "h", "name": "Neu.pdf", "full_name": None, "purpose": "proposal"}
     inquiry = rows.inquiry(
         source, 1, 1, status=6, broker_external_id="B-1", customer_record_id=customer, documents={"h": known}
@@ -68,6 +68,33 @@ def story(rows: Rows) -> dict[str, Any]:
     _said(rows, ids, 5, {"status": 4, "insurer_name": "Beispiel AG"}, order_key="0")
     _said(rows, ids, 7, {"documents": {"h": {**known, "name": "Alt.pdf"}}}, {"last_name": "Muster-Neu"})
     return {"inquiry": inquiry, "customer": customer}
+
+
+def test_the_customer_is_who_it_was_then(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    """An inquiry was passed from one customer to another, who was known already; the first turned out to have an id."""
+    source, inquiry = rows.source("s"), rows.id_at(1)
+    late = rows.customer(source, 0, identity="c:2", last_name="Spät")
+    early = rows.customer(source, 1, identity="c:1", last_name="Früh")
+    rows.customer(source, 1, identity="x:early", last_name="Früh", merged_into=early)
+    rows.inquiry(source, 1, 1, id=inquiry, customer_record_id=late)
+    alias = {"kind": "customer", "key": "x:early", "target": "c:1", "order_key": ""}
+    rows.insert(aliases, source_id=source, **alias)
+    stories = ((0, 9, late, "c:2", "Spät"), (1, 1, early, "x:early", "Früh"), (3, 1, late, "c:2", "Spät"))
+    for minutes, number, customer, key, name in stories:
+        fields = {"inquiry_id": number, "customer_key": key}
+        parts = [
+            {"kind": "inquiry", "keys": [str(number)], "fields": fields},
+            {"kind": "customer", "keys": [key], "fields": {"last_name": name}},
+        ]
+        record = inquiry if number == 1 else None
+        delivery = rows.delivery(source, minutes)
+        told = {"record_kind": "inquiry", "record_id": record, "customer_id": customer}
+        rows.event(source, delivery, minutes, parts=parts, **told)
+    caller, key = open_caller(), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    for minutes, customer, name in ((2, early, "Früh"), (4, late, "Spät")):
+        shown = caller.get(key, f"/v1/inquiries/{inquiry}?as_of={_at(minutes)}").json()
+        assert (shown["customer"]["id"], shown["customer"]["last_name"]) == (str(customer), name)
+        assert shown["links"]["customer"] == f"/v1/customers/{customer}"
 
 
 def _at(minutes: float) -> str:

@@ -11,13 +11,13 @@ from tests.query.conftest import Caller, Rows
 
 
 @contextmanager
-def _log_away(rows: Rows) -> Iterator[None]:
-    rows.connection.execute(text("ALTER TABLE audit_unsealed RENAME TO audit_away"))
+def _away(rows: Rows, table: str = "audit_unsealed") -> Iterator[None]:
+    rows.connection.execute(text(f"ALTER TABLE {table} RENAME TO put_away"))
     rows.connection.commit()
     try:
         yield
     finally:
-        rows.connection.execute(text("ALTER TABLE audit_away RENAME TO audit_unsealed"))
+        rows.connection.execute(text(f"ALTER TABLE put_away RENAME TO {table}"))
         rows.connection.commit()
 
 
@@ -31,7 +31,7 @@ def test_what_cannot_be_noted_is_not_answered(rows: Rows, open_caller: Callable[
     rows.event(source, delivery, record_id=inquiry, record_kind="inquiry", parts=parts)
     caller, asked = open_caller(), f"/v1/inquiries{path.format(inquiry)}"
     seeing, blind = rows.key(Scope.READ, Scope.READ_PERSONAL), rows.key(Scope.READ)
-    with _log_away(rows):
+    with _away(rows):
         refused = caller.get(seeing, asked)
         assert refused.status_code == 500, refused.text
         assert "Muster" not in refused.text
@@ -39,3 +39,28 @@ def test_what_cannot_be_noted_is_not_answered(rows: Rows, open_caller: Callable[
     answered = caller.get(seeing, asked)
     assert answered.status_code == 200
     assert len(rows.connection.execute(text("SELECT 1 FROM audit WHERE action = 'personal.read'")).all()) == 1
+
+
+@pytest.mark.parametrize("path", ["inquiries/{}?as_of=-0s", "search?q=17&kind=inquiry"])
+def test_it_is_noted_while_the_rest_is_read(rows: Rows, open_caller: Callable[[], Caller], path: str) -> None:
+    source = rows.source("s")
+    inquiry = rows.inquiry(source, 17)
+    parts = [{"kind": "inquiry", "keys": ["17"], "fields": {"inquiry_id": 17}}]
+    rows.event(source, rows.delivery(source), record_id=inquiry, record_kind="inquiry", parts=parts)
+    caller, key = open_caller(), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    with _away(rows, "documents"):  # they are read last
+        assert caller.get(key, f"/v1/{path.format(inquiry)}").status_code == 500
+    noted = rows.connection.execute(text("SELECT detail -> 'ids' FROM audit WHERE action = 'personal.read'")).scalars()
+    assert [*noted] == [[str(inquiry)]]
+    assert caller.get(key, f"/v1/{path.format(inquiry)}").status_code == 200
+
+
+def test_a_page_of_nothing_is_noted_where_it_was_asked_for_by_what_is_personal(
+    rows: Rows, open_caller: Callable[[], Caller]
+) -> None:
+    rows.source("s")
+    caller, key = open_caller(), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    for path in ("events?order=asc", "customers?customer_id=17", "customers?last_name=Muster", "search?q=Muster"):
+        assert caller.found(key, f"/v1/{path}") == []
+    noted = rows.connection.execute(text("SELECT detail FROM audit ORDER BY id")).scalars()
+    assert [*noted] == [{"resource": name, "count": 0, "ids": []} for name in ("customers", "search")]

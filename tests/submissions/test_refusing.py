@@ -108,5 +108,7 @@ def test_without_the_scope_the_personal_parts_are_hidden(office: Office) -> None
     assert (plain["request"], plain["answer"], plain["redacted"]) == (None, None, ["answer", "request"])
     assert "Beispiel" not in str(plain)
     assert office.rows("SELECT 1 FROM audit WHERE action = 'personal.read'") == []
-    office.get(f"/submissions/{made['id']}")
-    assert office.rows("SELECT detail ->> 'resource' FROM audit WHERE action = 'personal.read'") == [("submissions",)]
+    for path in (f"/submissions/{made['id']}", "/submissions"):
+        office.get(path)
+    noted = office.rows("SELECT detail -> 'resource', detail -> 'ids' FROM audit WHERE action = 'personal.read'")
+    assert noted == [("submissions", [made["id"]])] * 2

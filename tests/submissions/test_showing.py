@@ -25,7 +25,7 @@ def test_submissions_are_found(office: Office) -> None:
     assert found("kind=forward,customer-lead") == [lead["id"], forward["id"]]
     assert found("source=wg") == [lead["id"]]
     assert found("provider=allianz") == [check["id"]]
-    assert found("external_reference=crm-1") == [lead["id"]]
+    assert found("external_reference=crm-1") == found("external_reference[prefix]=CRM-") == [lead["id"]]
     assert found("platform_ids.inquiry_id=2900417") == [forward["id"]]
     assert found("created_at[gte]=-1h") == [check["id"], lead["id"], forward["id"]]
     assert found("created_at[lt]=-1h") == []

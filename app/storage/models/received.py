@@ -123,7 +123,8 @@ events = Table(
     Column("data", JSON, nullable=False, comment="the item as sent, masked"),
     at_("revised_at"),
     Column("submission_id", Uuid, comment="the call of ours that it answers"),
-    PrimaryKeyConstraint("id", "source_id"),
+    # Keys with a wall by broker find the events of a page by it, without the rows of all brokers; so by type.
+    PrimaryKeyConstraint("id", "source_id", postgresql_include=["received_at", "broker"]),
     Index(None, "seq"),
     Index(None, "source_id", "subject", "order_key"),
     Index(None, "record_id", "order_key"),
@@ -131,7 +132,7 @@ events = Table(
     Index(
         None,
         *("type", "id"),
-        postgresql_include=["source_id", "record_id", "occurred_on", "occurred_at", "received_at"],
+        postgresql_include=["source_id", "record_id", "occurred_on", "occurred_at", "received_at", "broker"],
     ),
     Index("ix_events_answers", "submission_id", "id", postgresql_where=text("submission_id IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",

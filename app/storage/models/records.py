@@ -136,7 +136,8 @@ inquiries = _record(
     _map("documents"),
     _map("customer_said"),
     Index(None, "inquiry_id"),
-    Index(None, "status", "id"),
+    # Keys with a wall by broker find the inquiries of a status without the rows of all brokers.
+    Index(None, "status", "id", postgresql_include=["source_id", "broker_external_id"]),
     # The brokers are told, with the number of their inquiries and when the last was heard of, without these rows.
     Index(None, "broker_external_id", "id", postgresql_include=["source_id", "last_received_at"]),
     Index(None, "updated_on", "id"),
