@@ -22,7 +22,7 @@ CONNECT_TIMEOUT_S = 2
 MOST_ROWS = 512
 MOST_BYTES = 8 << 20
 PATIENCE = timedelta(seconds=1)
-APART_S = 0.003
+APART_S = 0.0015
 """How far apart two commits begin while more rows may come: for one of a few rows most of the work is the commit."""
 
 ENOUGH_ROWS = 16

@@ -116,7 +116,9 @@ def _note(kind: str) -> str:
     updates = ", ".join(f"{name} = w.{name}" for name in names if name not in {"id", "source_id"})
     return (
         f"UPDATE {RECORDS[kind].name} t SET {updates} FROM {unnested(names, NOTED_TYPES[kind])} AS w"
-        " WHERE t.id = w.id AND t.source_id = w.source_id"
+        # Ids differ between sources, too. Were the source asked for, a plan made while the table is new could go by
+        # the other unique index, and through all records of the source for each.
+        " WHERE t.id = w.id"
     )
 
 
