@@ -35,8 +35,8 @@ _LOG_BOUND = 5_000_000
 # PostgreSQL's 16 MB 50 ms long, every few seconds, until the first ones are used again.
 _LOG_PIECE_MB = 1
 # What PostgreSQL does not hold itself it has read again, from the system if that still has it, else from the disk.
-_MEMORY_SHARE = 8
-_LEAST_BUFFERS_MB, _MOST_BUFFERS_MB = 128, 4096
+_MEMORY_SHARE = 4
+_LEAST_BUFFERS_MB, _MOST_BUFFERS_MB = 128, 8192
 _MEMORY_BOUNDS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _BLOCK = 4 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT)

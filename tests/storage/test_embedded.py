@@ -299,9 +299,9 @@ def test_server_that_does_not_start_says_why(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory_mb", "buffers_mb"), [(512, 128), (1024, 128), (4096, 512), (24576, 3072), (65536, 4096)]
+    ("memory_mb", "buffers_mb"), [(256, 128), (512, 128), (4096, 1024), (24576, 6144), (65536, 8192)]
 )
-def test_pages_take_an_eighth_of_the_memory_within_bounds(memory_mb: int, buffers_mb: int) -> None:
+def test_pages_take_a_quarter_of_the_memory_within_bounds(memory_mb: int, buffers_mb: int) -> None:
     assert embedded_folder.buffers_mb(memory_mb << 20) == buffers_mb
 
 
