@@ -419,6 +419,21 @@ class Caller:
         assert response.status_code == 200, response.text
         return list(response.json()["data"])
 
+    def walk(self, key: str, path: str) -> list[Any]:
+        """Return the rows of all pages of a list, by the link that each gives to the next."""
+        found: list[Any] = []
+        while True:
+            page = self.get(key, path)
+            assert page.status_code == 200, page.text
+            found += page.json()["data"]
+            cursor = page.json()["next_cursor"]
+            if cursor is None:
+                assert "link" not in page.headers
+                return found
+            link = page.headers["link"]
+            assert link.endswith(f'cursor={cursor}>; rel="next"')
+            path = link[1 : link.index(">")]
+
 
 def make_app(url: str, vault: Vault) -> FastAPI:
     """Return the query room as an application."""

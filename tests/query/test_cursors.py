@@ -41,21 +41,6 @@ def test_a_changed_cursor_is_refused() -> None:
                 read_cursor(KEY, binding, changed)
 
 
-def _walk(caller: Caller, key: str, path: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    while True:
-        page = caller.get(key, path)
-        assert page.status_code == 200, page.text
-        found += page.json()["data"]
-        cursor = page.json()["next_cursor"]
-        if cursor is None:
-            assert "link" not in page.headers
-            return found
-        link = page.headers["link"]
-        assert link.endswith(f'cursor={cursor}>; rel="next"')
-        path = link[1 : link.index(">")]
-
-
 @pytest.mark.parametrize("order", ["desc", "asc"])
 def test_pages_have_no_gap_and_no_repeat(rows: Rows, open_caller: Callable[[], Caller], order: str) -> None:
     source = rows.source("s")
@@ -63,7 +48,7 @@ def test_pages_have_no_gap_and_no_repeat(rows: Rows, open_caller: Callable[[], C
         rows.inquiry(source, number, number // 4, status=number % 2)
     caller, key = open_caller(), rows.key(Scope.READ)
     path = f"/v1/inquiries?limit=2&order={order}&status=0&source=s"
-    found = _walk(caller, key, path)
+    found = caller.walk(key, path)
     ids = [row["id"] for row in found]
     assert len(ids) == len(set(ids)) == 6
     assert ids == sorted(ids, reverse=order == "desc")

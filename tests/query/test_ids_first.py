@@ -41,15 +41,7 @@ def test_pages_hold_what_is_within_the_wall(
     own, inquiries = by_broker["B1"], by_broker["inquiries_B1"]
 
     def walk(path: str) -> list[UUID]:
-        found: list[UUID] = []
-        cursor = ""
-        while True:
-            page = caller.get(key, f"/v1/{path}&limit={limit}{cursor}")
-            assert page.status_code == 200, page.text
-            found += [UUID(one["id"]) for one in page.json()["data"]]
-            if page.json()["next_cursor"] is None:
-                return found
-            cursor = f"&cursor={page.json()['next_cursor']}"
+        return [UUID(one["id"]) for one in caller.walk(key, f"/v1/{path}&limit={limit}")]
 
     since, until = (f"{START + timedelta(minutes=minutes):%Y-%m-%dT%H:%M:%SZ}" for minutes in (2, 9))
     assert walk(f"events?received_at[gte]={since}&received_at[lt]={until}") == own[1:5]

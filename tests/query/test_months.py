@@ -37,15 +37,7 @@ def test_pages_are_whole(
     caller = open_caller()
 
     def walk(path: str) -> list[str]:
-        found: list[str] = []
-        cursor = ""
-        while True:
-            page = caller.get(key, f"/v1/{path}&limit={limit}{cursor}")
-            assert page.status_code == 200, page.text
-            found += [one.get("delivery_id") or one["id"] for one in page.json()["data"]]
-            if page.json()["next_cursor"] is None:
-                return found
-            cursor = f"&cursor={page.json()['next_cursor']}"
+        return [one.get("delivery_id") or one["id"] for one in caller.walk(key, f"/v1/{path}&limit={limit}")]
 
     assert walk("deliveries?order=desc") == seen
     assert walk("events?order=desc") == written
