@@ -17,9 +17,12 @@ __all__ = ["MAX_DEPTH", "Mended", "NotJsonError", "Parsed", "dotted", "notes_by_
 _MAX_PATH = 200
 _NUL_ESCAPE = b"\\u0000"
 _LONG_NUMBER = b"0" * 19
-_NAME_END = b":"
-_CONTAINERS_BEGIN = b"{["
-_ORJSON_WRITES_DEPTH = 254  # a test fails should that change
+_MARKS = b":{["
+"""What ends a name or begins a container; orjson writes as many as it was given, but for doubled names."""
+
+_MORE_DEPTH = 254 - MAX_DEPTH
+"""How much deeper orjson writes than we take; a test fails should that change."""
+
 _AS_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 
 
@@ -88,28 +91,25 @@ def _needs_mending(body: bytes, value: Any) -> bool:
     orjson hands on U+0000, makes floats of integers beyond 64 bits, keeps silent about doubled names and goes down
     1,024 levels. Scans at memory speed tell the bodies in which that may be so; a false alarm only costs time.
     """
-    if _NUL_ESCAPE in body or _LONG_NUMBER in body.translate(_AS_ZERO):
+    squeezed = body.translate(_AS_ZERO, _MARKS)
+    if _NUL_ESCAPE in body or _LONG_NUMBER in squeezed:
         return True
-    may_be_deep = _number_of(_CONTAINERS_BEGIN, body) > MAX_DEPTH
+    marks = len(body) - len(squeezed)
+    around = _MORE_DEPTH if marks > MAX_DEPTH else 0
     try:
-        written = orjson.dumps(_as_deep_as_orjson_writes(value) if may_be_deep else value)
+        written = orjson.dumps(_within_lists(value, around))
     except orjson.JSONEncodeError:
         return True
-    # One colon a name, and the same in texts. A body that writes a colon as `\u003a` can hide a doubled name here, at
-    # the price of a missing warning.
-    return _number_of(_NAME_END, body) > _number_of(_NAME_END, written)
+    # One colon a name, one bracket a container, and the same in texts. A body that writes one of them as `\u003a` can
+    # hide a doubled name here, at the price of a missing warning.
+    return marks + around > len(written) - len(written.translate(None, _MARKS))
 
 
-def _number_of(marks: bytes, text: bytes) -> int:
-    """Count the bytes that are one of the marks: in the same time whatever stands there, and `count` takes longer."""
-    return len(text) - len(text.translate(None, marks))
-
-
-def _as_deep_as_orjson_writes(value: Any) -> Any:
-    """Put a value so deep into lists that orjson refuses to write it if it nests more than `MAX_DEPTH` deep itself.
+def _within_lists(value: Any, depth: int) -> Any:
+    """Put a value so deep into lists; with `_MORE_DEPTH` orjson refuses one that nests too deep itself.
 
     To look through all containers took half the time that receiving a body of 100 kB takes.
     """
-    for _ in range(_ORJSON_WRITES_DEPTH - MAX_DEPTH):
+    for _ in range(depth):
         value = [value]
     return value

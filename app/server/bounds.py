@@ -4,7 +4,8 @@ The size of a body and all bodies together are bounded by the receiver, who know
 
 Stands on these private parts of uvicorn's HttpToolsProtocol: `_start_asgi_task`, `_unset_keepalive_if_required`,
 `cycle.more_body`, `cycle.transport`, `cycle.response_started`, `cycle.response_complete`, `cycle.disconnected`,
-`pipeline`, `flow`, `parser`, and that its `data_received` only feeds the parser and turns its errors into answers.
+`pipeline`, `flow`, `parser`, that its `data_received` only feeds the parser and turns its errors into answers, and
+that it asks no more of a transport than `SoonTransport` has.
 tests/server/test_bounds.py speaks raw bytes to a real server and fails when one of them changes.
 """
 
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app import metrics
 from app.problems import Problem, problem_body
 from app.request_id import HEADER
+from app.server.soon import SoonTransport
 from app.server.whole import WholeSend
 
 MOST_HEADER_BYTES = 32 * 1024
@@ -79,6 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._soon: SoonTransport
         self._phase = "idle"
         self._header_bytes = 0
         self._refusal: Problem | None = None
@@ -92,7 +95,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Give a new connection the time for its first headers."""
-        super().connection_made(transport)
+        self._soon = SoonTransport(transport, self.loop)
+        super().connection_made(self._soon)  # type: ignore[arg-type]  # it has what uvicorn uses of one
         if len(self.connections) > MOST_CONNECTIONS:
             self._refuse(TooManyConnections(headers={"retry-after": "5"}))
         else:
@@ -193,7 +197,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
         async def closing_app(scope: Any, receive: Any, send: Any) -> None:
             if not cycle.more_body:  # it came in one piece with its headers: no answer can be before its end
-                await app(scope, receive, WholeSend(cycle))
+                await app(scope, receive, WholeSend(cycle, self._soon.write_soon))
                 return
 
             async def closing_send(message: Any) -> None:

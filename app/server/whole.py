@@ -1,9 +1,10 @@
-"""Sends an answer that is whole in one write: uvicorn writes head and body apart, which are two packets and two calls.
+"""Makes one write of an answer that is whole: uvicorn writes head and body apart, which are two packets and two calls.
 
 Streams, and answers after which the connection is closed, are left to uvicorn.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import Message
@@ -15,12 +16,13 @@ _FORBIDDEN = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # in a header, as uvicorn
 
 
 class WholeSend:
-    """The `send` of one request that has come whole, in place of its cycle's."""
+    """The `send` of one request that has come whole, in place of its cycle's; `write` takes what is one write."""
 
-    __slots__ = ("_cycle", "_fields", "_start")
+    __slots__ = ("_cycle", "_fields", "_start", "_write_whole")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, write: Callable[[bytes], None]) -> None:
         self._cycle = cycle
+        self._write_whole = write
         self._start: Any = None
         self._fields: dict[bytes, bytes] = {}
 
@@ -58,7 +60,7 @@ class WholeSend:
         if _FORBIDDEN.search(b"".join(lines)):
             return False  # for uvicorn to refuse
         cycle.response_started = cycle.response_complete = True
-        cycle.transport.write(b"\r\n".join((STATUS_LINE[start["status"]][:-2], *lines, b"", body)))
+        self._write_whole(b"\r\n".join((STATUS_LINE[start["status"]][:-2], *lines, b"", body)))
         cycle.message_event.set()
         cycle.on_response()
         return True

@@ -144,10 +144,9 @@ class _Service:
         """Answer a callback; at any other path answer early."""
 
         async def noting_send(message: Any) -> None:
-            before = len(self.transport.written)
-            await send(message)
-            if message["type"] == "http.response.start" and len(self.transport.written) > before:
+            if message["type"] == "http.response.start" and not self.transport.closed:
                 self.methods.append(scope["method"])
+            await send(message)
 
         if scope["path"].startswith("/callbacks/"):
             await self.receiver(scope, receive, noting_send)

@@ -71,6 +71,15 @@ def test_well_formed_json_needs_no_slower_reader(body: bytes) -> None:
     assert not _needs_mending(body, orjson.loads(body))
 
 
+@pytest.mark.parametrize("beside", ['[{"b": ":{["}]', '[{"b": [1]}, {}, []]'])
+@pytest.mark.parametrize("times", [0, 1, MAX_DEPTH, 3 * MAX_DEPTH])
+def test_a_doubled_name_is_found_beside_any_number_of_marks(beside: str, times: int) -> None:
+    rest = f'"rest": [{", ".join([beside] * times)}]'
+    once, twice = f'{{"a": 1, {rest}}}', f'{{"a": 1, {rest}, "a": 2}}'
+    assert not parse(once.encode()).notes
+    assert parse(twice.encode()).notes == [Mended((), "doubled-name")]
+
+
 @pytest.mark.parametrize("container", ["[%s]", '{"a": %s}'])
 def test_the_bound_of_nesting_is_met_exactly(container: str) -> None:
     for beside in ("", ', "[{"', ', {"b": 1}' * MAX_DEPTH):

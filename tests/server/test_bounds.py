@@ -424,6 +424,32 @@ def test_a_body_waits_for_100_continue() -> None:
     talk(act)
 
 
+def test_an_answer_is_sent_also_when_its_application_fails_at_once() -> None:
+    async def fails(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+        raise RuntimeError
+
+    async def act(connection: Talk) -> None:
+        connection.say(GET)
+        assert (await connection.answer())[2] == b"ok"
+        assert await connection.is_closed()
+
+    talk(act, fails)
+
+
+def test_a_refusal_does_not_overtake_the_answer_before_it() -> None:
+    """Both come within one turn of the loop: the answer waits for its turn when the refusal is made."""
+
+    async def act(connection: Talk) -> None:
+        connection.say(GET * 3 + b"nonsense\r\n\r\n")
+        for _ in range(3):
+            assert (await connection.answer())[0] == 200
+        await refused(connection, 400, "bad-request")
+
+    talk(act)
+
+
 def test_the_end_is_graceful() -> None:
     """A request under way is answered, an idle connection closed."""
 

@@ -46,7 +46,7 @@ def answer(
             wire, FlowControl(wire), logger, logger, False, [(b"date", b"today")], asyncio.Event(), False,  # noqa: FBT003
             keep_alive, lambda: ended.append(True),
         )  # fmt: skip
-        send: Any = WholeSend(cycle) if whole else cycle.send
+        send: Any = WholeSend(cycle, wire.write) if whole else cycle.send
         error = None
         try:
             for message in messages:
