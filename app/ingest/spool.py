@@ -125,13 +125,16 @@ class Spool:
         return SpoolError(f"CALLBOX_SPOOL_DIR: {self.folder} cannot be written: {error}")
 
     def _own(self) -> SpoolFile:
-        """Return the file that rows are put into; it is made where there is none."""
-        if not self.files:
+        """Return the file that rows are put into; it is made where there is none, or none any more.
+
+        One that was deleted would still take rows, and lose them with this process.
+        """
+        if not self.files or not self.files[0].path.exists():
             path = self.folder / f"{os.getpid()}-{uuid4().hex}.sqlite"
             lock = try_lock(path)
             if lock is None:
                 raise SpoolError(f"CALLBOX_SPOOL_DIR: {path} is locked by another process")
-            self.files.append(open_file(path, lock))
+            self.files.insert(0, open_file(path, lock))
         return self.files[0]
 
     def _drop_empty(self) -> None:

@@ -14,7 +14,7 @@ import orjson
 from psycopg import Connection
 
 from app.processing.order import event_in
-from app.processing.records import Account, State, Told
+from app.processing.records import Account, State, Told, filled
 from app.times import to_moment
 
 Database: TypeAlias = Connection[tuple[Any, ...]]
@@ -69,13 +69,16 @@ class Baseline:
 def merged(baselines: Iterable[Baseline]) -> Account | None:
     """Return the account that records are folded on to; None without baselines. The order of these does not matter."""
     account, last_change_key = None, ""
-    for one in baselines:
+    for one in sorted(baselines, key=lambda one: one.account.head_key):
         account = account or Account()
         own = one.account
         for path, key in own.state.keys.items():
+            present, value = account.state.values.get(path), own.state.values.get(path)
             if key >= account.state.keys.get(path, ""):
                 account.state.keys[path] = key
-                account.state.values[path] = own.state.values.get(path)
+                account.state.values[path] = filled(value, present)
+            else:
+                account.state.values[path] = filled(present, value)
         account.head_key = max(account.head_key, own.head_key)
         account.head_receipt = max(account.head_receipt, own.head_receipt)
         account.first_received_at = min(filter(None, (account.first_received_at, own.first_received_at)))

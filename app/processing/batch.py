@@ -18,7 +18,7 @@ from app.accounts.version import mark_recipe_proven
 from app.crypto import Vault
 from app.ingest.answers import was_sender_refused
 from app.ingest.bodies import header_value
-from app.ingest.contract import Provider, Statement, Warned
+from app.ingest.contract import Provider, Reason, Statement, Warned
 from app.ingest.sender_checks import Sender
 from app.processing.arrays import UUIDS, array
 from app.processing.confirming import confirm, look_again, stay_confirmed
@@ -143,8 +143,14 @@ def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored
 
 
 def read_stored(stored: Stored, given: Circumstances) -> Read:
-    """Read a delivery by today's reader, secrets and mode; pure."""
-    source = given.sources[stored.delivery.source_id]
+    """Read a delivery by today's reader, secrets and mode; pure.
+
+    A spool may hold what is of no source here: another installation's, or one that came after the backup that the
+    database was restored from. It is put into quarantine at once, for as many may come as the spool holds.
+    """
+    source = given.sources.get(stored.delivery.source_id)
+    if source is None:
+        return Read(stored.delivery, reason=Reason.PROCESSING_FAILED)
     provider = given.providers[source.provider]
     read = read_delivery(stored.delivery, source, provider, given.zone, accepted_before=stored.accepted_before)
     return stay_confirmed(read, stored.items)

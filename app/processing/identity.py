@@ -30,6 +30,17 @@ class Names:
     known: dict[str, Alias] = field(default_factory=dict)
     learned: dict[str, Alias] = field(default_factory=dict)
     redirected: set[str] = field(default_factory=set)
+    asked: set[str] = field(default_factory=set)
+    """The keys whose aliases, if they have any, are known."""
+    _roots: dict[str, str] = field(default_factory=dict)
+    _roots_before: dict[str, str] = field(default_factory=dict)
+
+    def recall(self, key: str, alias: Alias) -> None:
+        """Take in what was learned of a key before."""
+        self.known[key] = alias
+        self.asked |= {key, alias.target}
+        self._roots.clear()
+        self._roots_before.clear()
 
     def learn(self, keys: Sequence[str], order: str) -> None:
         """Take in the keys of one item."""
@@ -42,24 +53,34 @@ class Names:
             if present is None or present.target != keys[0]:
                 self.redirected.add(key)
             self.learned[key] = Alias(keys[0], order)
+            self._roots.clear()
 
     def root(self, key: str) -> str:
         """Return the key by which the record of `key` is kept."""
-        return _root(key, self.learned, self.known)
+        return _root(key, self.learned, self.known, self._roots)
 
     def root_before(self, key: str) -> str:
         """Return the same as it was before anything was learned here."""
-        return _root(key, {}, self.known)
+        return _root(key, {}, self.known, self._roots_before)
 
 
-def _root(key: str, newer: Mapping[str, Alias], older: Mapping[str, Alias]) -> str:
-    """Follow the aliases; keys that lead to each other in a circle are kept under the lowest of them."""
-    path = [key]
-    while (alias := newer.get(path[-1]) or older.get(path[-1])) is not None:
-        if alias.target in path:
-            return min(path[path.index(alias.target) :])
-        path.append(alias.target)
-    return path[-1]
+def _root(key: str, newer: Mapping[str, Alias], older: Mapping[str, Alias], found: dict[str, str]) -> str:
+    """Follow the aliases; keys that lead to each other in a circle are kept under the lowest of them.
+
+    What was `found` is not looked for again: a platform, or whoever has its URL, can make chains of any length.
+    """
+    trail: dict[str, int] = {}
+    while (root := found.get(key)) is None and key not in trail:
+        trail[key] = len(trail)
+        alias = newer.get(key) or older.get(key)
+        if alias is None:
+            root = key
+            break
+        key = alias.target
+    if root is None:
+        root = min([*trail][trail[key] :])
+    found.update(dict.fromkeys(trail, root))
+    return root
 
 
 def bounded_key(key: str) -> str:

@@ -30,6 +30,12 @@ from app.times import now
 
 BATCH_DELIVERIES = 250
 BATCH_BYTES = 8 << 20
+MOST_READ_BYTES = 16 << 20
+"""Of what was read: what comes compressed is a thousand times its size, and more than PostgreSQL takes at once."""
+
+PART_BYTES = 2048
+"""What each event and each record that is told is counted for beside the body."""
+
 MOST_ATTEMPTS = 3
 FEED = "callbox_feed"
 """The channel on which each batch is announced, without content."""
@@ -66,20 +72,31 @@ def _described(error: Exception) -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Batch:
-    """Deliveries that are processed together, with what they are read by; `reads` grows one by one."""
+    """Deliveries that are processed together, with what they are read by; `reads` grows one by one.
+
+    It is full where more was read than is to be held at once; what was not read by then has another turn.
+    """
 
     ids: Sequence[UUID]
     stored: Sequence[Stored]
     given: Circumstances
     reads: list[Read] = field(default_factory=list)
+    held: int = 0
     is_readable: bool = True
 
     def read_next(self) -> bool:
-        """Read one more; tell whether there was one."""
-        if len(self.reads) == len(self.stored):
+        """Read one more; tell whether there was one, and room for it."""
+        if len(self.reads) == len(self.stored) or self.held >= MOST_READ_BYTES:
             return False
-        self.reads.append(batch.read_stored(self.stored[len(self.reads)], self.given))
+        read = batch.read_stored(self.stored[len(self.reads)], self.given)
+        self.reads.append(read)
+        self.held += read.size + PART_BYTES * sum(1 + len(one.statement.parts) for one in read.items if one.statement)
         return True
+
+    @property
+    def unread(self) -> list[UUID]:
+        """Return the deliveries that were not read."""
+        return [one.delivery.id for one in self.stored[len(self.reads) :]]
 
 
 class Processor:
@@ -201,7 +218,7 @@ class Processor:
             raise DatabaseTroubleError(begun) from error
 
     def forgive(self, ids: Sequence[UUID]) -> None:
-        """Take back the attempt that ended because of the database."""
+        """Take back an attempt that ended because of the database, or was none."""
         self._count(ids, -1)
 
     def _next(self, begun: Sequence[UUID] = ()) -> tuple[int, list[UUID]] | None:
@@ -257,9 +274,12 @@ class Processor:
         begun = time.perf_counter()
         while ready.read_next():
             pass
+        if unread := ready.unread:
+            self.forgive(unread)
+            self._is_more_waiting = True
         self._retention.touch(ready.ids)
         with self._database.transaction():
-            outcomes = batch.process(self._database, ready.stored, ready.reads, ready.given)
+            outcomes = batch.process(self._database, ready.stored[: len(ready.reads)], ready.reads, ready.given)
             self._database.execute(f"NOTIFY {FEED}")
         _log.debug("batch.processed", deliveries=len(outcomes), seconds=round(time.perf_counter() - begun, 4))
         return outcomes

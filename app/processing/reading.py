@@ -73,11 +73,12 @@ class ReadItem:
 
 @dataclass(slots=True)
 class Read:
-    """What reading a delivery gave: items, or the reason why there are none."""
+    """What reading a delivery gave: items, or the reason why there are none. `size` is the decompressed body's."""
 
     delivery: Delivery
     items: tuple[ReadItem, ...] = ()
     reason: Reason | None = None
+    size: int = 0
 
 
 def read_delivery(
@@ -120,6 +121,7 @@ def read_delivery(
             )
             for item, fits in zip(items, fits_today, strict=True)
         ),
+        size=len(body),
     )
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from app.processing.batch import Circumstances, Stored, load_stored, read_stored, to_rows
 from app.processing.event_rows import EventRow
+from app.processing.processor import MOST_READ_BYTES
 from app.processing.reading import Read
 from app.processing.record_rows import Database
 from app.processing.second_looks import Told, portions
@@ -95,7 +96,27 @@ def compare(database: Database, selection: Selection, given: Circumstances, told
 
 
 def _compare(database: Database, ids: Sequence[UUID], given: Circumstances, report: Report) -> None:
-    pairs = list(_read(load_stored(database, ids), given, report))
+    for pairs in _a_few(_read(load_stored(database, ids), given, report)):
+        _compare_pairs(database, pairs, given, report)
+
+
+def _a_few(pairs: Iterable[tuple[Stored, Read]]) -> Iterator[list[tuple[Stored, Read]]]:
+    """Yield deliveries a few at a time, bounded as the processor's batches are."""
+    some: list[tuple[Stored, Read]] = []
+    held = 0
+    for pair in pairs:
+        some.append(pair)
+        held += pair[1].size
+        if held >= MOST_READ_BYTES:
+            yield some
+            some, held = [], 0
+    if some:
+        yield some
+
+
+def _compare_pairs(
+    database: Database, pairs: Sequence[tuple[Stored, Read]], given: Circumstances, report: Report
+) -> None:
     rows: dict[UUID, list[EventRow]] = {}
     for row in to_rows(database, [read for _, read in pairs], given, find_new_brokers):
         rows.setdefault(row.delivery_id, []).append(row)

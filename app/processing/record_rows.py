@@ -44,21 +44,30 @@ class Record:
     touched: bool = False
 
 
+_ALIASES = """
+WITH RECURSIVE led (source_id, kind, key, target, order_key) AS (
+    SELECT a.source_id, a.kind, a.key, a.target, a.order_key FROM aliases a
+    JOIN unnest(%s::uuid[], %s::text[], %s::text[]) AS w (source_id, kind, key)
+    ON (a.source_id, a.kind, a.key) = (w.source_id, w.kind, w.key)
+    UNION
+    SELECT a.source_id, a.kind, a.key, a.target, a.order_key FROM led
+    JOIN aliases a ON (a.source_id, a.kind, a.key) = (led.source_id, led.kind, led.target)
+) SELECT * FROM led
+"""
+
+
 def load_aliases(database: Database, keys: Collection[tuple[Scope, str]], names: MutableMapping[Scope, Names]) -> None:
-    """Add the aliases of `keys`, and of what they lead to, to `names`."""
-    wanted = set(keys)
-    asked: set[tuple[Scope, str]] = set()
-    while missing := wanted - asked:
-        asked |= missing
-        rows = database.execute(
-            "SELECT a.source_id, a.kind, a.key, a.target, a.order_key FROM aliases a"
-            " JOIN unnest(%s::uuid[], %s::text[], %s::text[]) AS w (source_id, kind, key)"
-            " ON (a.source_id, a.kind, a.key) = (w.source_id, w.kind, w.key)",
-            arrays((UUIDS, TEXTS, TEXTS), [(source, kind, key) for (source, kind), key in missing]),
-        ).fetchall()
-        for source, kind, key, target, order in rows:
-            names[source, kind].known[key] = Alias(target, order)
-            wanted.add(((source, kind), target))
+    """Add the aliases of `keys`, and of what they lead to, to `names`; what was asked before is not asked again."""
+    missing = [(scope, key) for scope, key in keys if key not in names[scope].asked]
+    if not missing:
+        return
+    rows = database.execute(
+        _ALIASES, arrays((UUIDS, TEXTS, TEXTS), [(source, kind, key) for (source, kind), key in missing])
+    ).fetchall()
+    for scope, key in missing:
+        names[scope].asked.add(key)
+    for source, kind, key, target, order in rows:
+        names[source, kind].recall(key, Alias(target, order))
 
 
 def write_aliases(database: Database, names: Mapping[Scope, Names]) -> None:

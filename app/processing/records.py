@@ -65,11 +65,22 @@ class State:
                 changed.append(path)
         changes: list[Change] = []
         for path in sorted(changed):  # PostgreSQL keeps no order of fields, and the changes shall agree
-            old, values[path] = values.get(path), said[path]
+            old = values.get(path)
+            new = filled(said[path], old)
+            if new == old:
+                continue
+            values[path] = new
             self.is_changed = True
             if path not in _UNNAMED:
-                changes.append({"field": _name(path), "old": old, "new": said[path]})
+                changes.append({"field": _name(path), "old": old, "new": new})
         return changes
+
+
+def filled(newer: Any, older: Any) -> Any:
+    """Return the newer of two values; an entry such as a document's has what is null in it from the older one."""
+    if newer.__class__ is dict and older.__class__ is dict:
+        return {**older, **{name: value for name, value in newer.items() if value is not None}}
+    return newer
 
 
 def _name(path: str) -> str:

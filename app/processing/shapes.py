@@ -252,7 +252,7 @@ class Shapes:
 
 def _below(place: _Place, name: str) -> _Place:
     """Return a place below another that is not known by this name; it is kept only if it can be a field's name."""
-    if name != ELEMENTS and not (len(place.below) < MOST_NAMES and _is_name(name)):
+    if name != ELEMENTS and not (len(place.below) < MOST_NAMES and is_name(name)):
         name = UNNAMED
     found = place.below.get(name)
     if found is None:
@@ -285,7 +285,7 @@ def _hand_on(source: _Source) -> None:
     source.looks = 0
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Tell whether a name is a field's: what looks like an id, a number, an address or a sentence may be a value."""
     return _NAME.fullmatch(name) is not None and sum(letter.isdigit() for letter in name) <= _MOST_DIGITS
 

@@ -54,18 +54,20 @@ async def _quarantine(asking: Asking) -> list[dict[str, Any]]:
     for source_id, status, reason, count, oldest in await asking.rows(
         statement.group_by(own.source_id, own.status, own.reason), outcomes
     ):
-        source = asking.names[source_id]
+        # Out of a spool there may come what is of no source here: another installation's, or of one that was made
+        # after the backup from which the database was restored.
+        source = asking.names.get(source_id)
         what = reason or "some of their items"
-        query = [("source", source), ("status", status), *([("reason", reason)] if reason else [])]
+        asked = (("source", source), ("status", status), ("reason", reason))
         found.append(
             notice(
                 "quarantine",
                 "error" if reason == "processing-failed" else "warning",
-                f"{number(count, 'delivery', 'deliveries')} of {source} in quarantine: {what}.",
+                f"{number(count, 'delivery', 'deliveries')} of {source or 'no known source'} in quarantine: {what}.",
                 source=source,
                 count=count,
                 oldest_at=time_of(UUID(oldest)),
-                link=path("/v1/deliveries", query),
+                link=path("/v1/deliveries", [(name, value) for name, value in asked if value]),
             )
         )
     return found

@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -178,4 +180,19 @@ def test_a_spool_that_refused_tells_when_it_has_room_again(tmp_path: Path) -> No
         spool.check()
     ballast.unlink()
     spool.check()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_not_put_into_a_file_that_somebody_deleted(tmp_path: Path) -> None:
+    spool = _open(tmp_path)
+    first, second = (packed(make_row()) for _ in range(2))
+    spool.put([first])
+    for path in tmp_path.iterdir():
+        path.unlink()
+    spool.put([second])
+    (file,) = tmp_path.glob("*.sqlite")
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT id FROM spool").fetchall() == [(second[0],)], "the next process would find it"
+    assert sorted(map(_id, _drained(spool))) == sorted(map(_id, (first, second)))
+    spool.close()
     assert list(tmp_path.iterdir()) == []

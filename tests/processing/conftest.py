@@ -53,6 +53,7 @@ class Desk:
         delivery_id: UUID | None = None,
         judged: bytes = b"",
         token_id: UUID | None = None,
+        encoding: str = "identity",
     ) -> UUID:
         """Lay a delivery into the inbox; a body that is not bytes is sent as JSON."""
         delivery_id = delivery_id or self.ids.next()
@@ -69,7 +70,7 @@ class Desk:
                 len(raw),
                 judged,
                 hashlib.sha256(raw).digest(),
-                b'[["content-type", "application/json"]]',
+                orjson.dumps([("content-type", "application/json"), ("content-encoding", encoding)]),
                 raw,
                 token_id,
             ),

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.processing.identity import KEY_BYTES, Names, bounded_key
+from app.processing.identity import KEY_BYTES, Alias, Names, bounded_key
 
 _KEYS = st.lists(st.sampled_from(["c:1", "c:2", "x:1", "x:2", "i:1", "i:2"]), min_size=1, max_size=3, unique=True)
 
@@ -32,6 +32,24 @@ def test_two_strong_keys_are_never_joined_and_the_first_to_say_so_decides() -> N
 def test_keys_that_lead_in_a_circle_have_one_root() -> None:
     names = _names([("1", ["c:1", "c:2"]), ("2", ["c:2", "c:1"])])
     assert {names.root("c:1"), names.root("c:2")} == {"c:1"}
+
+
+def test_a_long_chain_of_keys_is_walked_once() -> None:
+    class Counted(dict[str, Alias]):
+        looks = 0
+
+        def get(self, key: str, default: Any = None) -> Any:
+            Counted.looks += 1
+            return super().get(key, default)
+
+    length = 500
+    names = Names(known=Counted({f"id:{n}": Alias(f"id:{n + 1}", str(n)) for n in range(length)}))
+    for _ in range(3):
+        for root in (names.root, names.root_before):
+            assert {root(f"id:{number}") for number in range(length)} == {f"id:{length}"}
+    assert Counted.looks == 2 * (length + 1)
+    names.learn(["id:new", f"id:{length}"], "x")
+    assert (names.root("id:0"), names.root_before("id:0")) == ("id:new", f"id:{length}")
 
 
 @given(st.lists(_KEYS, max_size=6), st.randoms(use_true_random=False))

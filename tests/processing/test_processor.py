@@ -1,9 +1,11 @@
 """What becomes of deliveries, seen in the tables."""
 
+import gzip
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from app.accounts.model import Mode, Secret
@@ -333,6 +335,54 @@ def test_it_is_behind_only_while_more_waits_than_a_step_took(
     desk.database.execute("UPDATE inbox SET attempts = 1 WHERE delivery_id = ANY(%s)", (tried,))
     assert (desk.processor.step(), desk.processor.is_behind) == (1, True), "those tried before are taken singly"
     assert (desk.processor.step(), desk.processor.is_behind) == (1, False)
+
+
+def test_a_file_of_which_less_is_said_loses_no_name(desk: Desk, item: Item) -> None:
+    whole = {"hash": "h1", "name": "Antrag", "fullName": "Antrag.pdf"}
+    for file in (whole, {"hash": "h1"}, {"hash": "h1", "name": "Police"}):
+        desk.lay(item() | {"docs": {"files": [file]}})
+        desk.process()
+    told = {**dict.fromkeys(("hash", "name", "full_name", "purpose")), "hash": "h1", "full_name": "Antrag.pdf"}
+    assert desk.row("SELECT documents FROM inquiries") == ({"h1": told | {"name": "Police"}},)
+    first, thin, renamed = desk.rows("SELECT id, duplicate_of, changes FROM events ORDER BY id")
+    assert (thin[1], thin[2]) == (first[0], [])
+    assert renamed[2] == [{"field": "documents", "old": told | {"name": "Antrag"}, "new": told | {"name": "Police"}}]
+
+
+def test_what_is_of_no_known_source_holds_up_nobody(desk: Desk, item: Item) -> None:
+    unknown = [desk.lay(item(number), desk.ids.next()) for number in (1, 2)]
+    desk.lay(item(3))
+    assert desk.processor.step() == 3
+    failed = desk.rows(
+        "SELECT delivery_id, status, verdict FROM outcomes WHERE reason = 'processing-failed' ORDER BY 1"
+    )
+    assert failed == [(one, "quarantined", "unsigned") for one in unknown]
+    assert desk.row("SELECT inquiry_id FROM inquiries") == (3,)
+    ((source_id,),) = desk.rows("SELECT source_id FROM deliveries WHERE id = %s", unknown[0])
+    desk.sources[source_id] = desk.sources[desk.thinksurance]
+    desk.ask_again(unknown[0], source_id)
+    desk.process()
+    assert desk.row("SELECT status, reason FROM outcomes WHERE delivery_id = %s", unknown[0]) == ("accepted", None)
+
+
+def test_a_batch_ends_where_more_was_read_than_is_held_at_once(
+    desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.processing.processor.MOST_READ_BYTES", 1 << 20)
+    sent = gzip.compress(orjson.dumps(item() | {"filler": "a" * (1 << 20)}))
+    assert len(sent) < 1 << 12
+    large = [desk.lay(sent, encoding="gzip") for _ in range(3)]
+    many = [desk.lay([{"id": str(number)} for number in range(200)], desk.wegroup) for _ in range(3)]
+    last = desk.lay(item(8))
+    assert desk.processor.step() == 1
+    assert desk.processor.is_behind
+    waiting = [*large[1:], *many, last]
+    assert desk.rows("SELECT delivery_id, attempts FROM inbox ORDER BY 1") == [(one, 0) for one in waiting]
+    done = [desk.processor.step() for _ in range(5)]
+    assert done == [1, 1, 2, 2, 0]
+    assert desk.rows("SELECT delivery_id FROM outcomes WHERE status = 'accepted' ORDER BY seq") == [
+        (one,) for one in (*large, *many, last)
+    ]
 
 
 def test_a_batch_is_loaded_by_its_ids_however_many_deliveries_there_are(desk: Desk, item: Item) -> None:

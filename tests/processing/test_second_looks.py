@@ -7,13 +7,17 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 
 from app.ids import IdSource, time_of
 from app.ingest.contract import Reason
 from app.processing import second_looks
-from app.processing.batch import Circumstances
+from app.processing.batch import Circumstances, to_rows
+from app.processing.event_rows import EventRow
+from app.processing.reading import Delivery, Read, read_delivery
 from app.processing.rebuild import compare
+from app.processing.record_rows import Database
 from app.processing.second_looks import MOST_AT_ONCE, Feeder, SecondLookError, is_processor_active, portions
 from app.processing.selection import Selection
 from app.processing.work import ACTIVE_LOCK
@@ -130,19 +134,38 @@ def test_a_reason_is_found_in_a_part_of_a_delivery(desk: Desk, item: Item) -> No
     assert list(Selection(status="partial", reason=Reason.UNUSABLE_ID).pages(desk.database)) == [[mixed]]
 
 
-def test_comparing_survives_what_cannot_be_read(desk: Desk, item: Item) -> None:
-    strange = IdSource().next()
-    desk.lay(item(1))
+def test_comparing_survives_what_cannot_be_read(desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, failing = (desk.lay(item(number)) for number in (1, 2))
     desk.process()
-    desk.sources[strange] = desk.sources[desk.thinksurance]
-    failing = desk.lay(item(2), strange)
-    desk.process()
-    known = {one: source for one, source in desk.sources.items() if one != strange}
     waiting = desk.lay(item(3))
-    report = compare(desk.database, Selection(), Circumstances(PROVIDERS, known, desk.vault, ZONE))
+
+    def read(delivery: Delivery, *more: Any, **named: Any) -> Read:
+        if delivery.id == failing:
+            raise RuntimeError
+        return read_delivery(delivery, *more, **named)
+
+    monkeypatch.setattr("app.processing.batch.read_delivery", read)
+    report = compare(desk.database, Selection(), Circumstances(PROVIDERS, desk.sources, desk.vault, ZONE))
     assert (report.deliveries, report.changed, report.failed) == (3, 0, [failing])
     assert (report.of(desk.thinksurance).unchanged, report.of(desk.thinksurance).waiting) == (1, 1)
     assert waiting not in report.failed
+
+
+def test_no_more_is_compared_at_once_than_can_be_held(desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2, 3):
+        desk.lay(item(number))
+    desk.process()
+    desk.database.execute("UPDATE events SET type = ''")  # as if another reader had read them
+    at_once = []
+
+    def rows_of(database: Database, reads: Sequence[Read], *more: Any) -> list[EventRow]:
+        at_once.append(len(reads))
+        return to_rows(database, reads, *more)
+
+    monkeypatch.setattr("app.processing.rebuild.to_rows", rows_of)
+    monkeypatch.setattr("app.processing.rebuild.MOST_READ_BYTES", len(orjson.dumps(item(1))) + 1)
+    report = compare(desk.database, Selection(), Circumstances(PROVIDERS, desk.sources, desk.vault, ZONE))
+    assert (at_once, report.changed, report.of(desk.thinksurance).revised) == ([2, 1], 3, 3)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,19 @@ def test_what_needs_somebody(rows: Rows, open_caller: Callable[[], Caller], trou
                 assert len(answer.json()["data"]) == notice["count"]
 
 
+def test_what_is_of_no_known_source(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    own = rows.source("known", recipe_proven_at=START)
+    _delivery(rows, rows.id_at(0), 2, status="quarantined", reason="processing-failed")
+    caller = open_caller()
+    found = _kinds(caller, rows.key(Scope.READ))["quarantine"]
+    assert (found.severity, found.source, found.count) == ("error", None, 1)
+    assert found.sentence == "1 delivery of no known source in quarantine: processing-failed."
+    assert found.link == "/v1/deliveries?status=quarantined&reason=processing-failed"
+    (listed,) = caller.get(rows.key(Scope.READ), found.link).json()["data"]
+    assert listed["source"] is None
+    assert "quarantine" not in _kinds(caller, rows.key(Scope.READ, source_ids=[own]))
+
+
 def test_walls_hold(rows: Rows, open_caller: Callable[[], Caller], troubled: Any) -> None:
     caller = open_caller()
     inside = _kinds(caller, rows.key(Scope.READ, source_ids=[troubled], brokers=["B-1"]))

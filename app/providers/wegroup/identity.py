@@ -4,6 +4,7 @@ All other fields are `reading`'s.
 """
 
 import re
+from collections import Counter
 from typing import Any, NamedTuple
 
 from app.ingest.contract import Source
@@ -138,9 +139,11 @@ def _reference(member: Any, path: str, ours: str, notes: Notes) -> Reference | N
 def as_map(references: tuple[Reference, ...] | list[Reference]) -> dict[str, dict[str, str]]:
     """Return references as the API's map field: by company; further ones of the same item are numbered."""
     entries: dict[str, dict[str, str]] = {}
+    numbers: Counter[str] = Counter()  # there may be as many as a body holds
     for company, ref in references:
         key = f"{company}{SEPARATOR}external_ref"
-        number = sum(entry["origin"] == company for entry in entries.values())
+        number = numbers[company]
+        numbers[company] += 1
         entry = {"origin": company, "key": "external_ref", "value": ref}
         entries[f"{key}{SEPARATOR}{number}" if number else key] = entry
     return entries

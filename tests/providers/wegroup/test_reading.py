@@ -9,6 +9,7 @@ import pytest
 
 from app.ingest.contract import Part, Statement
 from app.providers.wegroup import fields
+from app.providers.wegroup.identity import Reference, as_map
 
 if TYPE_CHECKING:
     from tests.providers.conftest import Bench
@@ -494,6 +495,27 @@ def test_policies_have_references_of_either_spelling(bench: "Bench") -> None:
         {"origin": "", "key": "external_ref", "value": "B"},
         {"origin": "Allianz", "key": "external_ref", "value": "A"},
     ]
+
+
+def test_many_references_are_looked_at_once_each() -> None:
+    compared = []
+
+    class Company(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            compared.append(other)
+            return str.__eq__(self, other)
+
+    same = Company("crm")
+    references = [Reference(same, str(number)) for number in range(300)]
+    references += [Reference(Company(number), "1") for number in range(300)]
+    found = as_map(references)
+    assert len(compared) <= len(references)
+    assert len(found) == 600
+    assert found["crm\x1fexternal_ref"]["value"] == "0"
+    assert found["crm\x1fexternal_ref\x1f299"] == {"origin": "crm", "key": "external_ref", "value": "299"}
 
 
 def test_a_callback_url_is_masked_in_what_is_typed_too(bench: "Bench") -> None:
