@@ -6,6 +6,7 @@ that were logged elsewhere.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,9 +14,21 @@ import orjson
 from psycopg.pq import TransactionStatus
 
 from app.accounts.reading import ONE_MOMENT
-from app.accounts.sealing import BEGINNING, ENTRY, MAC_BYTES, Cause, Seal, SealKey, digest_of, find_key, mac_of
+from app.accounts.sealing import (
+    BEGINNING,
+    ENTRY,
+    MAC_BYTES,
+    MOST_ROWS,
+    Cause,
+    Seal,
+    SealKey,
+    digest_of,
+    find_key,
+    mac_of,
+)
 from app.accounts.writing import AccountError, Connection
 from app.crypto import Vault
+from app.ids import time_of
 from app.times import now
 
 MISFIT_ROW: Final = "audit-misfit"
@@ -23,6 +36,9 @@ MISFIT_ROW: Final = "audit-misfit"
 
 _PAGE: Final = 500
 _DIGEST_DIGITS: Final = 64
+_LATE: Final = timedelta(days=1)
+"""No transaction takes so long to commit an entry, and no two clocks are so far apart."""
+
 _SEALS: Final = """
 SELECT number, sealed_at, row_ids, row_macs, digest FROM audit_seals
 WHERE number > %s ORDER BY number LIMIT %s
@@ -126,14 +142,14 @@ def _misfits_in_seals(
     connection: Connection, key: SealKey | None, checked: Checked, logged: dict[int, bytes]
 ) -> Iterator[Misfit]:
     """Yield the first thing that does not fit while walking along the seals, if there is one."""
-    before, number = BEGINNING, 0
+    before, number, settled_at = BEGINNING, 0, None
     while seals := [Seal(*row) for row in connection.execute(_SEALS, (number, _PAGE))]:
         wanted = [row_id for seal in seals for row_id in seal.row_ids]
         entries = {row[0]: row for row in connection.execute(_ENTRIES, (wanted,))}
         for seal in seals:
             number += 1
             found = _misfit_of(seal, number, before, key, entries)
-            found = found or _misfit_with_log(seal, logged)
+            found = found or _misfit_with_log(seal, logged) or _misfit_in_time(seal, settled_at, entries)
             if found is not None:
                 yield found
                 return
@@ -141,6 +157,7 @@ def _misfits_in_seals(
             checked.entries += len(seal.row_ids)
             checked.unverifiable += key is not None and number <= key.after
             before = seal.digest
+            settled_at = seal.sealed_at if len(seal.row_ids) < MOST_ROWS else settled_at
     if logged and max(logged) > number:
         yield Misfit(f"was logged, but the seals end with {number}: the end was cut off", seal=max(logged))
 
@@ -165,6 +182,16 @@ def _misfit_by_key(seal: Seal, before: bytes, key: SealKey | None, entries: dict
     for place, row_id in enumerate(seal.row_ids):
         if mac_of(key, entries[row_id]) != seal.row_macs[place * MAC_BYTES : (place + 1) * MAC_BYTES]:
             return Misfit("was changed", entry_id=row_id, seal=number)
+    return None
+
+
+def _misfit_in_time(seal: Seal, settled_at: datetime | None, entries: dict[UUID, Any]) -> Misfit | None:
+    """Find an entry that is far older than the last seal before its own that left nothing unsealed."""
+    if settled_at is None:
+        return None
+    for row_id in seal.row_ids:
+        if min(entries[row_id][1], time_of(row_id)) < settled_at - _LATE:
+            return Misfit("is older than the seals before its own: it was inserted later", row_id, seal.number)
     return None
 
 

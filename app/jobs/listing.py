@@ -95,7 +95,7 @@ async def answer_jobs(request: Request, access: Access, posted: Parameters | Non
         statement = statement.where(_own.id > after if ascending else _own.id < after)
     statement = statement.order_by(_own.id.asc() if ascending else _own.id.desc()).limit(question.limit + 1)
     async with reading.writing() as connection:  # the primary: an operator must see what just happened
-        counted = None if shaping.count is None else await count_rows(connection, chosen, shaping.count)
+        counted = None if shaping.count is None else await count_rows(connection, chosen, shaping.count, access)
         rows = (await connection.execute(statement)).mappings().all()
     has_more, rows = len(rows) > question.limit, rows[: question.limit]
     page: dict[str, Any] = {"data": [shaping.cut(_shape(row)) for row in rows], "next_cursor": None}

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from app.accounts.model import Access, Scope
+from app.accounts.model import Access, Accounts, Scope
 from app.accounts.snapshot import AccountsUnavailableError
 from app.crypto import API_KEY, sha256
 from app.problems import Problem
@@ -63,14 +63,47 @@ async def find_access(book: Book, key: str) -> Access | None:
     digest = sha256(key)
     access = book.present.keys.get(digest)
     if access is None:
-        try:
-            await book.refresh()
-        except AccountsUnavailableError:
-            raise DatabaseAway(headers={"Retry-After": "2"}) from None
+        await read_anew(book)
         access = book.present.keys.get(digest)
     if access is None or (access.expires_at is not None and access.expires_at <= now()):
         return None
     return access
+
+
+async def read_anew(book: Book) -> None:
+    """Read the accounts again.
+
+    Raises:
+        DatabaseAway: the database cannot be asked.
+    """
+    try:
+        await book.refresh()
+    except AccountsUnavailableError:
+        raise DatabaseAway(headers={"Retry-After": "2"}) from None
+
+
+class KeyWatch:
+    """Tells whether a key still is what it was when a long answer began.
+
+    It looks for the key only where the accounts were read anew.
+    """
+
+    def __init__(self, book: Book, access: Access) -> None:
+        self._book = book
+        self._access = access
+        self._seen: Accounts | None = None
+
+    def is_good(self) -> bool:
+        """Tell whether the answer may go on."""
+        expires_at = self._access.expires_at
+        if expires_at is not None and expires_at <= now():
+            return False
+        present = self._book.present
+        if present is not self._seen:
+            if self._access not in present.keys.values():
+                return False
+            self._seen = present
+        return True
 
 
 async def identified(

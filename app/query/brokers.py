@@ -46,7 +46,7 @@ async def answer_brokers(request: Request, access: Access, posted: Parameters | 
     counted = None
     async with reading.asking() as connection:
         if shaping.count is not None:
-            counted = await count_rows(connection, _counted(question, access), shaping.count)
+            counted = await count_rows(connection, _counted(question, access), shaping.count, access)
         rows = (await connection.execute(_page(question, access))).all()
         has_more, rows = len(rows) > question.limit, rows[: question.limit]
         quarantined = {

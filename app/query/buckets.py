@@ -3,15 +3,19 @@
 What is counted in them is told in `statistics`.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, available_timezones
 
+import psycopg
 from sqlalchemy import ColumnElement, DateTime, cast, func, literal
+from sqlalchemy.exc import DBAPIError
 
+from app.problems import Invalid
 from app.query.values import Fault
 
 WORDS: Final = ("hour", "day", "week", "month")
@@ -28,6 +32,19 @@ def parse_zone(name: str) -> ZoneInfo:
     if name not in _zones():
         raise Fault("unknown-value", "is no time zone such as Europe/Berlin or UTC")
     return ZoneInfo(name)
+
+
+@asynccontextmanager
+async def known_to_the_database() -> AsyncGenerator[None]:
+    """Refuse a zone that the database does not know: its list may be older than ours, or from elsewhere."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not isinstance(error.orig, psycopg.errors.InvalidParameterValue):
+            raise
+        detail = "is no time zone that the database knows"
+        errors = [{"in": "query", "name": "tz", "code": "unknown-value", "detail": detail}]
+        raise Invalid(f"The parameter `tz` {detail}.", errors=errors) from None
 
 
 @cache

@@ -9,7 +9,21 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Integer, Text, cast, func, literal, select, true, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Integer,
+    Text,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +38,7 @@ from app.query.leads import LEADS
 from app.query.personal import may_see
 from app.query.prepared import Prepared, asked, driver_of
 from app.query.resource import Resource
-from app.query.walls import Statement, cache_of_walls, walled_late
+from app.query.walls import Statement, cache_of_walls, wall, walled_late
 
 SEARCHED: Final[Mapping[str, Resource]] = {one.kind: one for one in (CUSTOMERS, INQUIRIES, LEADS, DOCUMENTS)}
 """What is searched; where two fit as well, the earlier kind comes first."""
@@ -171,8 +185,9 @@ def _with_words_begun(plans: Sequence[tuple[Resource, bool]], access: Access) ->
     found = []
     for resource, goes_through in plans:
         words = resource.table.c.words
-        candidates = _candidates(resource, access, "rare", goes_through=goes_through)
-        candidates = candidates.where(_holds(words, "asked").is_(true()))
+        candidates = _candidates(resource, access, "asked" if goes_through else "rare", goes_through=goes_through)
+        if not goes_through:
+            candidates = candidates.where(_holds(words, "asked").is_(true()))
         found.append(candidates.add_columns(func.tsvector_to_array(words, type_=ARRAY(Text)).label("words")))
     return Prepared.of(union_all(*(select(one.subquery()) for one in found)))
 
@@ -180,10 +195,14 @@ def _with_words_begun(plans: Sequence[tuple[Resource, bool]], access: Access) ->
 def _candidates(resource: Resource, access: Access, name: str, *, goes_through: bool) -> Statement:
     """Return the statement of the first records of a table that hold what is asked by a name."""
     columns = resource.table.c
-    statement: Statement = select(literal(resource.kind).label("kind"), columns.id)
-    statement = walled_late(statement, resource.table, access).where(*resource.in_lists)
+    statement: Statement = select(literal(resource.kind).label("kind"), columns.id).where(*resource.in_lists)
     holds = _holds(columns.words, name)
-    return statement.where(holds.is_(true()) if goes_through else holds).limit(asked("most", Integer()))
+    if goes_through:  # the walls are sooner looked at than the words, though the database thinks otherwise
+        within = and_(true(), *wall(resource.table, access))
+        statement = statement.where(case((within, holds), else_=false()).is_(true()))
+    else:
+        statement = walled_late(statement, resource.table, access).where(holds)
+    return statement.limit(asked("most", Integer()))
 
 
 def _holds(words: ColumnElement[Any], name: str) -> ColumnElement[bool]:

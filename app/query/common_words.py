@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from psycopg import AsyncConnection
 
-_MANY: Final = 0.1
+_MANY: Final = 0.05
 """From this share of a table on, its first rows that fit are found sooner by going through it than by the index."""
 
 _HALF: Final = 0.5

@@ -92,17 +92,17 @@ def _by_ids(access: Access, *, to_show: bool) -> Prepared:
 
 
 async def shown_by_id(
-    connection: AsyncConnection, wanted: Iterable[UUID], access: Access
-) -> Mapping[UUID, dict[str, Any]]:
+    connection: AsyncConnection, wanted: Iterable[str], access: Access
+) -> Mapping[str, dict[str, Any]]:
     """Return customers by the id they were asked for, merged ones as the record they turned out to be."""
-    found: dict[UUID, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     sought = {one: one for one in wanted}
     for _ in range(_LONGEST_CHAIN):
         if not sought:
             break
         answer = await _by_ids(access, to_show=True).rows(connection, {"ids": in_braces(sought.values())})
         rows = {row["id"]: row for row in answer}
-        merged: dict[UUID, UUID] = {}
+        merged: dict[str, str] = {}
         for origin, present in sought.items():
             row = rows.get(present)
             if row is not None and row["merged_into"] is not None:

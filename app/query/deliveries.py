@@ -11,8 +11,9 @@ from app.accounts.model import Access
 from app.crypto import mask_tokens
 from app.ingest.contract import METHODS, VERDICTS, VIAS, Reason
 from app.ingest.sender_checks import is_sealed
+from app.processing.shapes import is_name
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
-from app.query.personal import hide
+from app.query.personal import hide, may_see
 from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Delivery, DeliveryDetail, DeliveryFeed, DeliveryItem, DeliveryPage
 from app.query.shapes import in_order, path, source_columns
@@ -21,6 +22,9 @@ from app.query.walls import Statement, cache_of_walls, in_reach
 from app.storage.models import deliveries, inbox, outcomes, source_tokens
 
 PENDING = "pending"
+_LONGEST_NUMBER = 19
+"""So many digits has a number of an inquiry at most, by which Thinksurance's dictionaries of them are keyed."""
+
 STATUSES = (PENDING, "accepted", "partial", "quarantined")
 _SECRET_HEADER = re.compile(r"auth|cookie|token|secret|api-?key|password|signature", re.IGNORECASE)
 _CODES = {"via": VIAS, "method": METHODS}
@@ -70,6 +74,7 @@ def masked_headers(pairs: Sequence[Sequence[str]]) -> list[list[str]]:
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     own = f"/v1/deliveries/{row['id']}"
     pairs = orjson.loads(row["headers"])
+    items, hidden = _items(row, access)
     shown = {
         "id": row["id"],
         "seq": row["seq"],
@@ -89,7 +94,7 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
         "verdict": row["verdict"],
         "status": row["status"] or PENDING,
         "reason": row["reason"],
-        "items": [in_order(DeliveryItem, item) for item in row["items"] or ()],
+        "items": [in_order(DeliveryItem, item) for item in items],
         "processed_at": row["processed_at"],
         "links": {
             "self": own,
@@ -101,9 +106,27 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     }
     if "detail" in row:
         shown["headers"] = masked_headers(pairs)
-        return in_order(DeliveryDetail, hide("delivery", shown, access))
-    shown["redacted"] = []
+        hide("delivery", shown, access)
+        shown["redacted"] += hidden
+        return in_order(DeliveryDetail, shown)
+    shown["redacted"] = hidden
     return in_order(Delivery, shown)
+
+
+def _items(row: Row, access: Access) -> tuple[Sequence[dict[str, Any]], list[str]]:
+    """Return what was found in a delivery, and what of it is hidden.
+
+    In a dictionary of items a key may be any text: shown to all is one that looks like a number or a name of a field.
+    """
+    items = row["items"] or ()
+    if may_see(access):
+        return items, []
+    shown = [item if _is_plain(item["key"]) else {**item, "key": None} for item in items]
+    return shown, ["items.key"] if shown != [*items] else []
+
+
+def _is_plain(key: str | None) -> bool:
+    return key is None or is_name(key) or (key.isdigit() and len(key) <= _LONGEST_NUMBER)
 
 
 def _details(access: Access) -> Statement:

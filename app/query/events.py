@@ -11,7 +11,7 @@ from app.accounts.model import Access
 from app.ingest.contract import VERDICTS
 from app.query.contained import CHANGE_FIELDS
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
-from app.query.personal import hide, hide_changes, is_personal
+from app.query.personal import hide, hide_changes, hide_names, is_personal, may_see
 from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Event, EventFeed, EventPage
 from app.query.shapes import blank, in_query, source_columns
@@ -38,12 +38,12 @@ _PLAIN = (
     "verdict",
     "duplicate_of",
     "stale",
-    "warnings",
     "revised_at",
     "submission_id",
 )
 """The fields that are shown as they stand in the table."""
 
+_AS_JSON = ("changes", "warnings", "data")
 _BLANK = blank(Event)
 
 _TIME_AT = 80
@@ -53,11 +53,12 @@ _TIME_AT = 80
 @cache_of_walls
 def _columns(access: Access) -> Statement:
     own = events.c
-    # As text: the item goes through as it stands, without being taken apart here.
-    data = cast(own.data, Text).label("data")
+    # As text: they go through as they stand, without being taken apart here.
+    as_json = (cast(own[name], Text).label(name) for name in _AS_JSON)
     return select(
-        *(own.record_kind, own.record_id, own.changes, data, others_told(access)),
+        *(own.record_kind, own.record_id, others_told(access)),
         *(own[name] for name in _PLAIN),
+        *as_json,
         *source_columns(events),
     )
 
@@ -66,11 +67,16 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     shown = {**_BLANK, **row}
     kind, record_id, source = shown.pop("record_kind"), shown.pop("record_id"), row["source"]
     has_record = kind in RECORD_PATHS and record_id is not None
-    changes, some_hidden = hide_changes(kind, row["changes"], access, others_told=shown.pop(OTHERS_TOLD))
+    for name in _AS_JSON:
+        shown[name] = orjson.Fragment(row[name])
+    others_told, some_hidden, names_hidden = shown.pop(OTHERS_TOLD), False, False
+    if others_told or not may_see(access):
+        changes = orjson.loads(row["changes"])
+        shown["changes"], some_hidden = hide_changes(kind, changes, access, others_told=others_told)
+    if not may_see(access):
+        shown["warnings"], names_hidden = hide_names(orjson.loads(row["warnings"]))
     duplicate_of, submission_id = row["duplicate_of"], row["submission_id"]
     shown["record"] = {"kind": kind, "id": record_id} if has_record else None
-    shown["changes"] = changes
-    shown["data"] = orjson.Fragment(row["data"])
     shown["links"] = {
         "self": f"/v1/events/{row['id']}",
         "delivery": f"/v1/deliveries/{row['delivery_id']}",
@@ -81,8 +87,9 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
         "source": f"/v1/sources/{source}",
     }
     hide("event", shown, access)
-    if some_hidden:
-        shown["redacted"] = sorted({"changes", *shown["redacted"]})
+    if some_hidden or names_hidden:
+        hidden = {"changes": some_hidden, "warnings": names_hidden}
+        shown["redacted"] = sorted({*(name for name in hidden if hidden[name]), *shown["redacted"]})
     return shown
 
 
@@ -145,6 +152,7 @@ EVENTS = Resource(
     columns=_columns,
     fields=FIELDS,
     shape=_shape,
+    reckoned=(),
     once=True,
     told=("id", "type", "received_at"),
     schema=Event,

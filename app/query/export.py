@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from app.accounts.audit import record_async
 from app.accounts.model import Access
-from app.query.access import Reader
+from app.query.access import KeyWatch, Reader, Unauthorized
 from app.query.customers import CUSTOMERS
 from app.query.documented import export_parameters, list_problems
 from app.query.documents import DOCUMENTS
@@ -68,10 +68,13 @@ async def answer_export(request: Request, resource: Resource, form: str, access:
     await _note(reading, access, trace(resource, form, filters, shaping, access))
 
     async def body() -> AsyncGenerator[bytes]:
+        key = KeyWatch(reading.book, access)
         yield heading(form, resource.schema, shaping.fields, bom=bom)
         for part in written(form, resource, shaping, first):
             yield part
         async for page in found:
+            if not key.is_good():  # a reader who takes his time is cut off before the next page
+                raise Unauthorized
             for part in written(form, resource, shaping, page):
                 yield part
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -20,15 +21,19 @@ from app.processing.processor import FEED
 from app.query.answers import to_json
 from app.query.cursor import Position, write_cursor
 from app.query.events import EVENTS
-from app.query.filters import Question
+from app.query.filters import Parameters, Question
 from app.query.reading import Reading
 from app.query.resource import rows_of
+from app.query.values import Context
 from app.query.walls import walled
-from app.storage.models import events
+from app.storage.models import events, sources
 
 PAGE = 200
 EVERY_S = 1.0
 """How often is looked at least, also where no notification comes."""
+
+_OF_SOURCES = frozenset({"provider", "subject"})
+"""The filters that are read as the sources of which they hold."""
 
 MOST_WAITING_BYTES = 8 << 20
 MOST_LISTENERS = 1000
@@ -52,13 +57,21 @@ class TooManyStreams(Problem):
     title = "Too many streams"
 
 
+class AskAnewError(Exception):
+    """There is a source that was not there when the filters were read, and they name none."""
+
+
 @dataclass(slots=True)
 class Asked:
-    """What a listener asks for, and for whom."""
+    """What a listener asks for, and for whom.
+
+    `sources` are those that the filters were read by, where another one may fit them too; None: no other does.
+    """
 
     reading: Reading
     question: Question
     access: Access
+    sources: frozenset[UUID] | None = None
 
     def cursor(self, seq: int) -> str:
         """Return the cursor that goes on after a place."""
@@ -70,11 +83,17 @@ class Asked:
             return await _top(connection)
 
     async def page(self, after: int, until: int | None = None) -> tuple[list[Sent], int]:
-        """Return the next events that fit, and the place up to which there is none besides."""
+        """Return the next events that fit, and the place up to which there is none besides.
+
+        Raises:
+            AskAnewError: there may be more that fit, of a source that is new.
+        """
         async with self.reading.asking() as connection:
             top = await _top(connection) if until is None else until
             if top <= after:
                 return [], after
+            if await is_another_there(connection, self.sources):
+                raise AskAnewError
             statement = walled(EVENTS.columns(self.access), events, self.access)
             statement = statement.where(*self.question.conditions, events.c.seq > after, events.c.seq <= top)
             found = await connection.execute(statement.order_by(events.c.seq).limit(PAGE))
@@ -92,6 +111,18 @@ class Asked:
 
 async def _top(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(func.coalesce(func.max(events.c.seq), 0)))).scalar_one())
+
+
+def sources_of(given: Parameters, context: Context) -> frozenset[UUID] | None:
+    """Return the sources that filters were read by, None where a source that is made later cannot fit."""
+    if context.access.source_ids is not None or {name.partition("[")[0] for name, _ in given}.isdisjoint(_OF_SOURCES):
+        return None
+    return frozenset(context.sources)
+
+
+async def is_another_there(connection: AsyncConnection, known: frozenset[UUID] | None) -> bool:
+    """Tell whether there is a source by now that is not among the `known` ones, see `sources_of`."""
+    return known is not None and not known.issuperset((await connection.scalars(select(sources.c.id))).all())
 
 
 @dataclass(eq=False, slots=True)
@@ -139,6 +170,9 @@ class Group:
             self.news.clear()
             try:
                 await self._read()
+            except AskAnewError:
+                for member in self.members:
+                    member.over.set()
             except Problem as problem:
                 _log.warning("stream.read_failed", reason=problem.code)
                 await asyncio.sleep(EVERY_S)
@@ -161,7 +195,7 @@ class Streams:
         self.reading = reading
         self.ended = False
         self._listeners: set[Listener] = set()
-        self._groups: dict[bytes, Group] = {}
+        self._groups: dict[tuple[bytes, frozenset[UUID] | None], Group] = {}
         self._tasks: dict[Group, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
 
@@ -179,10 +213,10 @@ class Streams:
 
     def join(self, listener: Listener, asked: Asked, position: int) -> Group:
         """Let a listener have all that comes after the group's position; a new group begins at `position`."""
-        digest = asked.question.binding.digest
-        group = self._groups.get(digest)
+        same = asked.question.binding.digest, asked.sources
+        group = self._groups.get(same)
         if group is None:
-            group = self._groups[digest] = Group(asked, position)
+            group = self._groups[same] = Group(asked, position)
             self._tasks[group] = asyncio.create_task(group.run())
             group.news.set()
         group.members.add(listener)
@@ -193,10 +227,10 @@ class Streams:
     def close(self, listener: Listener) -> None:
         """Forget a listener, and what was done for it alone."""
         self._listeners.discard(listener)
-        for digest, group in [*self._groups.items()]:
+        for same, group in [*self._groups.items()]:
             group.members.discard(listener)
             if not group.members:
-                del self._groups[digest]
+                del self._groups[same]
                 self._tasks.pop(group).cancel()
         if not self._groups and self._watch is not None:
             self._watch.cancel()

@@ -5,6 +5,7 @@ Pure; where the objects come from is `export`'s business.
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -25,8 +26,13 @@ Fields = frozenset[str] | None
 """The fields that are written; None: all of them."""
 
 _LEFT_OUT = frozenset({"links", "redacted"})
-_BEGINS_FORMULA = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+_SIGNS: Final = "=+-@\uff1d\uff0b\uff0d\uff20"
+_BEGINS_FORMULA = frozenset(f"{_SIGNS}\t\r\n")
 """With one of these a spreadsheet takes a cell for a formula (OWASP, CSV Injection), full-width ones too."""
+
+_PARTS_CELLS = frozenset(";\t\r\n")
+_LATER_FORMULA = re.compile(rf"""([;\t\r\n][\s"']*)(?=[{re.escape(_SIGNS)}])""")
+"""Where lists are parted by semicolons, as in Germany and Belgium, a spreadsheet begins a new cell there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Column:
             value = value[name]
         if value is None:
             return ""
-        return to_json(value).decode() if self.is_json else to_cell(value)
+        return _without_later_formulas(to_json(value).decode()) if self.is_json else to_cell(value)
 
 
 @cache
@@ -78,7 +84,8 @@ def _columns(schema: type[BaseModel], path: tuple[str, ...]) -> Iterable[Column]
 def to_cell(value: object) -> str:
     """Return a value as a cell. Text that a spreadsheet would take for a formula gets an apostrophe before it."""
     if isinstance(value, str):
-        return f"'{value}" if value[:1] in _BEGINS_FORMULA or value.lstrip()[:1] in _BEGINS_FORMULA else value
+        text = _without_later_formulas(value)
+        return f"'{text}" if text[:1] in _BEGINS_FORMULA or text.lstrip()[:1] in _BEGINS_FORMULA else text
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
@@ -88,6 +95,11 @@ def to_cell(value: object) -> str:
     if isinstance(value, int | UUID):
         return str(value)
     return format(value, "f")  # a decimal number; anything else is a fault and raises
+
+
+def _without_later_formulas(text: str) -> str:
+    """Return a text with an apostrophe before what would be a formula at the beginning of a cell within it."""
+    return text if _PARTS_CELLS.isdisjoint(text) else _LATER_FORMULA.sub(r"\1'", text)
 
 
 def heading(form: str, schema: type[BaseModel], fields: Fields = None, *, bom: bool = False) -> bytes:

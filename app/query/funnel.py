@@ -14,6 +14,7 @@ from starlette.responses import Response
 from app.accounts.model import Access
 from app.ids import first_id_at
 from app.query.answers import answer
+from app.query.buckets import known_to_the_database
 from app.query.counted import shown_spread, spread
 from app.query.export import chosen
 from app.query.fields import ANY_ID, EARLIER
@@ -55,7 +56,7 @@ async def answer_funnel(request: Request, access: Access) -> Response:
     statement: Select[Any] = select(func.count(), *spread(steps.c.reached - steps.c.entered), *keys, *values)
     statement = statement.select_from(inquiries.join(steps, steps.c.record_id == inquiries.c.id))
     statement = chosen(INQUIRIES, statement, question.conditions, access)
-    async with reading.asking() as connection:
+    async with known_to_the_database(), reading.asking() as connection:
         found = await connection.execute(statement.group_by(*(key.name for key in keys)).limit(MOST_ROWS + 1))
         rows = found.all()
     if len(rows) > MOST_ROWS:

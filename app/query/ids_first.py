@@ -43,7 +43,7 @@ async def rows_by_id(reading: Reading, resource: Resource, ids: Sequence[UUID], 
     values = {"ids": in_braces(ids), **in_reach_of(IdRange(min(ids), max(ids)))}
     async with reading.asking(once=resource.once) as connection:
         found = {row["id"]: row for row in await _by_ids(resource, access).rows(connection, values)}
-    return [found[one] for one in ids if one in found]
+    return [found[one] for one in map(str, ids) if one in found]
 
 
 @cache_of_walls

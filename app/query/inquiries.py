@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, Text, Uuid, and_, any_, cast, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -101,14 +100,14 @@ def _columns(_: Access) -> Statement:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """The customers and documents of a page, shaped and with the personal fields hidden."""
+    """The customers and documents of a page, shaped and with the personal fields hidden, by ids as text."""
 
-    customers: Mapping[UUID, dict[str, Any]]
-    documents: Mapping[tuple[UUID, int | None], list[dict[str, Any]]]
+    customers: Mapping[str, dict[str, Any]]
+    documents: Mapping[tuple[str, int | None], list[dict[str, Any]]]
 
 
 async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: Access) -> Neighbours:
-    wanted = {row["customer_record_id"] for row in rows if row["customer_record_id"] is not None}
+    wanted = {str(row["customer_record_id"]) for row in rows if row["customer_record_id"] is not None}
     return Neighbours(
         await of_customers.shown_by_id(connection, wanted, access) if wanted else {},
         await _documents_of(connection, rows, access),
@@ -126,8 +125,8 @@ def _documents_by_number(access: Access) -> Prepared:
 
 async def _documents_of(
     connection: AsyncConnection, rows: Sequence[Row], access: Access
-) -> Mapping[tuple[UUID, int | None], list[dict[str, Any]]]:
-    found: defaultdict[tuple[UUID, int | None], list[dict[str, Any]]] = defaultdict(list)
+) -> Mapping[tuple[str, int | None], list[dict[str, Any]]]:
+    found: defaultdict[tuple[str, int | None], list[dict[str, Any]]] = defaultdict(list)
     numbers = {row["inquiry_id"] for row in rows if row["inquiry_id"] is not None}
     if numbers:
         among = {row["source_id"] for row in rows}
@@ -139,7 +138,7 @@ async def _documents_of(
 
 def _shape(row: Row, access: Access, neighbours: Neighbours) -> dict[str, Any]:
     shown = {**_BLANK, **row}
-    source_id, customer = shown.pop("source_id"), neighbours.customers.get(shown.pop("customer_record_id"))
+    source_id, customer = str(shown.pop("source_id")), neighbours.customers.get(str(shown.pop("customer_record_id")))
     own_id, named = str(row["id"]), f"source={row['source']}"  # names of sources stand in a query as they are
     own = f"/v1/inquiries/{own_id}"
     shown["status_name"] = status_name(row["status"])

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+import orjson
+from sqlalchemy import Text, cast, func, select
 
 from app.accounts.model import Access
 from app.query.contained import reference_field
 from app.query.fields import Field, Kind, of_column, source_fields, submission_field
-from app.query.personal import hide, is_personal
+from app.query.personal import hide, is_personal, may_see
 from app.query.resource import Resource, Row
 from app.query.schemas.leads import Lead, LeadPage
 from app.query.shapes import address, blank, references, source_columns
@@ -45,11 +46,13 @@ _BLANK = blank(Lead)
 
 
 @cache_of_walls
-def _columns(_: Access) -> Statement:
+def _columns(access: Access) -> Statement:
     own = leads.c
     source, _provider = source_columns(leads)
-    plain = [own[name] for name in (*_PLAIN, *_LISTS)]
-    return select(own.id, own.merged_into, own.address, own.external_references, source, *plain)
+    plain = [own[name] for name in _PLAIN]
+    # As text, where nothing in them is hidden: they go through as they stand, without being taken apart here.
+    lists = [cast(own[name], Text).label(name) if may_see(access) else own[name] for name in _LISTS]
+    return select(own.id, own.merged_into, own.address, own.external_references, source, *plain, *lists)
 
 
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
@@ -58,7 +61,8 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     shown = {**_BLANK, **row}
     del shown["merged_into"]
     for name in _LISTS:
-        shown[name] = row[name] or []
+        told = row[name] or []
+        shown[name] = orjson.Fragment(told) if isinstance(told, str) else told
     shown["kind"] = row["kind"] or "unknown"
     shown["address"] = address(row["address"])
     shown["external_references"] = references(row["external_references"])

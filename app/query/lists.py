@@ -16,8 +16,10 @@ from starlette.responses import Response
 
 from app.accounts.model import Access
 from app.ids import time_of
+from app.query.access import read_anew
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
+from app.query.feed import is_another_there, sources_of
 from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Parameters, Question, read_question
 from app.query.ids_first import is_told_by_index, rows_by_id
@@ -53,9 +55,13 @@ async def answer_list(
         lag = await _lag_seconds(connection, access) if is_feed else 0.0
         counted = None
         if shaping.count is not None:
-            counted = await count_rows(connection, _chosen(resource, question, access), shaping.count)
+            counted = await count_rows(connection, _chosen(resource, question, access), shaping.count, access)
         told = is_told_by_index(resource, question, access)
         found = await (_ids if told else _rows)(connection, resource, question, access)
+        is_outdated = is_feed and await is_another_there(connection, sources_of(parameters, context))
+    if is_outdated:  # a follower would be led past the rows of a source that was not known here yet
+        await read_anew(reading.book)
+        return await answer_list(request, resource, access, posted)
     has_more, found = len(found) > question.limit, found[: question.limit]
     ids = [row["id"] for row in found]
     # An empty page tells something personal only to whoever asks by it; followers of a feed are answered many of them.

@@ -3,10 +3,11 @@
 Who may see them is settled by the key's scopes, see `access`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from app.accounts.model import Access, Scope
+from app.processing.shapes import UNNAMED, is_name
 
 PERSONAL: Mapping[str, frozenset[str]] = {
     "delivery": frozenset({"headers"}),
@@ -53,6 +54,9 @@ PERSONAL: Mapping[str, frozenset[str]] = {
 }
 """The personal fields of each kind of object; a dotted name is a field of the objects in a list."""
 
+_LONGEST_PLACE = 3
+"""So many digits has a place in a list; what is longer may be somebody's number."""
+
 _ROOTS = {kind: frozenset(name.partition(".")[0] for name in names) for kind, names in PERSONAL.items()}
 _REDACTED = {kind: sorted(names) for kind, names in PERSONAL.items()}
 
@@ -98,6 +102,19 @@ def changes_personal(kind: str | None, name: str) -> bool:
             return not rest or changes_personal("customer", rest)
         return first == "documents"
     return kind not in _ROOTS or first in _ROOTS[kind]
+
+
+def hide_names(warnings: Sequence[Mapping[str, str]]) -> tuple[list[Any], bool]:
+    """Return warnings without the names of fields that may be values, and whether there were any.
+
+    Who sends may have any text for a name, so what is read of an item's fields is as free as the item.
+    """
+    shown = [one if _are_names(one["field"]) else {**one, "field": UNNAMED} for one in warnings]
+    return shown, any(one["field"] == UNNAMED for one in shown)
+
+
+def _are_names(path: str) -> bool:
+    return all(is_name(step) or (step.isdigit() and len(step) <= _LONGEST_PLACE) for step in path.split("."))
 
 
 def hide_changes(

@@ -33,6 +33,8 @@ async def posted_parameters(request: Request) -> Parameters:
         raise _wrong("", "not-an-object", "is no object of parameters")
     found: list[tuple[str, str]] = []
     for name, value in body.items():
+        if value == []:
+            raise _wrong(_pointer(name), "empty", "is an empty list: leave it out, or ask with [null]")
         texts = [_text(name, one) for one in (value if isinstance(value, list) else [value])]
         found += [(name, text) for text in texts]
     return found
@@ -42,10 +44,18 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):
-        return orjson.dumps(value).decode()
+        try:
+            return orjson.dumps(value).decode()
+        except orjson.JSONEncodeError:
+            raise _wrong(_pointer(name), "too-deep", "is nested deeper than anything that is kept") from None
     if isinstance(value, str | int | float):
         return str(value)
-    raise _wrong(f"/{name}"[:100], "unusable-value", "is no text, number or boolean, nor a list of them")
+    raise _wrong(_pointer(name), "unusable-value", "is no text, number or boolean, nor a list of them")
+
+
+def _pointer(name: str) -> str:
+    """Return where a parameter stands in the body (RFC 6901)."""
+    return f"/{name.replace('~', '~0').replace('/', '~1')}"[:100]
 
 
 def _wrong(pointer: str, code: str, detail: str) -> Invalid:

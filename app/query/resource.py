@@ -44,9 +44,10 @@ class Resource:
     `neighbours` asks once for a page what `shape` needs besides. `in_lists` are conditions that hold in lists only;
     `merged_into` leads from a record to the one it turned out to be. `seq` makes the ascending list a feed. `sorts` are
     the columns that rows can be sorted by, of the same names as their fields; each has an index with the id. In lists
-    `shape` takes times, dates and decimals as text, but those it reckons with (`reckoned`; None: all of them). `once`
-    says that statements may be planned once for all values: not where months are joined with months, for each would be
-    looked into. `told` are columns that stand in an index with the ids, in their order, and with what walls are about.
+    `shape` takes ids, times, dates and decimals as text, but those it reckons with (`reckoned`; None: all of them).
+    `once` says that statements may be planned once for all values: not where months are joined with months, for each
+    would be looked into. `told` are columns that stand in an index with the ids, in their order, and with what walls
+    are about.
     """
 
     name: str

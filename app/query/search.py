@@ -98,7 +98,7 @@ async def answer_search(request: Request, parameters: Parameters, access: Access
             records = await _records(connection, page, access)
         shown = [
             in_order(Found, {"kind": kind, "id": row_id, "score": round(score, 3), "record": records[row_id]})
-            for score, kind, row_id in page
+            for score, kind, row_id in ((score, kind, str(one)) for score, kind, one in page)
             if row_id in records
         ]
         cursor = None
@@ -117,12 +117,12 @@ def _by_ids(kind: str, access: Access) -> Prepared:
     return Prepared.of(walled(statement, resource.table, access))
 
 
-async def _records(connection: AsyncConnection, page: Ranked, access: Access) -> dict[UUID, dict[str, Any]]:
-    """Return the records of a page, shaped as in their lists."""
+async def _records(connection: AsyncConnection, page: Ranked, access: Access) -> dict[str, dict[str, Any]]:
+    """Return the records of a page by their ids, shaped as in their lists."""
     wanted: defaultdict[str, list[UUID]] = defaultdict(list)
     for _, kind, row_id in page:
         wanted[kind].append(row_id)
-    shown: dict[UUID, dict[str, Any]] = {}
+    shown: dict[str, dict[str, Any]] = {}
     for kind, ids in wanted.items():
         resource = SEARCHED[kind]
         rows = await _by_ids(kind, access).rows(connection, {"ids": in_braces(ids)})

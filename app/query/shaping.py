@@ -14,6 +14,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement, Executable
 
+from app.accounts.model import Access
 from app.query.filters import Parameters, Slips
 from app.query.walls import Statement
 
@@ -74,10 +75,13 @@ def _explain(element: _Explained, compiler: SQLCompiler, **more: Any) -> str:
     return f"EXPLAIN (FORMAT JSON) {compiler.process(element.statement, **more)}"
 
 
-async def count_rows(connection: AsyncConnection, statement: Statement, how: str) -> int:
-    """Return how many rows a statement has, or about how many the database expects."""
+async def count_rows(connection: AsyncConnection, statement: Statement, how: str, access: Access) -> int:
+    """Return how many rows a statement has, or about how many the database expects.
+
+    It expects by what all rows hold, which would tell a key with walls of those beyond them: for it they are counted.
+    """
     plain = statement.order_by(None)
-    if how == "exact":
+    if how == "exact" or access.source_ids is not None or access.brokers is not None:
         return int((await connection.execute(select(func.count()).select_from(plain.subquery()))).scalar_one())
     ((plan,),) = (await connection.execute(_Explained(plain))).all()
     return int(plan[0]["Plan"]["Plan Rows"])

@@ -20,7 +20,7 @@ from app.accounts.model import Access, Source
 from app.problems import Invalid
 from app.query import hours
 from app.query.answers import answer
-from app.query.buckets import MOST, WORDS, Buckets, TooManyError, parse_zone
+from app.query.buckets import MOST, WORDS, Buckets, TooManyError, known_to_the_database, parse_zone
 from app.query.counted import STATISTICS, Statistic, within_wall
 from app.query.deliveries import DELIVERIES
 from app.query.export import chosen
@@ -120,20 +120,20 @@ def _bounds(
         Invalid: a day is in the calendar's first or last year, which no buckets reach.
     """
     is_date = isinstance(statistic.times[by].type, Date)
-    first, last = None, None
+    starts, ends = dict[str, datetime](), dict[str, datetime]()
     for name, text in filters:
         if name not in (by, *(f"{by}[{op}]" for op in ("gt", "gte", "lt", "lte"))):
             continue
         span = _day(parse_date(text, context), context) if is_date else parse_span(text, context)
-        if name in (f"{by}[gte]", f"{by}[gt]", by):
-            first = span.end if name == f"{by}[gt]" else span.start
-        if name == f"{by}[lt]":
-            last = span.start - _INSTANT
-        elif name in (f"{by}[lte]", by):
-            last = span.start if is_date else span.end - _INSTANT
-    if first is not None and last is None:
-        last = context.moment
-    return first, last
+        if not name.endswith(("[lt]", "[lte]")):  # one that is given again means "or"
+            start = span.end if name == f"{by}[gt]" else span.start
+            starts[name] = min(start, starts.get(name, start))
+        if not name.endswith(("[gt]", "[gte]")):
+            end = span.start if is_date or name == f"{by}[lt]" else span.end
+            end -= _INSTANT if name == f"{by}[lt]" or not is_date else timedelta()
+            ends[name] = max(end, ends.get(name, end))
+    last = min(ends.values(), default=context.moment if starts else None)
+    return max(starts.values(), default=None), last
 
 
 def _day(day: date, context: Context) -> Span:
@@ -151,7 +151,8 @@ async def answer_statistic(request: Request, name: str, access: Access) -> Respo
     """
     statistic, reading = STATISTICS[name], reading_of(request)
     asked = _read(request, statistic, reading, access)
-    rows = await _count(statistic, reading, asked, access)
+    async with known_to_the_database():
+        rows = await _count(statistic, reading, asked, access)
     if asked.question.by_personal:
         await note_reading(reading, access, f"stats/{name}", [])
     return answer({"data": rows, "tz": asked.tz, "as_of": now()})
@@ -260,6 +261,8 @@ def _begins(asked: Asked, found: Sequence[Any]) -> list[datetime | None]:
     if asked.buckets is None:
         return [None]
     first, last = asked.bounds
+    if first is not None and last is not None and first > last:  # nothing lies between but what is still to come
+        first, last = (first, None) if found else (None, None)
     moments = [one for one in (*found, first, last) if one is not None]
     if not moments:
         return []

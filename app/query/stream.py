@@ -14,18 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.accounts.model import Access, Accounts
+from app.accounts.model import Access
 from app.problems import Problem
-from app.query.access import Reader
+from app.query.access import KeyWatch, Reader
 from app.query.cursor import read_cursor
 from app.query.documented import filter_parameters, list_problems, stream_cursor
 from app.query.events import EVENTS
-from app.query.feed import Asked, Group, Listener, Sent, Streams, TooManyStreams
+from app.query.feed import AskAnewError, Asked, Group, Listener, Sent, Streams, TooManyStreams, sources_of
 from app.query.filters import Slips, read_question
-from app.query.reading import Reading, moment_of, reading_of
+from app.query.reading import moment_of, reading_of
 from app.query.trail import note_reading
 from app.query.values import Context
-from app.times import now
 
 HEARTBEAT_S = 15.0
 _LAST_S = 1.0
@@ -55,7 +54,7 @@ async def answer_stream(request: Request, access: Access) -> Response:
     position = question.position
     if last := request.headers.get("last-event-id"):  # a browser that comes back repeats its first `cursor` besides
         position = read_cursor(reading.cursor_key, question.binding, last)
-    asked = Asked(reading, question, access)
+    asked = Asked(reading, question, access, sources_of(given, context))
     start = await asked.top() if position is None else int(str(position.after[0]))
     streams = request.app.state.streams
     if not isinstance(streams, Streams):
@@ -106,15 +105,16 @@ class EventStream(Response):
     async def _pump(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
         await _write(send, b"retry: 2000\n" + self._place())
-        beat, key = time.monotonic(), _Key(self._asked.reading, self._asked.access)
-        async for page in self._pages():
-            if not key.is_good():
-                return
-            if page:
-                await self._forward(send, page)
-            if time.monotonic() - beat >= HEARTBEAT_S:
-                beat = time.monotonic()
-                await _write(send, self._place())
+        beat, key = time.monotonic(), KeyWatch(self._asked.reading.book, self._asked.access)
+        with contextlib.suppress(AskAnewError):
+            async for page in self._pages():
+                if not key.is_good():
+                    return
+                if page:
+                    await self._forward(send, page)
+                if time.monotonic() - beat >= HEARTBEAT_S:
+                    beat = time.monotonic()
+                    await _write(send, self._place())
 
     async def _forward(self, send: Send, page: list[Sent]) -> None:
         new = [one for one in page if one.seq > self._position]
@@ -166,26 +166,6 @@ async def _gone(receive: Receive) -> bool:
     return True
 
 
-class _Key:
-    """Tells whether a key still is what it was when the stream began; looks only where the accounts were read anew."""
-
-    def __init__(self, reading: Reading, access: Access) -> None:
-        self._book = reading.book
-        self._access = access
-        self._seen: Accounts | None = None
-
-    def is_good(self) -> bool:
-        expires_at = self._access.expires_at
-        if expires_at is not None and expires_at <= now():
-            return False
-        present = self._book.present
-        if present is not self._seen:
-            if self._access not in present.keys.values():
-                return False
-            self._seen = present
-        return True
-
-
 router = APIRouter()
 
 _EXAMPLE = (
@@ -217,6 +197,7 @@ async def stream_events(request: Request, access: Reader) -> Response:
     Each block has `id` (a cursor), `event` (the type) and `data` (the event as in the list). The stream begins now,
     or after `Last-Event-ID` or `cursor`: any `id` of it will do, and `follow_cursor` of the list with the same filters.
     Every 15 seconds there is a comment with the present `id` and no data. A listener that falls too far behind is
-    cut off; whoever resumes from the last `id` misses nothing and gets nothing twice.
+    cut off, and so is one by `provider` or `subject` when there is a new source; whoever resumes from the last `id`
+    misses nothing and gets nothing twice.
     """
     return await answer_stream(request, access)

@@ -147,14 +147,14 @@ async def _neighbours(
     connection: AsyncConnection, row: Mapping[str, Any], until: datetime, access: Access
 ) -> Neighbours:
     """Return the customer and the documents of an inquiry as they were."""
-    found: dict[UUID, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     if row["customer_key"] is not None:  # by then it may have been another's than now
         values = {"key": bounded_key(row["customer_key"]), "source": row["source_id"]}
         for named in await _customer_of_key(access).rows(connection, values):
             customer = await _customer(connection, named["id"], until, access)
             if customer is not None:
-                found[row["customer_record_id"]] = customer
-    place = (row["source_id"], row["inquiry_id"])
+                found[str(row["customer_record_id"])] = customer
+    place = (str(row["source_id"]), row["inquiry_id"])
     return Neighbours(found, {place: await _documents(connection, row, until, access)})
 
 

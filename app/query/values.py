@@ -111,7 +111,11 @@ def parse_json(text: str, _: Context) -> Any:
         value = None
     if not isinstance(value, dict | list):
         raise Fault("not-json", 'is no object of JSON such as {"data":{"productId":81}}')
-    if b"\\u0000" in orjson.dumps(value):
+    try:
+        written = orjson.dumps(value)
+    except orjson.JSONEncodeError:  # what an item holds that deep is kept as text
+        raise Fault("too-deep", "is nested deeper than anything that is kept") from None
+    if b"\\u0000" in written:
         raise Fault("unusable-text", "holds the character U+0000")
     return value
 

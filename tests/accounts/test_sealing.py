@@ -1,18 +1,21 @@
 """The audit log under its seals: whatever is done to it behind our back is named, whatever we do to it fits."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from app.accounts import audit
+from app.accounts import audit, sealing, verifying
 from app.accounts.rekeying import reset, rotate_key
 from app.accounts.sealing import MOST_ROWS, Sealer
 from app.accounts.verifying import Checked, parse_seal, verify_audit
 from app.accounts.writing import AccountError, Connection
 from app.crypto import Vault, WrongKeyError, new_encryption_key
+from app.ids import first_id_at
+from app.times import now
 
 _LOCK = 4711
 
@@ -99,6 +102,36 @@ def test_an_inserted_entry_is_named(sealed: Connection, vault: Vault) -> None:
         sealed.execute("DELETE FROM audit WHERE id = %s", (_ids(sealed)[7],))
         entry_id, _, what = _misfit(sealed, vault)
     assert (entry_id, "inserted" in what) == (strange, True)
+
+
+_FORGED = """
+WITH added AS (INSERT INTO audit (id, at, actor, action) VALUES (%s, now() - %s, 'cli', 'source.add') RETURNING id)
+INSERT INTO audit_unsealed (audit_id) SELECT id FROM added
+"""
+
+
+@pytest.mark.parametrize(("days", "days_by_id"), [(2, 0), (0, 2)])
+def test_an_entry_of_a_past_that_was_sealed_is_named(
+    sealed: Connection, vault: Vault, days: int, days_by_id: int
+) -> None:
+    strange = first_id_at(now() - timedelta(days=days_by_id))
+    with sealed.transaction(force_rollback=True):
+        sealed.execute(_FORGED, (strange, timedelta(days=days)))
+        assert Sealer(sealed, vault).seal() == 1
+        entry_id, seal, what = _misfit(sealed, vault)
+    assert (entry_id, seal, "inserted" in what) == (strange, 4, True)
+
+
+def test_entries_that_waited_long_for_a_seal_fit(
+    connection: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in (sealing, verifying):
+        monkeypatch.setattr(room, "MOST_ROWS", 2)
+    for number in range(5):
+        connection.execute(_FORGED, (first_id_at(now() - timedelta(days=9 - number)), timedelta(days=9 - number)))
+    sealer = Sealer(connection, vault)
+    assert [sealer.seal() for _ in range(4)] == [2, 2, 1, 0]
+    assert verify_audit(connection, vault).misfit is None
 
 
 def test_a_removed_or_changed_seal_is_named(sealed: Connection, vault: Vault) -> None:

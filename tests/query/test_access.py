@@ -104,3 +104,39 @@ def test_a_question_that_takes_too_long(rows: Rows, open_caller: Callable[[], Ca
     rows.connection.rollback()
     assert (response.status_code, response.json()["code"]) == (503, "too-slow")
     assert "retry-after" in response.headers
+
+
+def test_a_name_that_may_be_a_value_is_hidden(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, full, plain = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL), rows.key(Scope.READ)
+    paths = ("docs.0.hash", "data.premiumYearly", "customer.Erika Muster", "erika@example.test", "data.0301234567")
+    warnings = [{"field": path, "reason": "unknown-field"} for path in paths]
+    event = rows.event(source, rows.delivery(source), warnings=warnings)
+    plainly = rows.event(source, rows.delivery(source, 1), warnings=warnings[:2])
+    caller = open_caller()
+    seen, hidden = (caller.get(key, f"/v1/events/{event}").json() for key in (full, plain))
+    assert (seen["warnings"], seen["redacted"]) == (warnings, [])
+    assert [one["field"] for one in hidden["warnings"]] == [*paths[:2], "*", "*", "*"]
+    assert hidden["redacted"] == ["data", "warnings"]
+    seen = caller.get(plain, f"/v1/events/{plainly}").json()
+    assert (seen["warnings"], seen["redacted"]) == (warnings[:2], ["data"])
+    for path in ("/v1/events", "/v1/export/events.csv", "/v1/export/events.ndjson"):
+        text = caller.get(plain, path).text
+        assert "premiumYearly" in text
+        assert not [name for name in ("Erika", "erika", "0301234567") if name in text], path
+
+
+@pytest.mark.parametrize("path", ["/v1/deliveries/{}", "/v1/deliveries?id={}"])
+def test_a_key_of_an_item_that_may_be_a_value_is_hidden(
+    rows: Rows, open_caller: Callable[[], Caller], path: str
+) -> None:
+    source, full, plain = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL), rows.key(Scope.READ)
+    item = {"subject": "inquiry/1", "verdict": "verified", "status": "event", "reason": None, "event_id": None}
+    keys = (None, "810042", "Erika Muster")
+    items = [{"index": number, "key": key, **item} for number, key in enumerate(keys)]
+    free, ordinary = rows.delivery(source, items=items), rows.delivery(source, 1, items=items[:2])
+    caller = open_caller()
+    for key, one, shown in ((full, free, keys), (plain, free, (*keys[:2], None)), (plain, ordinary, keys[:2])):
+        answer = caller.get(key, path.format(one)).json()
+        (found,) = answer.get("data", [answer])
+        assert tuple(item["key"] for item in found["items"]) == shown
+        assert ("items.key" in found["redacted"]) == (shown[-1] is None)

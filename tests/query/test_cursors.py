@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.accounts.model import Access, Scope
+from app.accounts.version import bump_version
 from app.ids import IdSource
 from app.query.cursor import Binding, CursorInvalid, Position, read_cursor, write_cursor
 from tests.query.conftest import Caller, Rows
@@ -120,6 +121,23 @@ def test_an_empty_feed_can_be_followed_from_its_beginning(rows: Rows, open_calle
     event = rows.event(source, rows.delivery(source))
     page = caller.get(key, f"/v1/events?order=asc&cursor={empty['follow_cursor']}").json()
     assert [row["id"] for row in page["data"]] == [str(event)]
+
+
+@pytest.mark.parametrize("query", ["provider=thinksurance", "provider[ne]=wegroup", "subject=inquiry/7"])
+def test_a_follower_is_not_led_past_a_source_that_is_made_meanwhile(
+    rows: Rows, open_caller: Callable[[], Caller], query: str
+) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    rows.source("w", "wegroup")
+    caller = open_caller()
+    cursor = caller.get(key, f"/v1/events?order=asc&{query}").json()["follow_cursor"]
+    late = rows.source("late")  # not read yet by the process that is asked
+    driver: Any = rows.connection.connection.driver_connection
+    bump_version(driver)
+    rows.connection.commit()
+    made = [str(rows.event(one, rows.delivery(one), subject="inquiry/7")) for one in (late, source)]
+    page = caller.get(key, f"/v1/events?order=asc&{query}&cursor={cursor}").json()
+    assert [row["id"] for row in page["data"]] == made
 
 
 def test_a_replay_is_no_lag(rows: Rows, open_caller: Callable[[], Caller]) -> None:

@@ -11,17 +11,18 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.pool import QueuePool
 
 from app.accounts.model import Access, Accounts, Scope
+from app.accounts.version import bump_version
 from app.query import Reading, export
 from app.query.export import EXPORTED, shown_pages
 from app.query.filters import read_question
 from app.query.flat import BOM, columns_of, to_cell
 from app.query.values import Context
 from app.storage.engine import open_read_engine
-from app.storage.models import audit
+from app.storage.models import api_keys, audit
 from tests.query.conftest import START, Caller, Rows, World
 
 ENTRIES = select(audit.c.action, audit.c.detail).where(audit.c.action == "export.begin")
@@ -93,12 +94,16 @@ def test_fields_choose_what_is_written(asking: Caller, world: World) -> None:
         ("+49 221", "'+49 221"),
         ("-2+3", "'-2+3"),
         ("@SUM(A1)", "'@SUM(A1)"),
-        ("\t=1", "'\t=1"),
-        ("\r=1", "'\r=1"),
+        ("\t=1", "'\t'=1"),
+        ("\r=1", "'\r'=1"),
         ("  =1", "'  =1"),
         ("\uff1d1", "'\uff1d1"),
         ("", ""),
         ("a=1", "a=1"),
+        ("a;=1+1;b", "a;'=1+1;b"),
+        ("a\r\n@SUM(A1)", "a\r\n'@SUM(A1)"),
+        ('a; "\uff1d1', "a; \"'\uff1d1"),
+        ("a; b-1", "a; b-1"),
         (-5, "-5"),
         (Decimal("-1.50"), "-1.50"),
         (True, "true"),
@@ -117,7 +122,24 @@ def test_nobody_breaks_out_of_a_cell(rows: Rows, open_caller: Callable[[], Calle
         rows.customer(source, number, last_name=name)
     body = open_caller().get(key, "/v1/export/customers.csv?order=asc&bom=true").content
     assert body.startswith(BOM)
-    assert [row["last_name"] for row in _table(body.decode("utf-8-sig"))] == names
+    shown = ['"', 'Muster",=1+1', "Zeile\r\n'=2+2", "a,b;c\td", "ü€😀"]
+    assert [row["last_name"] for row in _table(body.decode("utf-8-sig"))] == shown
+
+
+def test_nobody_breaks_out_of_a_cell_where_semicolons_part_them(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    evil = "Muster;=cmd|' /C calc'!A0;\n+1+1"
+    delivery = rows.delivery(source, 0)
+    rows.event(source, delivery, data={"data": {"name": evil, "sum;": -5}})
+    rows.customer(source, 0, last_name=evil)
+    caller = open_caller()
+    for name in ("customers", "events"):
+        body = caller.get(key, f"/v1/export/{name}.csv").text
+        cells = [cell for row in csv.reader(io.StringIO(body), delimiter=";") for cell in row]
+        assert any("=cmd" in cell for cell in cells)
+        assert not [cell for cell in cells if cell.lstrip(" \"'")[:1] in {"=", "+", "-", "@"} and cell[:1] != "'"]
+    (event,) = _table(caller.get(key, "/v1/export/events.csv").text)
+    assert orjson.loads(event["data"]) == {"data": {"name": evil.replace(";=", ";'="), "sum;": -5}}
 
 
 def test_it_is_whole_and_in_order(
@@ -172,6 +194,33 @@ def test_no_connection_is_held_between_pages(rows: Rows, database_url: str, monk
         return found
 
     assert asyncio.run(walk()) == made[::-1]
+
+
+def test_it_ends_with_the_key(rows: Rows, open_caller: Callable[[], Caller], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "PAGE", 2)
+    source, key, other = rows.source("s"), rows.key(Scope.READ), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    for number in range(5):
+        rows.lead(source, number)
+    ask = export._patient_page
+    asked = []
+
+    async def page(reading: Reading, *more: Any) -> Any:
+        asked.append(more)
+        if len(asked) == 2:
+            rows.connection.execute(delete(api_keys).where(api_keys.c.scopes == [Scope.READ.value]))
+            driver: Any = rows.connection.connection.driver_connection
+            bump_version(driver)
+            rows.connection.commit()
+            await reading.book.refresh()
+        return await ask(reading, *more)
+
+    monkeypatch.setattr(export, "_patient_page", page)
+    caller = open_caller()
+    caller.client.headers["Authorization"] = f"Bearer {key}"
+    with pytest.raises(RuntimeError, match="broke off"):
+        caller.client.get("/v1/export/leads.ndjson")
+    assert len(asked) == 2
+    assert caller.get(other, "/v1/export/leads.ndjson").text.count("\n") == 5
 
 
 def test_exports_are_audited_without_values(rows: Rows, open_caller: Callable[[], Caller]) -> None:

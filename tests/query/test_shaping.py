@@ -1,5 +1,6 @@
 """How an answer looks, and the filters that look into lists: fields, counts, bodies, tags, references, changes."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,9 @@ import pytest
 from app.accounts.model import Scope
 from app.providers.wegroup.identity import Reference, as_map
 from tests.query.conftest import Caller, Rows, World
+
+NESTED: Any = json.loads('{"a":' * 400 + "1" + "}" * 400)
+"""More objects within one another than items are kept with."""
 
 
 def test_only_the_fields_asked_for(asking: Caller, world: World) -> None:
@@ -50,6 +54,25 @@ def test_rows_are_counted_over_all_pages(rows: Rows, open_caller: Callable[[], C
         assert caller.get(key, f"/v1/inquiries?{wrong}").status_code == 422
 
 
+def test_an_estimate_tells_a_key_with_walls_nothing_of_the_rows_of_others(
+    rows: Rows, open_caller: Callable[[], Caller]
+) -> None:
+    mine, other = rows.source("mine"), rows.source("other")
+    for number in range(40):
+        is_mine = number % 4 == 0
+        theirs: dict[str, Any] = {} if is_mine else {"product_name": "Geheimschutz"}
+        rows.inquiry(mine if is_mine else other, number, broker_external_id="B-1" if is_mine else "B-2", **theirs)
+    rows.connection.exec_driver_sql("ANALYZE inquiries")
+    rows.connection.commit()
+    caller = open_caller()
+    for key in (rows.key(Scope.READ, brokers=["B-1"]), rows.key(Scope.READ, source_ids=[mine])):
+        for query, found in (("", 10), ("&product_name=Geheimschutz", 0), ("&premium_yearly_cents[gt]=1", 0)):
+            assert caller.get(key, f"/v1/inquiries?count=estimate{query}").json()["count"] == found, query
+        (broker,) = caller.get(key, "/v1/brokers?count=estimate").json()["data"]
+        assert broker["broker_external_id"] == "B-1"
+        assert caller.get(key, "/v1/brokers?count=estimate").json()["count"] == 1
+
+
 def test_a_list_may_be_asked_for_in_the_body(asking: Caller, world: World) -> None:
     headers = {"Authorization": f"Bearer {world.keys['full']}"}
 
@@ -71,6 +94,29 @@ def test_a_list_may_be_asked_for_in_the_body(asking: Caller, world: World) -> No
     hidden = asking.client.post("/v1/customers/query", json={"last_name": "x"}, headers=plain)
     assert (hidden.status_code, hidden.json()["code"]) == (403, "field-hidden")
     assert asking.client.post("/v1/customers/query", json={}).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ({"source": []}, "/source", "empty"),
+        ({"shoe/~size": []}, "/shoe~1~0size", "empty"),
+        ({"source": None}, "/source", "unusable-value"),
+        ({"data[contains]": {"deep": NESTED}}, "/data[contains]", "too-deep"),
+    ],
+)
+def test_what_a_body_cannot_ask_by(asking: Caller, world: World, body: Any, pointer: str, code: str) -> None:
+    headers = {"Authorization": f"Bearer {world.keys['full']}"}
+    refused = asking.client.post("/v1/events/query", json=body, headers=headers)
+    assert refused.status_code == 422, refused.text
+    (error,) = refused.json()["errors"]
+    assert (error["in"], error["pointer"], error["code"]) == ("body", pointer, code)
+
+
+def test_what_is_nested_too_deep_is_refused_in_a_url_too(asking: Caller, world: World) -> None:
+    params = {"data[contains]": json.dumps(NESTED)}
+    refused = asking.get(world.keys["full"], "/v1/events", params=params)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "too-deep")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Statistics: counted by hand, in the zone asked for, with empty buckets, within walls and scopes."""
 
+import io
+import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from app.accounts.model import Scope
+from app.query import statistics
 from app.query.buckets import Buckets, TooManyError
 from app.query.counted import STATISTICS
 from app.query.schemas.statistics import FunnelStatistic
@@ -16,6 +19,8 @@ from app.storage.models import audit
 from tests.query.conftest import START, Caller, Rows, World
 
 DAY = 24 * 60
+MARS = b"TZif" + bytes(16) + struct.pack(">6l", 0, 0, 0, 0, 1, 4) + struct.pack(">lbb", 0, 0, 0) + b"MTC\0"
+"""A time zone as in a file of the tz database."""
 
 
 def _statistic(caller: Caller, key: str, path: str) -> Any:
@@ -224,6 +229,27 @@ def test_what_is_not_asked_for_has_no_bucket(rows: Rows, open_caller: Callable[[
     assert [row["bucket"] for row in found] == ["2026-03-10", "2026-03-11"]
 
 
+@pytest.mark.parametrize(
+    ("bounds", "days"),
+    [
+        ("[gte]=2026-03-03&{by}[gte]=2026-03-01&{by}[lt]=2026-03-04", ["2026-03-01", "2026-03-02", "2026-03-03"]),
+        ("[gte]=2026-03-01&{by}[gte]=2026-03-03&{by}[lt]=2026-03-04", ["2026-03-01", "2026-03-02", "2026-03-03"]),
+        ("[gte]=2026-03-02&{by}[lte]=2026-03-03&{by}[lte]=2026-03-02", ["2026-03-02", "2026-03-03"]),
+        ("[gt]=2026-03-01&{by}[gte]=2026-03-01&{by}[lt]=2026-03-03", ["2026-03-02"]),
+        ("=2026-03-01&{by}=2026-03-03", ["2026-03-01", "2026-03-02", "2026-03-03"]),
+        ("[gte]=2026-03-05&{by}[lt]=2026-03-01", []),
+        ("[gte]=2999-01-01", []),
+    ],
+)
+@pytest.mark.parametrize("path", ["inquiries?status=99&by=updated_on", "deliveries?via=pull&by=received_at"])
+def test_days_without_rows_are_those_that_are_asked_for(
+    asking: Caller, world: World, path: str, bounds: str, days: list[str]
+) -> None:
+    by = path.rpartition("=")[2]
+    found = _statistic(asking, world.keys["full"], f"{path}&bucket=day&{by}{bounds.format(by=by)}")
+    assert [(row["bucket"], row["count"]) for row in found["data"]] == [(day, 0) for day in days]
+
+
 def test_there_are_not_too_many_buckets(asking: Caller, world: World) -> None:
     response = asking.get(world.keys["plain"], "/v1/stats/leads?bucket=hour&first_received_at[gte]=2000-01-01")
     assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "too-many-buckets")
@@ -356,3 +382,18 @@ def test_what_they_do_not_take(asking: Caller, world: World, path: str, name: st
     assert response.status_code == 422, response.text
     assert name in {error["name"] for error in response.json()["errors"]}
     assert asking.get(None, f"/v1/stats/{path}").status_code == 401
+
+
+def test_a_zone_that_the_database_does_not_know_is_refused(
+    rows: Rows, open_caller: Callable[[], Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    rows.event(source, rows.delivery(source), record_id=rows.inquiry(source, 1, status=4), record_kind="inquiry")
+    caller, mars = open_caller(), ZoneInfo.from_file(io.BytesIO(MARS), key="Mars/Base")
+    for path in ("deliveries?bucket=day", "inquiries?bucket=week", "funnel?from=4&to=6"):
+        with monkeypatch.context() as patched:
+            patched.setattr(statistics, "parse_zone", lambda _: mars)
+            refused = caller.get(key, f"/v1/stats/{path}&tz=Mars/Base")
+        assert refused.status_code == 422, refused.text
+        assert refused.json()["errors"][0]["name"] == "tz"
+        assert _statistic(caller, key, path)["data"]

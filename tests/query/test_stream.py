@@ -154,6 +154,35 @@ def test_it_resumes_without_gap_or_repeat(
     assert [_id(begun.event()) for _ in later] == later
 
 
+def test_a_source_that_is_made_later_is_not_missed(
+    rows: Rows, served: Served, listen: Callable[..., Listening]
+) -> None:
+    source, _, key = rows.source("s"), rows.source("w", "wegroup"), rows.key(Scope.READ)
+    queries = ("?provider=thinksurance", "?subject=inquiry/1", "?provider[ne]=wegroup", "?source=s")
+    streams = [listen(key, query) for query in queries]
+    cursors = [stream.block()["id"] for stream in streams]
+    late = rows.source("late")
+    made = [_event(rows, one, number) for number, one in enumerate((late, source))]
+    assert _id(streams.pop().event()) == made[1]
+    for stream in streams:
+        with pytest.raises(EOFError):
+            stream.event()
+    driver: Any = rows.connection.connection.driver_connection
+    bump_version(driver)
+    rows.connection.commit()
+    _wait_for(lambda: late in served.app.state.reading.book.present.sources)
+    for query, cursor in zip(queries[:3], cursors, strict=False):
+        resumed = listen(key, query, cursor)
+        assert [_id(resumed.event()) for _ in made] == made
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_it_notices_events_that_nobody_announced(rows: Rows, listen: Callable[..., Listening]) -> None:
     source, key = rows.source("s"), rows.key(Scope.READ)
     stream = listen(key)
