@@ -1,5 +1,7 @@
 """Sends requests at their times, whatever becomes of those before: an answer's time counts from when it was due.
 
+This process has no core of its own, and so is late itself at times; how late is told, too: no answer waits for that.
+
 `pace` says what is sent and what is made of the times.
 """
 
@@ -18,15 +20,25 @@ _ANSWERED_WITHIN_S = 60.0
 
 @dataclass
 class Answered:
-    """How long the answers took, in seconds from when their requests were due, and how many were no 2xx."""
+    """How long the answers took, in seconds from when their requests were due, and how many were no 2xx.
+
+    `late` is how long after that each request was sent, in the order of the answers.
+    """
 
     seconds: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
     wrong: int = 0
 
-    def share_ms(self, share: float) -> float:
-        """Return how long the fastest `share` of the answers took at most."""
-        ordered = sorted(self.seconds)
-        return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000, 1)
+    @property
+    def from_sent(self) -> list[float]:
+        """Return how long the answers took from when their requests were sent."""
+        return [answered - late for answered, late in zip(self.seconds, self.late, strict=True)]
+
+
+def share_ms(seconds: Sequence[float], share: float) -> float:
+    """Return how long the fastest `share` of the answers took at most."""
+    ordered = sorted(seconds)
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000, 1)
 
 
 class _Connection(asyncio.Protocol):
@@ -37,6 +49,7 @@ class _Connection(asyncio.Protocol):
         self._answered = answered
         self._transport: asyncio.Transport | None = None
         self._due = 0.0
+        self._late = 0.0
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -44,7 +57,7 @@ class _Connection(asyncio.Protocol):
 
     def send(self, request: bytes, due: float) -> None:
         """Send a request that was due at this time of `time.perf_counter`: the loop knows whole ms only."""
-        self._due, self._buffer = due, b""
+        self._due, self._late, self._buffer = due, time.perf_counter() - due, b""
         if self._transport:
             self._transport.write(request)
 
@@ -54,6 +67,7 @@ class _Connection(asyncio.Protocol):
         if not found or len(body) < int((head.lower().partition(b"content-length:")[2].split() or [b"0"])[0]):
             return
         self._answered.seconds.append(time.perf_counter() - self._due)
+        self._answered.late.append(self._late)
         self._answered.wrong += head.split(maxsplit=2)[1][:1] != b"2"
         self._idle.append(self)
 

@@ -18,7 +18,7 @@ from app.accounts.snapshot import read_accounts
 from app.crypto import Vault
 from app.providers.thinksurance import simulator
 from tests.bench import contenders, loads
-from tests.bench.open_loop import send
+from tests.bench.open_loop import send, share_ms
 from tests.bench.servers import Database, Server
 
 BATCH = 64
@@ -76,7 +76,9 @@ def open_loop(folder: Path, databases: dict[str, Database], *, rate: int, second
         "count": len(bodies),
         "mean_bytes": round(sum(len(body) for _, body in bodies) / len(bodies)),
         "wrong": answered.wrong,
-        "acknowledged_ms": {name: answered.share_ms(share) for name, share in _SHARES.items()},
+        "acknowledged_ms": {name: share_ms(answered.seconds, share) for name, share in _SHARES.items()},
+        "from_sent_ms": {name: share_ms(answered.from_sent, share) for name, share in _SHARES.items()},
+        "late_ms": {name: share_ms(answered.late, share) for name, share in _SHARES.items()},
         "readable_ms": dict(zip(_SHARES, (round(float(share) * 1000, 1) for share in shares), strict=True)),
     }
 

@@ -37,7 +37,7 @@ from app.storage.database import connect
 from tests.bench.asked import Asked, Question
 from tests.bench.filling import THINKSURANCE, WEGROUP
 from tests.bench.questions import questions
-from tests.bench.stock import KEPT, filled
+from tests.bench.stock import KEPT, filled, read_through
 from tests.bench.values import BROKERS
 from tests.ports import free_port
 from tests.server.test_supervisor import ROOT, until
@@ -88,12 +88,16 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--warm-up", type=int, default=200, help="how often it is asked before that, not measured (200)"
     )
+    parser.add_argument("--cold", action="store_true", help="leave unread what a start has put out of memory")
     parser.add_argument("--only", default="", help="only questions whose name holds this")
     parser.add_argument("--walls", choices=("without", "with", "both"), default="both", help="by which keys (both)")
     given = parser.parse_args(arguments)
     begun_at, load = datetime.now(UTC), os.getloadavg()
     with filled(given.deliveries, _say) as (settings, url, vault), closing(connect(url)) as database:
         rows = []
+        if not given.cold:
+            _say("reading the tables once, as they are in memory where a service has filled them")
+            read_through(database)
         with serving(settings) as port:
             for walls in {"without": (False,), "with": (True,), "both": (False, True)}[given.walls]:
                 with _key(database, vault, walls=walls) as (key, access):
@@ -102,7 +106,7 @@ def main(arguments: Sequence[str]) -> None:
                         if given.only in question.name:
                             rows.append(_measure(question, port, key, database, given, walls=walls))
                             _say(_line(rows[-1]))
-        about = _about(database, load, begun_at) | {"warm_up": given.warm_up}
+        about = _about(database, load, begun_at) | {"warm_up": given.warm_up, "cold": given.cold}
     _show(rows, about)
     KEPT.mkdir(parents=True, exist_ok=True)
     kept = KEPT / f"query-{given.deliveries}-{begun_at:%Y%m%dT%H%M%SZ}.json"
