@@ -129,7 +129,7 @@ def _own_seconds(pid: int) -> float:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return sum(map(int, fields[11:15])) / _TICKS  # its own, and that of children which ended
 
 
 def _pages(pid: int) -> int:
