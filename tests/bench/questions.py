@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from app.accounts.model import Access
-from app.ids import first_id_at
+from app.ids import first_id_at, time_of
 from app.processing.record_rows import Database
 from app.query.cursor import Binding, Position, write_cursor
 from tests.bench.asked import Asked, Question, always, to_path
@@ -215,7 +215,9 @@ def _single(sample: Sample) -> list[Question]:
 
         return Question(name, "list", asked, sql)
 
-    then = f"{datetime.now(UTC) - timedelta(days=3):%Y-%m-%dT%H:%M:%SZ}"
+    moment = datetime.now(UTC) - timedelta(days=3)
+    then = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    inquiries, leads = ([row for row in rows if time_of(row[0]) < moment] for rows in (sample.inquiries, sample.leads))
     told = "SELECT * FROM events WHERE record_id = %s ORDER BY order_key"
     return [
         of("one delivery", "/v1/deliveries/{}", sample.deliveries, "SELECT * FROM deliveries WHERE id = %s"),
@@ -224,8 +226,8 @@ def _single(sample: Sample) -> list[Question]:
         of("one customer", "/v1/customers/{}", sample.customers, "SELECT * FROM customers WHERE id = %s"),
         of("one lead", "/v1/leads/{}", sample.leads, "SELECT * FROM leads WHERE id = %s"),
         of("history of an inquiry", "/v1/inquiries/{}/history", sample.inquiries, told),
-        of("an inquiry as_of", f"/v1/inquiries/{{}}?as_of={then}", sample.inquiries, told),
-        of("a lead as_of", f"/v1/leads/{{}}?as_of={then}", sample.leads, told),
+        of("an inquiry as_of", f"/v1/inquiries/{{}}?as_of={then}", inquiries, told),
+        of("a lead as_of", f"/v1/leads/{{}}?as_of={then}", leads, told),
     ]
 
 
