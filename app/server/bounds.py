@@ -4,9 +4,8 @@ The size of a body and all bodies together are bounded by the receiver, who know
 
 Stands on these private parts of uvicorn's HttpToolsProtocol: `_start_asgi_task`, `_unset_keepalive_if_required`,
 `cycle.more_body`, `cycle.transport`, `cycle.response_started`, `cycle.response_complete`, `cycle.disconnected`,
-`pipeline`, `flow`, `parser`, that its `data_received` only feeds the parser and turns its errors into answers, and
-that it asks no more of a transport than `SoonTransport` has.
-tests/server/test_bounds.py speaks raw bytes to a real server and fails when one of them changes.
+`pipeline`, `flow`, `parser`, that its `data_received` only feeds the parser and turns its errors into answers, and that
+it asks no more of a transport than `SoonTransport` has. tests/server/test_bounds.py fails when one of them changes.
 """
 
 import asyncio
@@ -81,11 +80,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._soon: SoonTransport
         self._phase = "idle"
-        self._header_bytes = 0
+        self._header_bytes = self._open_requests = 0
         self._refusal: Problem | None = None
-        self._open_requests = 0
         self._offered: list[tuple[bytes, bytes]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timed_phase = ""
