@@ -69,12 +69,14 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     has_record = kind in RECORD_PATHS and record_id is not None
     for name in _AS_JSON:
         shown[name] = orjson.Fragment(row[name])
-    others_told, some_hidden, names_hidden = shown.pop(OTHERS_TOLD), False, False
+    others_told, hidden = shown.pop(OTHERS_TOLD), []
     if others_told or not may_see(access):
         changes = orjson.loads(row["changes"])
-        shown["changes"], some_hidden = hide_changes(kind, changes, access, others_told=others_told)
+        shown["changes"], is_hidden = hide_changes(kind, changes, access, others_told=others_told)
+        hidden += ["changes"] if is_hidden else []
     if not may_see(access):
-        shown["warnings"], names_hidden = hide_names(orjson.loads(row["warnings"]))
+        shown["warnings"], is_hidden = hide_names(orjson.loads(row["warnings"]))
+        hidden += ["warnings"] if is_hidden else []
     duplicate_of, submission_id = row["duplicate_of"], row["submission_id"]
     shown["record"] = {"kind": kind, "id": record_id} if has_record else None
     shown["links"] = {
@@ -87,9 +89,8 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
         "source": f"/v1/sources/{source}",
     }
     hide("event", shown, access)
-    if some_hidden or names_hidden:
-        hidden = {"changes": some_hidden, "warnings": names_hidden}
-        shown["redacted"] = sorted({*(name for name in hidden if hidden[name]), *shown["redacted"]})
+    if hidden:
+        shown["redacted"] = sorted([*hidden, *shown["redacted"]])
     return shown
 
 
