@@ -14,16 +14,18 @@ COPY --from=build /opt/callbox/.venv .venv
 COPY pyproject.toml ./
 COPY migrations migrations
 COPY app app
-RUN .venv/bin/python -m compileall -q app migrations
+# Readable for `callbox` whatever the umask of who cloned this.
+RUN .venv/bin/python -m compileall -q app migrations && chmod -R go+rX app migrations pyproject.toml
 ENV PATH=/opt/callbox/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     CALLBOX_HOST=0.0.0.0 \
     CALLBOX_DATA_DIR=/var/lib/callbox \
     CALLBOX_LOG_FORMAT=json
 USER callbox
-# The spool: what was acknowledged while the database was away.
+# The spool (what was acknowledged while the database was away) and the documents.
 VOLUME /var/lib/callbox
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ.get('CALLBOX_PORT', '8000') + '/readyz', timeout=4)"]
+# No urllib: it would ask a proxy that Docker's settings name.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('CALLBOX_PORT', 8000)), timeout=4); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 ENTRYPOINT ["callbox"]
 CMD ["serve"]

@@ -124,7 +124,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _key_beside_database(self) -> "Settings":
         if self.database_url is not None and self.encryption_key is None:
-            raise ValueError(f"{PREFIX}ENCRYPTION_KEY is required with {PREFIX}DATABASE_URL (make one with `make env`)")
+            raise ValueError(
+                f"{PREFIX}ENCRYPTION_KEY is required with {PREFIX}DATABASE_URL (`callbox secrets new-key` makes one)"
+            )
         return self
 
     @property

@@ -132,5 +132,8 @@ def _told(document: dict[str, Any], *, searching: bool) -> str:
         lines.append(f"{document['gaps']} of these a push should have brought: see `/v1/gaps`.")
     if document["resumed"]:
         lines.append(f"{document['resumed']} of {document['tokens']} tokens were done before.")
-    lines += [f"Token {one['token']}: {one['error']}" for one in document["failed"]]
+    lines += [
+        f"Token {one['token']}: {one['error']}" if searching else f"Not pulled: {one['error']}"
+        for one in document["failed"]
+    ]
     return "\n".join(lines)

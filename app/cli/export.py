@@ -3,7 +3,9 @@
 What an export is stands in `app.query.export`.
 """
 
+import os
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -35,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    kind: Annotated[str, typer.Argument(help=f"What: {', '.join(_KINDS)}.", show_default=False)],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=f"What: {', '.join(_KINDS)}.", show_default=False)],
     form: Annotated[str, typer.Option("--format", help="csv or ndjson.")] = "csv",
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Where to; `-` is standard output.")] = (
         "-"
@@ -79,19 +81,31 @@ def _filters(texts: list[str]) -> Where:
 
 @contextmanager
 def _target(output: str) -> Iterator[BinaryIO]:
-    """Give the file to write to; it is readable for its owner only, for it holds persons."""
+    """Give the file to write to: for its owner only, for it holds persons, and in its place once it is whole."""
     if output == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     path = Path(output)
     try:
-        path.touch(mode=0o600)
-        file = path.open("wb")
+        is_pipe = path.exists() and not path.is_file()  # or a folder, which cannot be opened
+        with path.open("wb") if is_pipe else _unfinished(path.resolve()) as file:
+            yield file
     except OSError as error:
         raise ValueGivenError(f"--output: {output}: {error.strerror}") from None
-    with file:
-        yield file
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[BinaryIO]:
+    """Give a file that takes the place of `path` in the end; what is broken off leaves what stood there."""
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # made with 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink()
+        raise
 
 
 async def _write(

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def import_files(
     source: Annotated[str, typer.Option("--source", metavar="NAME", help="The source that they were sent to.")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Each holds the body of one callback.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Each holds the body of one callback.")],
     lines: Annotated[bool, typer.Option("--lines", help="Each line of a file is the body of a callback.")] = False,
     content_type: Annotated[str, typer.Option("--content-type", help="What they were sent as.")] = "application/json",
     received_at: Annotated[

@@ -29,16 +29,16 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[DELIVERY]...", help="Ids of deliveries; `-` reads them by line.")
+        list[str] | None, typer.Argument(metavar="DELIVERY", help="Ids of deliveries; `-` reads them by line.")
     ] = None,
     source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="All of this source.")] = None,
     status: Annotated[str | None, typer.Option("--status", help="All of a status: " + ", ".join(_STATUSES))] = None,
     reason: Annotated[Reason | None, typer.Option("--reason", help="All in quarantine for this reason.")] = None,
     received_after: Annotated[
-        str | None, typer.Option("--received-after", metavar="WHEN", help="From then on.")
+        str | None, typer.Option("--received-after", metavar="WHEN", help="From a date or a moment on.")
     ] = None,
     received_before: Annotated[
-        str | None, typer.Option("--received-before", metavar="WHEN", help="Before then.")
+        str | None, typer.Option("--received-before", metavar="WHEN", help="Before one.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count by source, status and reason, and stop.")] = False,
     timeout: TimeoutOption = PATIENCE_S,

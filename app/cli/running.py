@@ -49,11 +49,12 @@ def migrate(as_json: JsonFlag = False) -> None:
     """Bring the tables up to date, whatever CALLBOX_MIGRATE says."""
     from app.accounts.opening import database_of  # noqa: PLC0415
     from app.config import load_settings  # noqa: PLC0415
+    from app.crypto import new_encryption_key  # noqa: PLC0415
     from app.processing.retention import drop_waiting  # noqa: PLC0415
     from app.storage import database  # noqa: PLC0415
     from app.times import now  # noqa: PLC0415
 
-    settings = load_settings()
+    settings = load_settings(encryption_key=new_encryption_key())  # nothing is decrypted: the tables' owner needs none
     with database_of(settings, say) as url:
         with database.connect(url) as connection:
             before = database.present_revision(connection)

@@ -41,7 +41,8 @@ def add(
     provider: Annotated[str, typer.Argument(metavar="PROVIDER", help="thinksurance, wegroup or allianz.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Unique, a-z, 0-9 and hyphens; it cannot be changed.")],
     secret: Annotated[
-        list[str] | None, typer.Option("--secret", metavar="S", help=f"What signatures are checked by. {ELSEWHERE}")
+        list[str] | None,
+        typer.Option("--secret", metavar="S", help=f"What signatures are checked by. Repeatable. {ELSEWHERE}"),
     ] = None,
     mode: ModeOption = None,
     recipe: RecipeOption = None,

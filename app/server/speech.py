@@ -5,7 +5,7 @@ What happens later is logged where it happens.
 
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from app.config import Settings
 
@@ -20,16 +20,28 @@ class StartError(Exception):
 def speaker(settings: Settings) -> Callable[[str], None]:
     """Return what takes sentences for a person: plain lines on a console, log lines where logs are JSON."""
     if settings.log_format == "json":
-        import structlog  # noqa: PLC0415 - the start on a console does without
-
-        from app.log import configure_logging  # noqa: PLC0415 - as above
-
-        configure_logging(settings)
-        log = structlog.get_logger(__name__)
+        log = _logger(settings)
         return lambda text: log.info("service.said", text=text)
+    return _write
 
-    def say(text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
 
-    return say
+def refuse(settings: Settings, error: Exception) -> None:
+    """Say why something cannot start; logs at any level tell it."""
+    if settings.log_format == "json":
+        _logger(settings).error("service.refused", reason=str(error))
+    else:
+        _write(f"callbox: {error}")
+
+
+def _logger(settings: Settings) -> Any:
+    import structlog  # noqa: PLC0415 - the start on a console does without
+
+    from app.log import configure_logging  # noqa: PLC0415 - as above
+
+    configure_logging(settings)
+    return structlog.get_logger(__name__)
+
+
+def _write(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -23,7 +23,7 @@ from app.server.holding import HeldError, hold
 from app.server.measuring import MeasuresFolder
 from app.server.ports import PortError, open_socket
 from app.server.processes import Child, end_in_time
-from app.server.speech import CANNOT_START, StartError, speaker
+from app.server.speech import CANNOT_START, StartError, refuse, speaker
 from app.storage.embedded_program import EmbeddedError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def supervise(settings: Settings, *, receivers: int, with_work: bool) -> int:
     except _Stopped:
         return 0
     except (ConfigError, HeldError, PortError, WrongKeyError, EmbeddedError, StartError) as error:
-        say(f"callbox: {error}")
+        refuse(settings, error)
         return CANNOT_START
     finally:
         for number in ends:
@@ -195,7 +195,7 @@ class Supervisor:
         except UnreachableError:
             return
         except (ConfigError, WrongKeyError, StartError) as error:
-            self._say(f"callbox: {error}")
+            refuse(self._settings, error)
             return
         self._work_waits = False
         self._say("The database answers.")
@@ -252,7 +252,7 @@ class Supervisor:
             self._database = embedded.start(self._settings.data_dir, say=self._say)
         except EmbeddedError as error:
             if str(error) != self._trouble:  # once, for it is tried again every second
-                self._say(f"callbox: {error}")
+                refuse(self._settings, error)
             self._trouble = str(error)
             return
         self._trouble = None

@@ -16,7 +16,7 @@ from app.crypto import Vault, WrongKeyError
 from app.log import configure_logging
 from app.processing.work import Worker, run
 from app.providers import PROVIDERS
-from app.server.speech import CANNOT_START, speaker
+from app.server.speech import CANNOT_START, refuse, speaker
 from app.storage.database import DatabaseError, connect
 from app.storage.embedded_program import EmbeddedError
 from app.storage.upkeep import Counting, Upkeep
@@ -56,7 +56,7 @@ def work_alone(settings: Settings) -> int:
             say("Callbox is processing.")
             _run(url, vault, settings)
     except (ConfigError, DatabaseError, WrongKeyError, EmbeddedError) as error:
-        say(f"callbox: {error}")
+        refuse(settings, error)
         return CANNOT_START
     return 0
 

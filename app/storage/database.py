@@ -39,7 +39,13 @@ def connect(
     try:
         return psycopg.connect(url, autocommit=autocommit, connect_timeout=CONNECT_TIMEOUT_S, options=options)
     except psycopg.OperationalError as error:
-        raise UnreachableError(f"{described(url)} cannot be reached: {str(error).strip().splitlines()[-1]}") from None
+        raise UnreachableError(f"{described(url)} cannot be reached: {_reason(error)}") from None
+
+
+def _reason(error: psycopg.OperationalError) -> str:
+    """Return why there is no connection; a hint, which libpq puts in a line of its own behind a tab, is left out."""
+    lines = str(error).strip().splitlines()
+    return next((line for line in reversed(lines) if not line.startswith("\t")), "")
 
 
 def described(url: str) -> str:

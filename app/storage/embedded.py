@@ -206,7 +206,7 @@ def _launch(folder: Folder, programs: Path, lock: int, *, durable: bool) -> int:
 
 def _await_ready(folder: Folder, say: Say, log_begin: int) -> tuple[str, int]:
     """Return URL and process id once the server takes connections; raise EmbeddedError when it ends instead."""
-    wait = _Waiting(say, "The database is recovering from an unclean end; waiting for it")
+    wait = _Waiting(say, "The database is starting; after an unclean end it recovers first")
     while True:
         # Asked in this order: a server that ended before the second question was not up at the first.
         lock = _take_running(folder)

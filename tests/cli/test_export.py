@@ -77,3 +77,23 @@ def test_export_refuses_what_it_does_not_know(run: "Run") -> None:
     assert "an export is whole" in run("export", "leads", "--where", "cursor=x", "--output", "x", "--json").error
     assert run("export", "leads", "--output", "no/x", "--json").error == "--output: no/x: No such file or directory"
     assert run("export", "leads", "--output", ".", "--json").error == "--output: .: Is a directory"
+
+
+def test_a_file_is_replaced_only_by_a_whole_one(run: "Run", connection: Connection, tmp_path: Path) -> None:
+    _leads(run, connection)
+    file = tmp_path / "leads.csv"
+    file.write_text("of yesterday")
+    file.chmod(0o644)
+    assert "no field of this list" in run("export", "leads", "--where", "x=1", "--output", "leads.csv", "--json").error
+    assert file.read_text() == "of yesterday"
+    assert run("export", "leads", "--output", "leads.csv").code == 0
+    assert file.read_text().startswith("id,")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["leads.csv"]
+
+
+def test_export_writes_into_what_is_no_file(run: "Run", connection: Connection) -> None:
+    _leads(run, connection)
+    assert run("export", "leads", "--output", "/dev/null", "--json").json["rows"] == 3
+    full = run("export", "leads", "--output", "/dev/full", "--json")
+    assert full.error == "--output: /dev/full: No space left on device"

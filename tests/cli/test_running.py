@@ -72,6 +72,12 @@ def test_migrate_says_where_the_tables_are(run: "Run") -> None:
     assert document["before"] == document["revision"]
 
 
+def test_the_owner_of_the_tables_needs_no_key(run: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CALLBOX_ENCRYPTION_KEY")
+    assert run("migrate", "--json").code == 0
+    assert "CALLBOX_ENCRYPTION_KEY is required" in run("sources", "list", "--json").error
+
+
 def test_help_names_all_commands_and_loads_little() -> None:
     code = "import sys; sys.argv = ['callbox', '--help']\ntry:\n import app.__main__\nexcept SystemExit: pass\n"
     code += "print(sorted({'psycopg', 'sqlalchemy', 'pydantic', 'fastapi', 'rich', 'httpx2'} & set(sys.modules)))"

@@ -279,9 +279,10 @@ def test_a_taken_port(folder: Path) -> None:
         ({"host": "203.0.113.77"}, ["CALLBOX_HOST", "203.0.113.77"]),
         ({"migrate": "off"}, ["CALLBOX_MIGRATE", "callbox migrate"]),
         ({"encryption_key": "B" * 43}, ["CALLBOX_ENCRYPTION_KEY"]),
-        ({"database_url": "postgresql://x:geheim@127.0.0.1:1/x"}, ["127.0.0.1", "cannot be reached"]),
+        ({"database_url": "postgresql://x:geheim@127.0.0.1:1/x"}, ["cannot be reached", "127.0.0.1", "refused"]),
+        ({"log_format": "json", "log_level": "error", "host": "203.0.113.77"}, ["service.refused", "CALLBOX_HOST"]),
     ],
-    ids=["folder", "host", "migrate-off", "other-key", "no-database"],
+    ids=["folder", "host", "migrate-off", "other-key", "no-database", "logs-of-errors-alone"],
 )
 def test_what_keeps_it_from_starting_is_one_line(
     settings: dict[str, str], words: list[str], database_url: str, encryption_key: str
