@@ -28,6 +28,7 @@ from app.query.exampled import add_examples
 from app.request_id import RequestIdMiddleware
 from app.storage.engine import open_read_engine
 from app.web import pages
+from app.web.head import HeadMiddleware
 from app.web.headers import SecurityHeadersMiddleware
 
 API_VERSION = "1"
@@ -89,6 +90,7 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
         )
     api.add_middleware(query.RateHeadersMiddleware)
     api.add_middleware(SecurityHeadersMiddleware)
+    api.add_middleware(HeadMiddleware)
     api.add_middleware(RequestIdMiddleware)
     routers = (
         query.router,

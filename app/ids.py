@@ -5,7 +5,7 @@ Which id belongs to which row is the business of the rooms that write rows.
 
 import hashlib
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -15,6 +15,8 @@ from app.times import from_epoch_ms, to_epoch_ms
 _RANDOM_BITS = 62
 _VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
 _MIN = UUID(int=0)
+_LAST_MS = to_epoch_ms(datetime.max.replace(tzinfo=UTC))
+"""An id that nobody made here may name a later moment than there is."""
 
 
 class IdSource:
@@ -63,7 +65,7 @@ def derived_id(parent: UUID, *names: str | int) -> UUID:
 
 def time_of(some_id: UUID) -> datetime:
     """Return the moment an id was made, in UTC with milliseconds."""
-    return from_epoch_ms(some_id.int >> 80)
+    return from_epoch_ms(min(some_id.int >> 80, _LAST_MS))
 
 
 def first_id_at(moment: datetime) -> UUID:

@@ -123,9 +123,27 @@ def problem_body(problem: Problem, scope: Scope) -> dict[str, Any]:
         "detail": problem.detail,
         "instance": instance_of(scope),
         "request_id": request_id_of(scope),
-        "errors": problem.errors,
+        "errors": [_in_body(one) for one in problem.errors] if _is_posted(scope) else problem.errors,
         **problem.members,
     }
+
+
+def have_posted(request: Request) -> None:
+    """Note that the parameters of a request stand in its body, for problems tell where they are."""
+    request.state.parameters_posted = True
+
+
+def _is_posted(scope: Scope) -> bool:
+    return "parameters_posted" in scope.get("state", ())
+
+
+def _in_body(error: Mapping[str, str]) -> Mapping[str, str]:
+    return {**error, "in": "body", "pointer": pointer_to(error["name"])} if error["in"] == "query" else error
+
+
+def pointer_to(name: str) -> str:
+    """Return where a parameter stands in the body (RFC 6901)."""
+    return f"/{name.replace('~', '~0').replace('/', '~1')}"[:_LONGEST_NAME]
 
 
 def problem_response(problem: Problem, scope: Scope) -> Response:
@@ -147,7 +165,8 @@ def _methods_at(app: "FastAPI", scope: Scope) -> list[str]:
     from starlette.routing import Match  # noqa: PLC0415 - as above, receiving does without
 
     tries = [(method, {**scope, "method": method}) for method in _METHODS]
-    return [method for method, wanted in tries if any(one.matches(wanted)[0] is Match.FULL for one in app.routes)]
+    found = [method for method, wanted in tries if any(one.matches(wanted)[0] is Match.FULL for one in app.routes)]
+    return sorted({*found, "HEAD"}) if "GET" in found else found
 
 
 def _from_validation(error: "RequestValidationError") -> Problem:

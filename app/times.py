@@ -6,6 +6,7 @@ How a platform writes its dates is that platform's reader's business.
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def now() -> datetime:
@@ -15,12 +16,12 @@ def now() -> datetime:
 
 def from_epoch_ms(millis: int) -> datetime:
     """Return the moment `millis` milliseconds after 1970 in UTC; exact, without floats."""
-    return _EPOCH + timedelta(milliseconds=millis)
+    return _EPOCH + millis * _MILLISECOND
 
 
 def to_epoch_ms(moment: datetime) -> int:
     """Return the whole milliseconds between 1970 and `moment`; exact, without floats."""
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def to_text(moment: datetime) -> str:

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from app.accounts import store
+from app.accounts import keys, store
+from app.accounts.model import Scope
 from app.accounts.opening import verify_vault
 from app.accounts.writing import Platform
 from app.api import build_api
@@ -52,6 +53,12 @@ def add_source(settings: Settings, platform: Platform = WEGROUP, **options: Any)
         vault = Vault(settings.encryption_key.get_secret_value())
         added = store.add_source(connection, vault, platform, "leads", **options)
     return f"/callbacks/{platform.name}/{added.token.token}"
+
+
+def add_key(settings: Settings) -> str:
+    assert settings.database_url
+    with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as connection:
+        return keys.add_key(connection, "head", (Scope.READ, Scope.READ_PERSONAL)).key
 
 
 def test_health(client: TestClient, settings: Settings) -> None:
@@ -215,6 +222,43 @@ def test_every_error_is_a_problem_with_a_request_id(client: TestClient) -> None:
         assert (answer.status_code, answer.json()["status"]) == (status, status)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["x-request-id"] == "mine" == answer.json()["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/livez", 200),
+        ("/readyz", 200),
+        ("/docs", 200),
+        ("/openapi.json", 200),
+        ("/v1/inquiries?limit=5", 200),
+        ("/v1/inquiries?limit=none", 422),
+        ("/v1/inquiries/019a9c3e-1f00-7abc-8def-0123456789ab", 404),
+        ("/v1/export/events.csv", 200),
+        ("/v1/events/stream", 200),
+    ],
+)
+def test_head_is_answered_as_get_without_the_body(
+    client: TestClient, settings: Settings, path: str, status: int
+) -> None:
+    asked = {"Authorization": f"Bearer {add_key(settings)}"}
+    head = client.head(path, headers=asked)
+    assert (head.status_code, head.content) == (status, b"")
+    if path != "/v1/events/stream":  # of which a GET has no end
+        got = client.get(path, headers=asked)
+        fleeting = {"x-request-id", "ratelimit", "content-disposition"} | (
+            {"content-length"} if status > 400 else set()
+        )
+        assert {name: text for name, text in got.headers.items() if name not in fleeting} == {
+            name: text for name, text in head.headers.items() if name not in fleeting
+        }
+    assert head.headers["x-request-id"]
+
+
+def test_where_head_is_taken_it_is_allowed(client: TestClient) -> None:
+    assert client.head("/v1/inquiries").status_code == 401
+    assert client.delete("/livez").headers["allow"] == "GET, HEAD"
+    assert client.head("/v1/search/nothing").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/v1/inquiries/", "/v1/sources/x/", "/docs/", "/livez/"])

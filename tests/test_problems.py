@@ -107,7 +107,7 @@ def test_every_error_is_a_problem(client: TestClient, method: str, path: str, st
 
 
 def test_headers_of_http_errors_are_kept(client: TestClient) -> None:
-    assert client.delete("/teapot").headers["allow"] == "GET, PATCH"
+    assert client.delete("/teapot").headers["allow"] == "GET, HEAD, PATCH"
     assert client.get("/plain/409").headers["x-more"] == "yes"
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from app.accounts.model import Access
 from app.query.personal import may_see
@@ -55,6 +56,13 @@ def tagged_answer(request: Request, value: Any, access: Access) -> Response:
     if tag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(body, headers=headers, media_type="application/json")
+
+
+async def reader_gone(receive: Receive) -> bool:
+    """Return when the reader of an answer has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    return True
 
 
 def next_link(base: str, path: str, parameters: Sequence[tuple[str, str]], cursor: str) -> str:

@@ -54,8 +54,7 @@ async def _quarantine(asking: Asking) -> list[dict[str, Any]]:
     for source_id, status, reason, count, oldest in await asking.rows(
         statement.group_by(own.source_id, own.status, own.reason), outcomes
     ):
-        # Out of a spool there may come what is of no source here: another installation's, or of one that was made
-        # after the backup from which the database was restored.
+        # There may be what is of no source here: see `app.processing.batch`.
         source = asking.names.get(source_id)
         what = reason or "some of their items"
         asked = (("source", source), ("status", status), ("reason", reason))

@@ -35,6 +35,21 @@ class CursorInvalid(Problem):
         )
 
 
+class CursorAhead(Problem):
+    """The cursor is ahead of every `seq` that was given here: the database was restored from a backup since.
+
+    What came after the backup may be told anew by other numbers. Begin with a cursor of before it, or with none.
+    """
+
+    status = 422
+    code = "cursor-ahead"
+    title = "Cursor ahead"
+
+    def __init__(self) -> None:
+        detail = "is ahead of all that was given here, for the database was restored from a backup"
+        super().__init__(errors=[{"in": "query", "name": "cursor", "code": self.code, "detail": detail}])
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a page ended: the last row's values in the order, and the moment that relative times count from."""

@@ -160,5 +160,6 @@ CUSTOMERS = Resource(
     page=CustomerPage,
     in_lists=(customers.c.merged_into.is_(None),),
     merged_into=customers.c.merged_into,
+    large=(customers.c.external_references,),
     hint="To find one by Thinksurance's number ask `/v1/customers?customer_id=...`.",
 )

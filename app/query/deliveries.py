@@ -16,7 +16,7 @@ from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide, may_see
 from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Delivery, DeliveryDetail, DeliveryFeed, DeliveryItem, DeliveryPage
-from app.query.shapes import in_order, path, source_columns
+from app.query.shapes import from_json, in_order, path, source_columns
 from app.query.values import Context, Fault
 from app.query.walls import Statement, cache_of_walls, in_reach
 from app.storage.models import deliveries, inbox, outcomes, source_tokens
@@ -118,7 +118,7 @@ def _items(row: Row, access: Access) -> tuple[Sequence[dict[str, Any]], list[str
 
     In a dictionary of items a key may be any text: shown to all is one that looks like a number or a name of a field.
     """
-    items = row["items"] or ()
+    items = from_json(row["items"]) or ()
     if may_see(access):
         return items, []
     shown = [item if _is_plain(item["key"]) else {**item, "key": None} for item in items]
@@ -213,5 +213,6 @@ DELIVERIES = Resource(
     page=DeliveryPage,
     seq=outcomes.c.seq,
     feed=DeliveryFeed,
+    large=(outcomes.c["items"],),
     audited=False,
 )

@@ -146,7 +146,7 @@ def page_parameters(*, is_feed: bool = False) -> list[dict[str, Any]]:
     return [
         _parameter(
             "limit",
-            f"How many rows at most (1 to {LIMIT_MOST}).",
+            f"How many rows at most (1 to {LIMIT_MOST}). A page of large rows has fewer: it ends once it holds 8 MB.",
             {"type": "integer", "minimum": 1, "maximum": LIMIT_MOST, "default": LIMIT_DEFAULT},
             LIMIT_DEFAULT,
         ),
@@ -182,7 +182,7 @@ def search_parameters(kinds: Iterable[str], limit: int, most: int) -> list[dict[
     return [
         words | {"required": True},
         _parameter("kind", f"Only records of these kinds: {', '.join(kinds)}.", {"type": "string"}, "customer,lead"),
-        _parameter("limit", f"How many at most (1 to {most}).", limits, limit),
+        _parameter("limit", f"How many at most (1 to {most}); fewer where they are large.", limits, limit),
         _parameter("cursor", "`next_cursor` of the page before, with the same words.", {"type": "string"}),
     ]
 

@@ -68,7 +68,8 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     kind, record_id, source = shown.pop("record_kind"), shown.pop("record_id"), row["source"]
     has_record = kind in RECORD_PATHS and record_id is not None
     for name in _AS_JSON:
-        shown[name] = orjson.Fragment(row[name])
+        if row[name] is not None:  # hidden from the key
+            shown[name] = orjson.Fragment(row[name])
     others_told, hidden = shown.pop(OTHERS_TOLD), []
     if others_told or not may_see(access):
         changes = orjson.loads(row["changes"])
@@ -156,6 +157,7 @@ EVENTS = Resource(
     reckoned=(),
     once=True,
     told=("id", "type", "received_at"),
+    large=(events.c.changes, events.c.warnings, events.c.data),
     schema=Event,
     page=EventPage,
     seq=events.c.seq,

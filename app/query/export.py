@@ -12,10 +12,12 @@ from fastapi import APIRouter
 from sqlalchemy import func, select
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from app.accounts.audit import record_async
 from app.accounts.model import Access
 from app.query.access import KeyWatch, Reader, Unauthorized
+from app.query.answers import reader_gone
 from app.query.customers import CUSTOMERS
 from app.query.documented import export_parameters, list_problems
 from app.query.documents import DOCUMENTS
@@ -23,12 +25,13 @@ from app.query.events import EVENTS
 from app.query.fields import ANY_ID, Condition, IdRange
 from app.query.filters import Parameters, Question, Slips, read_question
 from app.query.flat import FORMS, MEDIA_TYPES, heading, lines
+from app.query.fullness import held_rows
 from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
 from app.query.months import looking, newest_rows
 from app.query.personal import may_see
 from app.query.reading import DatabaseAway, Reading, moment_of, reading_of
-from app.query.resource import Resource, Row, rows_of
+from app.query.resource import Resource, Row, neighbours_of, rows_of
 from app.query.shaping import FIELDS, Shaping, read_shaping
 from app.query.trail import actor_of
 from app.query.values import Context
@@ -80,7 +83,27 @@ async def answer_export(request: Request, resource: Resource, form: str, access:
 
     name = f"{resource.name}-{context.moment:%Y%m%dT%H%M%SZ}.{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-store"}
-    return StreamingResponse(body(), headers=headers, media_type=MEDIA_TYPES[form])
+    return Export(body(), headers=headers, media_type=MEDIA_TYPES[form])
+
+
+class Export(StreamingResponse):
+    """An answer that ends between two of its parts where its reader has gone.
+
+    Starlette would interrupt the question that is asked just then, which costs the connection to the database.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """Send all parts."""
+        gone = asyncio.create_task(reader_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async for part in self.body_iterator:
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
 
 
 def written(form: str, resource: Resource, shaping: Shaping, page: Sequence[dict[str, Any]]) -> list[bytes]:
@@ -96,18 +119,20 @@ async def shown_pages(
     """Yield all rows that fit, shaped, page by page; a database that is away for a moment is waited for."""
     after: Any = None
     while True:
-        page, last = await _patient_page(reading, resource, question, access, after)
+        page, after = await _patient_page(reading, resource, question, access, after)
         if page:
             yield page
-        if len(page) < PAGE:
+        if after is None:
             return
-        after = last
 
 
 async def _patient_page(
     reading: Reading, resource: Resource, question: Question, access: Access, after: Any
 ) -> tuple[list[dict[str, Any]], Any]:
-    """Ask again for a page where the database is away, but for the first: there is no answer yet that could break."""
+    """Return a page and where the next goes on, None after the last one.
+
+    It is asked for again where the database is away, but for the first: there is no answer yet that could break.
+    """
     for _ in range(_MOST_ATTEMPTS if after is not None else 0):
         try:
             return await _page(reading, resource, question, access, after)
@@ -121,23 +146,25 @@ async def _page(
 ) -> tuple[list[dict[str, Any]], Any]:
     by = resource.table.c.id
     ascending = question.order == "asc"
-    statement = chosen(resource, resource.columns(access), question.conditions, access)
+    statement = chosen(resource, resource.in_pages(access), question.conditions, access)
     if after is not None:
         statement = statement.where(by > after if ascending else by < after)
     statement = statement.order_by(by.asc() if ascending else by.desc()).limit(PAGE)
     async with reading.asking() as connection:
         if resource.seq is None or ascending or question.finds_few:
-            rows: Sequence[Row] = rows_of(await connection.execute(statement))
+            found: Sequence[Row] = rows_of(await connection.execute(statement))
         else:
             ids = question.ids if after is None else question.ids.within(IdRange(ANY_ID.low, after))
-            rows = await newest_rows(looking(connection, resource, statement), ids, PAGE)
-        neighbours = await resource.neighbours(connection, rows, access) if rows else None
+            found = await newest_rows(looking(connection, resource, statement), ids, PAGE)
+    rows, ended_at = await held_rows(reading.asking, resource, found, access)
+    neighbours = await neighbours_of(reading, resource, rows, access)
     shown = []
     for at, row in enumerate(rows):
         if at % _AT_ONCE == 0:
             await asyncio.sleep(0)
         shown.append(resource.shape(row, access, neighbours))
-    return shown, rows[-1]["id"] if rows else None
+    last = ended_at or (found[-1] if len(found) == PAGE else None)
+    return shown, last and last["id"]
 
 
 def chosen(resource: Resource, statement: Statement, conditions: Sequence[Condition], access: Access) -> Statement:

@@ -19,9 +19,11 @@ from app.accounts.model import Access
 from app.problems import Problem
 from app.processing.processor import FEED
 from app.query.answers import to_json
-from app.query.cursor import Position, write_cursor
+from app.query.cursor import CursorAhead, Position, write_cursor
 from app.query.events import EVENTS
 from app.query.filters import Parameters, Question
+from app.query.fullness import held_rows
+from app.query.prepared import driver_of
 from app.query.reading import Reading
 from app.query.resource import rows_of
 from app.query.values import Context
@@ -35,6 +37,10 @@ EVERY_S = 1.0
 _OF_SOURCES = frozenset({"provider", "subject"})
 """The filters that are read as the sources of which they hold."""
 
+_HIGHEST_GIVEN = """
+SELECT CASE WHEN has_sequence_privilege('feed_seq', 'SELECT, USAGE') THEN pg_sequence_last_value('feed_seq') END
+"""
+
 MOST_WAITING_BYTES = 8 << 20
 MOST_LISTENERS = 1000
 
@@ -47,6 +53,15 @@ class Sent:
 
     seq: int
     block: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events that were read at once; `position` is the place up to which there is none besides."""
+
+    sent: list[Sent]
+    position: int
+    is_last: bool
 
 
 class TooManyStreams(Problem):
@@ -82,8 +97,8 @@ class Asked:
         async with self.reading.asking() as connection:
             return await _top(connection)
 
-    async def page(self, after: int, until: int | None = None) -> tuple[list[Sent], int]:
-        """Return the next events that fit, and the place up to which there is none besides.
+    async def page(self, after: int, until: int | None = None) -> Page:
+        """Return the next events that fit.
 
         Raises:
             AskAnewError: there may be more that fit, of a source that is new.
@@ -91,15 +106,16 @@ class Asked:
         async with self.reading.asking() as connection:
             top = await _top(connection) if until is None else until
             if top <= after:
-                return [], after
+                return Page([], after, is_last=True)
             if await is_another_there(connection, self.sources):
                 raise AskAnewError
-            statement = walled(EVENTS.columns(self.access), events, self.access)
+            statement = walled(EVENTS.in_pages(self.access), events, self.access)
             statement = statement.where(*self.question.conditions, events.c.seq > after, events.c.seq <= top)
             found = await connection.execute(statement.order_by(events.c.seq).limit(PAGE))
             rows = rows_of(found)
-        sent = [self._sent(row) for row in rows]
-        return sent, sent[-1].seq if len(sent) == PAGE else top
+        whole, ended_at = await held_rows(self.reading.asking, EVENTS, rows, self.access)
+        last = ended_at or (rows[-1] if len(rows) == PAGE else None)
+        return Page([self._sent(row) for row in whole], last["seq"] if last else top, is_last=last is None)
 
     def _sent(self, row: Any) -> Sent:
         shown = to_json(EVENTS.shape(row, self.access, None))
@@ -111,6 +127,24 @@ class Asked:
 
 async def _top(connection: AsyncConnection) -> int:
     return int((await connection.execute(select(func.coalesce(func.max(events.c.seq), 0)))).scalar_one())
+
+
+async def check_place(reading: Reading, seq: int) -> None:
+    """Refuse a place in the feed that was never given; a replica may not know of the latest, so the primary decides.
+
+    The sequence is asked, not the rows: it never falls behind what a reader was shown, whatever is not committed yet,
+    was taken back, or was dropped by retention.
+
+    Raises:
+        CursorAhead: nothing was given at it or after it.
+        DatabaseAway: the database is not there.
+    """
+    for asking in (reading.asking, reading.adding):
+        async with asking() as connection:
+            found = await (await driver_of(connection).execute(_HIGHEST_GIVEN)).fetchone()
+        if found is not None and (found[0] or 0) >= seq:
+            return
+    raise CursorAhead
 
 
 def sources_of(given: Parameters, context: Context) -> frozenset[UUID] | None:
@@ -179,12 +213,12 @@ class Group:
 
     async def _read(self) -> None:
         while True:
-            page, self_position = await self._asked.page(self.position)
-            if page:
+            page = await self._asked.page(self.position)
+            if page.sent:
                 for member in self.members:
-                    member.offer(page)
-            self.position = max(self.position, self_position)
-            if len(page) < PAGE:
+                    member.offer(page.sent)
+            self.position = max(self.position, page.position)
+            if page.is_last:
                 return
 
 

@@ -7,6 +7,7 @@ may be two records in an event and the stored changes are the subject's.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 from sqlalchemy import BigInteger, Text, Uuid, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,6 +23,7 @@ from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.details import get_row, parse_id
 from app.query.filters import Question, read_question
+from app.query.fullness import held
 from app.query.kept import RECORD, Beginning, find_beginning, life_of, told_since, with_beginning
 from app.query.months import in_reach_of
 from app.query.personal import hide_changes
@@ -29,6 +31,7 @@ from app.query.prepared import Prepared, asked
 from app.query.reading import moment_of, reading_of
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Customer
+from app.query.shapes import unless_large, written_whole
 from app.query.trail import note_reading
 from app.query.values import Context
 from app.query.walls import OTHERS_TOLD, Statement, cache_of_walls, in_reach, others_told, walled
@@ -63,11 +66,10 @@ async def answer_history(request: Request, resource: Resource, text: str, access
         name = f"{resource.name}/{record['id']}/history"
         question = read_question(name, {}, parameters, context, reading.cursor_key)
         find = _of_customer if resource.kind == "customer" else _of_subject
-        entries, beginning = await find(connection, record, question, access)
+        entries, has_more, beginning = await find(connection, record, question, access)
     await note_reading(reading, access, name, [record["id"]])
-    has_more, entries = len(entries) > question.limit, entries[: question.limit]
     cursor = None
-    if has_more:
+    if has_more and entries:
         cursor = write_cursor(reading.cursor_key, question.binding, Position((entries[-1]["place"],)))
     shown = [_shape(resource.kind, entry, access) for entry in entries]
     link = {"Link": next_link(reading.public_url or "", request.url.path, parameters, cursor)} if cursor else None
@@ -77,19 +79,27 @@ async def answer_history(request: Request, resource: Resource, text: str, access
 
 async def _of_subject(
     connection: AsyncConnection, record: Row, question: Question, access: Access
-) -> tuple[Entries, Beginning]:
-    """Return one entry more than the page holds; places are order keys."""
+) -> tuple[Entries, bool, Beginning]:
+    """Return the entries of a page, and whether there are more; places are order keys."""
     after = None if question.position is None else question.position.after[0]
     values = {RECORD: record["id"], "after": after, "wanted": question.limit + 1, **in_reach_of(life_of(record))}
     statement = _changes_of(access, question.order, goes_on=after is not None)
-    entries = [_entry(row, row["changes"], row["order_key"]) for row in await statement.rows(connection, values)]
-    return entries, await find_beginning(connection, record["id"], access)
+    found = await statement.rows(connection, values)
+
+    async def read(row: Row) -> Row | None:
+        whole = await _changes_of_one(access).rows(connection, {"wanted": row["id"]})
+        return {**row, **whole[0]} if whole else None
+
+    rows, ended_at = await held(found[: question.limit], ["changes"], read)
+    entries = [_entry(row, orjson.loads(row["changes"]), row["order_key"]) for row in rows]
+    has_more = len(found) > question.limit or ended_at is not None
+    return entries, has_more, await find_beginning(connection, record["id"], access)
 
 
 @cache_of_walls
 def _changes_of(access: Access, order: str, *, goes_on: bool) -> Prepared:
     own, place, ascending = events.c, events.c.order_key, order == "asc"
-    statement: Statement = select(*_COLUMNS, own.changes, others_told(access)).where(
+    statement: Statement = select(*_COLUMNS, unless_large(own.changes), others_told(access)).where(
         own.record_id == asked(RECORD, Uuid()), in_reach(own.id), own.changes != func.jsonb_build_array()
     )
     if goes_on:
@@ -99,9 +109,15 @@ def _changes_of(access: Access, order: str, *, goes_on: bool) -> Prepared:
     return Prepared.of(walled(statement, events, access))
 
 
+@cache_of_walls
+def _changes_of_one(access: Access) -> Prepared:
+    statement: Statement = select(written_whole(events.c.changes)).select_from(events)
+    return Prepared.of(walled(statement.where(events.c.id == asked("wanted", Uuid())), events, access))
+
+
 async def _of_customer(
     connection: AsyncConnection, record: Row, question: Question, access: Access
-) -> tuple[Entries, Beginning]:
+) -> tuple[Entries, bool, Beginning]:
     """Fold what all events say about a customer; places are receipts."""
     values = {RECORD: record["id"], **in_reach_of(life_of(record))}
     beginning, told = await told_since(connection, _said_of(access), values, access)
@@ -117,7 +133,7 @@ async def _of_customer(
     if question.position is not None:
         after = str(question.position.after[0])
         entries = [entry for entry in entries if (entry["place"] > after if ascending else entry["place"] < after)]
-    return entries[: question.limit + 1], beginning
+    return entries[: question.limit], len(entries) > question.limit, beginning
 
 
 @cache_of_walls

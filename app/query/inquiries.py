@@ -237,6 +237,7 @@ INQUIRIES = Resource(
     reckoned=(),
     once=True,
     told=("status",),
+    large=(inquiries.c.external_references,),
     sorts=("last_received_at", "changed_at", "updated_on", "premium_yearly_cents"),
     schema=Inquiry,
     page=InquiryPage,

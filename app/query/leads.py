@@ -12,7 +12,7 @@ from app.query.fields import Field, Kind, of_column, source_fields, submission_f
 from app.query.personal import hide, is_personal, may_see
 from app.query.resource import Resource, Row
 from app.query.schemas.leads import Lead, LeadPage
-from app.query.shapes import address, blank, references, source_columns
+from app.query.shapes import address, blank, from_json, references, source_columns
 from app.query.walls import Statement, cache_of_walls
 from app.storage.models import leads
 
@@ -62,7 +62,7 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     del shown["merged_into"]
     for name in _LISTS:
         told = row[name] or []
-        shown[name] = orjson.Fragment(told) if isinstance(told, str) else told
+        shown[name] = orjson.Fragment(told) if isinstance(told, str) and may_see(access) else from_json(told)
     shown["kind"] = row["kind"] or "unknown"
     shown["address"] = address(row["address"])
     shown["external_references"] = references(row["external_references"])
@@ -121,5 +121,6 @@ LEADS = Resource(
     page=LeadPage,
     in_lists=(leads.c.merged_into.is_(None),),
     merged_into=leads.c.merged_into,
+    large=(leads.c.external_references, *(leads.c[name] for name in _LISTS)),
     hint="To find one by WeGroup's id ask `/v1/leads?lead_id=...`.",
 )

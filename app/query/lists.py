@@ -5,6 +5,7 @@ What a row looks like is told by its resource; how parameters are read by `filte
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,10 @@ from app.ids import time_of
 from app.query.access import read_anew
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
-from app.query.feed import is_another_there, sources_of
+from app.query.feed import check_place, is_another_there, sources_of
 from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Parameters, Question, read_question
+from app.query.fullness import held_rows
 from app.query.ids_first import is_told_by_index, rows_by_id
 from app.query.months import in_reach_of, looking, newest_rows
 from app.query.prepared import Prepared
@@ -62,15 +64,24 @@ async def answer_list(
     if is_outdated:  # a follower would be led past the rows of a source that was not known here yet
         await read_anew(reading.book)
         return await answer_list(request, resource, access, posted)
+    if is_feed and not found and question.position is not None:
+        await check_place(reading, int(str(question.position.after[0])))
     has_more, found = len(found) > question.limit, found[: question.limit]
-    ids = [row["id"] for row in found]
+    last, rows, ended_at = found[-1] if found else None, found, None
+    asking = partial(reading.asking, once=resource.once)
+    if not told:
+        rows, ended_at = await held_rows(asking, resource, found, access)
+    ids = [row["id"] for row in rows]
     # An empty page tells something personal only to whoever asks by it; followers of a feed are answered many of them.
     is_noted = resource.audited and (ids or question.by_personal)
     async with noting(reading, access, resource.name, ids) if is_noted else nullcontext():
-        rows = await rows_by_id(reading, resource, ids, access) if told else found
+        if told:
+            rows = await rows_by_id(reading, resource, ids, access)
+            rows, ended_at = await held_rows(asking, resource, rows, access)
+        has_more, last = has_more or ended_at is not None, ended_at or last
         neighbours = await neighbours_of(reading, resource, rows, access)
         shown = [shaping.cut(resource.shape(row, access, neighbours)) for row in rows]
-        end = _end(reading, question, found[-1] if found else None, is_feed=is_feed)
+        end = _end(reading, question, last, is_feed=is_feed)
         page: dict[str, Any] = {"data": shown, "next_cursor": end if has_more else None}
         if is_feed:
             page |= {"follow_cursor": end, "caught_up": not has_more, "lag_seconds": lag}

@@ -5,7 +5,7 @@ from typing import Any, Final
 import orjson
 from starlette.requests import Request
 
-from app.problems import Invalid
+from app.problems import Invalid, have_posted, pointer_to
 from app.query.filters import Parameters
 
 MOST_BYTES: Final = 65_536
@@ -18,6 +18,7 @@ async def posted_parameters(request: Request) -> Parameters:
     Raises:
         Invalid: the body is none such, or there are parameters in the URL besides.
     """
+    have_posted(request)
     if request.query_params:
         raise _wrong("", "in-the-url", "is the one place for parameters here; there are some in the URL")
     raw = bytearray()
@@ -34,7 +35,7 @@ async def posted_parameters(request: Request) -> Parameters:
     found: list[tuple[str, str]] = []
     for name, value in body.items():
         if value == []:
-            raise _wrong(_pointer(name), "empty", "is an empty list: leave it out, or ask with [null]")
+            raise _wrong(pointer_to(name), "empty", "is an empty list: leave it out, or ask with [null]")
         texts = [_text(name, one) for one in (value if isinstance(value, list) else [value])]
         found += [(name, text) for text in texts]
     return found
@@ -47,15 +48,10 @@ def _text(name: str, value: object) -> str:
         try:
             return orjson.dumps(value).decode()
         except orjson.JSONEncodeError:
-            raise _wrong(_pointer(name), "too-deep", "is nested deeper than anything that is kept") from None
+            raise _wrong(pointer_to(name), "too-deep", "is nested deeper than anything that is kept") from None
     if isinstance(value, str | int | float):
         return str(value)
-    raise _wrong(_pointer(name), "unusable-value", "is no text, number or boolean, nor a list of them")
-
-
-def _pointer(name: str) -> str:
-    """Return where a parameter stands in the body (RFC 6901)."""
-    return f"/{name.replace('~', '~0').replace('/', '~1')}"[:100]
+    raise _wrong(pointer_to(name), "unusable-value", "is no text, number or boolean, nor a list of them")
 
 
 def _wrong(pointer: str, code: str, detail: str) -> Invalid:

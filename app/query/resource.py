@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Result, Table
+from sqlalchemy import Column, ColumnElement, Result, Table, null
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.query.fields import Field
+from app.query.personal import is_personal, may_see
 from app.query.reading import Reading
-from app.query.shapes import as_text
+from app.query.shapes import as_text, unless_large
 from app.query.walls import Statement
 
 Row = Mapping[str, Any]
@@ -47,7 +48,8 @@ class Resource:
     `shape` takes ids, times, dates and decimals as text, but those it reckons with (`reckoned`; None: all of them).
     `once` says that statements may be planned once for all values: not where months are joined with months, for each
     would be looked into. `told` are columns that stand in an index with the ids, in their order, and with what walls
-    are about.
+    are about. `large` are columns of JSON that may be as large as a callback; where there are many rows, `shape` is
+    given them as text.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Resource:
     reckoned: Sequence[str] | None = None
     once: bool = False
     told: Collection[str] = ()
+    large: Sequence[Column[Any]] = ()
     audited: bool = True
     hint: str = ""
 
@@ -77,11 +80,22 @@ class Resource:
         """Return the path of the list."""
         return f"/v1/{self.name}"
 
+    def large_for(self, access: Access) -> Sequence[Column[Any]]:
+        """Return the columns that may be large and that the key may see."""
+        return [one for one in self.large if may_see(access) or not is_personal(self.kind, one.name)]
+
+    def in_pages(self, access: Access) -> Statement:
+        """Return `columns` for many rows: without what is large, see `fullness`, and what the key may not see of it."""
+        columns, seen = self.columns(access), self.large_for(access)
+        large = {one.name: unless_large(one) if one in seen else null().label(one.name) for one in self.large}
+        shown = (large.get(str(one.key), one) for one in columns.selected_columns)
+        return columns.with_only_columns(*shown, maintain_column_froms=True)
+
     def in_list(self, access: Access, sort: str | None = None) -> Statement:
-        """Return `columns` for a list; what it is sorted by stands in a cursor, so that is needed to all its digits."""
+        """Return `in_pages` for a list; what it is sorted by stands in a cursor: that is needed to all its digits."""
         if self.reckoned is None:
-            return self.columns(access)
-        return as_text(self.columns(access), [*self.reckoned, *([sort] if sort else [])])
+            return self.in_pages(access)
+        return as_text(self.in_pages(access), [*self.reckoned, *([sort] if sort else [])])
 
 
 async def neighbours_of(reading: Reading, resource: Resource, rows: Sequence[Row], access: Access) -> Any:

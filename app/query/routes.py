@@ -10,6 +10,7 @@ from app.query.attention import router as attention_router
 from app.query.bodies import answer_body
 from app.query.brokers import router as brokers_router
 from app.query.bulk_replays import answer_replays
+from app.query.cursor import CursorAhead
 from app.query.customers import CUSTOMERS
 from app.query.deliveries import DELIVERIES
 from app.query.details import answer_detail
@@ -94,6 +95,10 @@ def _add(path: str, endpoint: Endpoint, name: str, about: str, responses: dict[i
     )
 
 
+def _problems(resource: Resource) -> dict[int | str, dict[str, Any]]:
+    return list_problems() if resource.feed is None else list_problems(CursorAhead)
+
+
 def _add_list(resource: Resource) -> None:
     about = f"List {resource.name}, newest first. Filters are `field=value` and `field[op]=value`."
     model: Any = resource.page
@@ -106,7 +111,7 @@ def _add_list(resource: Resource) -> None:
         _list_endpoint(resource),
         f"list_{resource.name}",
         about,
-        {200: {"model": model, "description": "A page.", "headers": link}, **list_problems()},
+        {200: {"model": model, "description": "A page.", "headers": link}, **_problems(resource)},
         tags=[resource.name],
         openapi_extra={"parameters": list_parameters(resource)},
     )
@@ -127,7 +132,7 @@ def _add_posted(resource: Resource) -> None:
         description="The same as the list, for names in URLs end in the logs of proxies. A list of values is a "
         "repeated parameter.",
         response_model=None,
-        responses={200: {"model": model, "description": "A page."}, **list_problems()},
+        responses={200: {"model": model, "description": "A page."}, **_problems(resource)},
         tags=[resource.name],
         openapi_extra={"requestBody": posted_body({"limit": 20, "order": "asc"})},
     )

@@ -6,7 +6,7 @@ sees by searching what it sees otherwise: without `read:personal` only the open 
 
 import re
 from collections import defaultdict
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from app.query.candidates import SEARCHED, Ranked, Wanted, ranked_candidates
 from app.query.cursor import Binding, Position, read_cursor, write_cursor
 from app.query.documented import list_problems, search_parameters
 from app.query.filters import Parameters, Slips, usable
+from app.query.fullness import held_rows
 from app.query.posted import posted_body, posted_parameters
 from app.query.prepared import Prepared, asked
 from app.query.reading import reading_of
@@ -95,10 +96,12 @@ async def answer_search(request: Request, parameters: Parameters, access: Access
             ranked = await ranked_candidates(connection, search.wanted, end, reading.common_words, access)
             page = ranked[begin:end]
             await noted.enter_async_context(noting(reading, access, "search", [row_id for _, _, row_id in page]))
-            records = await _records(connection, page, access)
+            records, beyond = await _records(connection, page, access)
+        if beyond:  # the page is full before all are in
+            end = begin + next(number for number, (*_, one) in enumerate(page) if one in beyond)
         shown = [
             in_order(Found, {"kind": kind, "id": row_id, "score": round(score, 3), "record": records[row_id]})
-            for score, kind, row_id in ((score, kind, str(one)) for score, kind, one in page)
+            for score, kind, row_id in ((score, kind, str(one)) for score, kind, one in ranked[begin:end])
             if row_id in records
         ]
         cursor = None
@@ -117,18 +120,25 @@ def _by_ids(kind: str, access: Access) -> Prepared:
     return Prepared.of(walled(statement, resource.table, access))
 
 
-async def _records(connection: AsyncConnection, page: Ranked, access: Access) -> dict[str, dict[str, Any]]:
-    """Return the records of a page by their ids, shaped as in their lists."""
+async def _records(
+    connection: AsyncConnection, page: Ranked, access: Access
+) -> tuple[dict[str, dict[str, Any]], set[UUID]]:
+    """Return the records of a page by their ids, shaped as in their lists, and for which there is no room."""
     wanted: defaultdict[str, list[UUID]] = defaultdict(list)
     for _, kind, row_id in page:
         wanted[kind].append(row_id)
     shown: dict[str, dict[str, Any]] = {}
+    beyond: set[UUID] = set()
     for kind, ids in wanted.items():
         resource = SEARCHED[kind]
-        rows = await _by_ids(kind, access).rows(connection, {"ids": in_braces(ids)})
+        found = {UUID(row["id"]): row for row in await _by_ids(kind, access).rows(connection, {"ids": in_braces(ids)})}
+        ranked = [found[one] for one in ids if one in found]
+        rows, ended_at = await held_rows(lambda: nullcontext(connection), resource, ranked, access)
+        if ended_at is not None:
+            beyond.update(ids[ids.index(UUID(ended_at["id"])) + 1 :])
         neighbours = await resource.neighbours(connection, rows, access) if rows else None
         shown |= {row["id"]: resource.shape(row, access, neighbours) for row in rows}
-    return shown
+    return shown, beyond
 
 
 router = APIRouter()

@@ -6,10 +6,11 @@ What a row has of its own is shaped beside its list.
 import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote_plus
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel
 from sqlalchemy import Column, ColumnElement, Date, DateTime, Numeric, Table, Text, Uuid, literal_column
 
@@ -18,9 +19,21 @@ from app.query.walls import Statement
 _PLAIN = re.compile(r"[A-Za-z0-9_.~:/-]*")
 ADDRESS_KEYS = ("street", "house_number", "postal_code", "city", "country", "text")
 _NO_ADDRESS = dict.fromkeys(ADDRESS_KEYS)
+_NO_REFERENCE = dict.fromkeys(("origin", "key", "value"))
 
 _TIME = """to_char({0}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""  # as `app.times.to_text`; sessions are in UTC
 _PLAIN_TEXT = "CAST({0} AS text)"
+
+LEFT_OUT: Final = ""
+"""Stands where JSON was left out of a row because it is large; JSON itself is never empty."""
+
+# PostgreSQL knows what a value takes where it is stored without reading it. Compressed it is a hundredth at best, so
+# that how much it really is must be looked at where it may be much; of what is stored in 2 kB it can be 200.
+_UNLESS_LARGE = """
+CASE WHEN pg_column_size({0}) <= 2048 THEN CAST({0} AS text)
+    WHEN pg_column_size({0}) <= 16384 AND octet_length(CAST({0} AS text)) <= 65536 THEN CAST({0} AS text)
+    WHEN {0} IS NOT NULL THEN '' END
+"""
 
 
 @cache
@@ -50,6 +63,21 @@ def _written(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return literal_column(form.format(f"{column.table.name}.{column.name}"), Text).label(column.name)
 
 
+def unless_large(column: Column[Any]) -> ColumnElement[str]:
+    """Return a column of JSON as text, `LEFT_OUT` in its place where it is large."""
+    return literal_column(_UNLESS_LARGE.format(f"{column.table.name}.{column.name}"), Text).label(column.name)
+
+
+def written_whole(column: Column[Any]) -> ColumnElement[str]:
+    """Return a column of JSON as text, however large."""
+    return literal_column(_PLAIN_TEXT.format(f"{column.table.name}.{column.name}"), Text).label(column.name)
+
+
+def from_json(stored: Any) -> Any:
+    """Return what stands in a column of JSON, which a list has as text."""
+    return orjson.loads(stored) if isinstance(stored, str) else stored
+
+
 def in_braces(values: Iterable[UUID | str | int]) -> str:
     """Return ids or numbers as PostgreSQL writes an array, which takes a tenth of having the driver do so."""
     return f"{{{','.join(map(str, dict.fromkeys(values)))}}}"
@@ -59,13 +87,15 @@ def address(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return an address with all its keys, or None where nothing of it is known."""
     if not stored:
         return None
-    found = {key: stored.get(key) for key in ADDRESS_KEYS}
+    found = {**_NO_ADDRESS, **stored}
     return found if found != _NO_ADDRESS else None
 
 
-def references(stored: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def references(stored: Mapping[str, Mapping[str, Any]] | str) -> list[dict[str, Any]]:
     """Return references in a fixed order."""
-    found = [{key: entry.get(key) for key in ("origin", "key", "value")} for entry in stored.values()]
+    if stored == "{}":
+        return []
+    found = [{**_NO_REFERENCE, **entry} for entry in from_json(stored).values()]
     if len(found) < 2:  # noqa: PLR2004 - nothing to put in order
         return found
     return sorted(found, key=lambda entry: tuple(str(entry[key] or "") for key in ("origin", "key", "value")))

@@ -17,10 +17,11 @@ from starlette.types import Receive, Scope, Send
 from app.accounts.model import Access
 from app.problems import Problem
 from app.query.access import KeyWatch, Reader
-from app.query.cursor import read_cursor
+from app.query.answers import reader_gone
+from app.query.cursor import CursorAhead, read_cursor
 from app.query.documented import filter_parameters, list_problems, stream_cursor
 from app.query.events import EVENTS
-from app.query.feed import AskAnewError, Asked, Group, Listener, Sent, Streams, TooManyStreams, sources_of
+from app.query.feed import AskAnewError, Asked, Group, Listener, Sent, Streams, TooManyStreams, check_place, sources_of
 from app.query.filters import Slips, read_question
 from app.query.reading import moment_of, reading_of
 from app.query.trail import note_reading
@@ -55,7 +56,11 @@ async def answer_stream(request: Request, access: Access) -> Response:
     if last := request.headers.get("last-event-id"):  # a browser that comes back repeats its first `cursor` besides
         position = read_cursor(reading.cursor_key, question.binding, last)
     asked = Asked(reading, question, access, sources_of(given, context))
-    start = await asked.top() if position is None else int(str(position.after[0]))
+    if position is None:
+        start = await asked.top()
+    else:
+        start = int(str(position.after[0]))
+        await check_place(reading, start)
     streams = request.app.state.streams
     if not isinstance(streams, Streams):
         raise TypeError("app.state.streams is not set")
@@ -82,7 +87,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Send until the caller goes, falls too far behind, loses its key, or the process stops."""
         pump = asyncio.create_task(self._pump(send))
-        gone = asyncio.create_task(_gone(receive))
+        gone = asyncio.create_task(reader_gone(receive))
         over = asyncio.create_task(self._listener.over.wait())
         try:
             await asyncio.wait({pump, gone, over}, return_when=asyncio.FIRST_COMPLETED)
@@ -130,17 +135,17 @@ class EventStream(Response):
     async def _pages(self) -> AsyncIterator[list[Sent]]:
         """Yield what was missed, then what comes; an empty page now and then."""
         while True:  # what was missed
-            page, position = await self._asked.page(self._position)
-            yield page
-            self._position = max(self._position, position)
-            if not page:
+            missed = await self._asked.page(self._position)
+            yield missed.sent
+            self._position = max(self._position, missed.position)
+            if missed.is_last:
                 break
         group = self._streams.join(self._listener, self._asked, self._position)
         until = group.position  # beyond it everything is offered to us
         while self._position < until:
-            page, position = await self._asked.page(self._position, until)
-            yield page
-            self._position = max(self._position, position)
+            missed = await self._asked.page(self._position, until)
+            yield missed.sent
+            self._position = max(self._position, missed.position)
         async for page in self._live(group):
             yield page
 
@@ -159,13 +164,6 @@ async def _write(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def _gone(receive: Receive) -> bool:
-    """Return when the caller has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    return True
-
-
 router = APIRouter()
 
 _EXAMPLE = (
@@ -177,7 +175,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "Events, one block each, for ever.",
         "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
     },
-    **list_problems(TooManyStreams),
+    **list_problems(CursorAhead, TooManyStreams),
 }
 
 

@@ -1,8 +1,11 @@
 """A small application of the query room alone, over rows that are written straight into the tables."""
 
 import hashlib
+import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -10,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
+import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Connection, Table, create_engine, func, insert, update
 from starlette.testclient import TestClient
@@ -60,6 +64,9 @@ class Rows:
         """Return a new id of so many minutes after the start."""
         self.made += 1
         return derived_id(first_id_at(START + timedelta(minutes=minutes)), self.made)
+
+    def _next_seq(self) -> int:
+        return int(self.connection.exec_driver_sql("SELECT nextval('feed_seq')").scalar_one())
 
     def insert(self, table: Table, **values: Any) -> None:
         self.connection.execute(insert(table).values(**values))
@@ -144,7 +151,7 @@ class Rows:
 
     def process(self, delivery_id: UUID, source_id: UUID, **more: Any) -> None:
         """Write the outcome of a delivery."""
-        self.seq += 1
+        self.seq = self._next_seq()
         values = {
             "seq": self.seq,
             "status": "accepted",
@@ -157,7 +164,7 @@ class Rows:
 
     def event(self, source_id: UUID, delivery_id: UUID, minutes: float = 0, **more: Any) -> UUID:
         event_id = derived_id(delivery_id, more.get("item_index", 0))
-        self.seq += 1
+        self.seq = self._next_seq()
         received_at = START + timedelta(minutes=minutes)
         index = more.get("item_index", 0)
         values = {
@@ -513,3 +520,28 @@ def open_caller(database_url: str, vault: Vault) -> Iterator[Callable[[], Caller
     yield make
     for client in opened:
         client.__exit__()
+
+
+@dataclass
+class Served:
+    """The query room on a port."""
+
+    url: str
+    app: Any
+
+
+@pytest.fixture
+def served(database_url: str, vault: Vault) -> Iterator[Served]:
+    app = make_app(database_url, vault)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield Served(f"http://127.0.0.1:{port}", app)
+    server.should_exit = True
+    app.state.streams.end()
+    thread.join(60)
+    assert not thread.is_alive()

@@ -1,5 +1,6 @@
 """Walking through lists: pages without gap or repeat, cursors good for one question only, feeds to be followed."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -7,13 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.accounts.model import Access, Scope
+from app.accounts.model import Access, Accounts, Scope
 from app.accounts.version import bump_version
 from app.ids import IdSource
-from app.query.cursor import Binding, CursorInvalid, Position, read_cursor, write_cursor
+from app.query import Reading
+from app.query.cursor import Binding, CursorAhead, CursorInvalid, Position, read_cursor, write_cursor
+from app.query.feed import check_place
+from app.storage.engine import open_read_engine
+from tests.databases import Databases
 from tests.query.conftest import Caller, Rows
 
 KEY = b"a key of the tests"
+
+
+class AccountsOfNobody:
+    """A book without accounts."""
+
+    present = Accounts(sources={}, tokens={}, keys={})
+
+    async def refresh(self) -> None:
+        raise AssertionError
+
+
 ACCESS = Access(IdSource().next(), "test", frozenset({Scope.READ}))
 
 
@@ -146,3 +162,56 @@ def test_a_replay_is_no_lag(rows: Rows, open_caller: Callable[[], Caller]) -> No
     caller = open_caller()
     assert caller.post(key, f"/v1/deliveries/{delivery}/replay").status_code == 202
     assert caller.get(key, "/v1/deliveries?order=asc").json()["lag_seconds"] == 0.0
+
+
+def test_a_place_that_was_never_given_is_refused_once_a_backup_was_restored(
+    rows: Rows, open_caller: Callable[[], Caller]
+) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    caller = open_caller()
+
+    def put(number: int) -> None:
+        rows.event(source, rows.delivery(source, number), number)
+
+    def follow(name: str, cursor: str | None = None) -> Any:
+        return caller.get(key, f"/v1/{name}?order=asc{f'&cursor={cursor}' if cursor else ''}")
+
+    put(1)
+    backup = rows.seq
+    kept = {name: follow(name).json()["follow_cursor"] for name in ("events", "deliveries")}
+    put(2)
+    rows.connection.exec_driver_sql("SELECT nextval('feed_seq')")  # given, and not to be seen yet
+    rows.connection.commit()
+    lost = {name: follow(name, cursor).json()["follow_cursor"] for name, cursor in kept.items()}
+    for name, cursor in lost.items():
+        page = follow(name, cursor)
+        assert (page.status_code, page.json()["data"], page.json()["caught_up"]) == (200, [], True)
+    rows.connection.exec_driver_sql("DELETE FROM events WHERE seq > %s", (backup,))  # retention drops rows, too
+    rows.connection.exec_driver_sql("DELETE FROM outcomes WHERE seq > %s", (backup,))
+    rows.connection.commit()
+    assert {follow(name, cursor).status_code for name, cursor in lost.items()} == {200}
+    rows.connection.exec_driver_sql("SELECT setval('feed_seq', %s)", (backup,))
+    rows.connection.commit()
+    for name, cursor in lost.items():
+        refused = follow(name, cursor)
+        assert (refused.status_code, refused.json()["code"]) == (422, "cursor-ahead")
+        assert refused.json()["errors"][0]["name"] == "cursor"
+        assert follow(name, kept[name]).status_code == 200
+    asked = {"Authorization": f"Bearer {key}", "Last-Event-ID": lost["events"]}
+    stream = caller.client.get("/v1/events/stream", headers=asked)
+    assert (stream.status_code, stream.json()["code"]) == (422, "cursor-ahead")
+
+
+def test_what_a_replica_does_not_know_yet_is_not_refused(databases: Databases) -> None:
+    behind, primary = (open_read_engine(databases.lend()) for _ in range(2))
+    reading = Reading(engine=behind, primary=primary, book=AccountsOfNobody(), cursor_key=KEY)
+
+    async def ask() -> None:
+        async with reading.adding() as connection:
+            await connection.exec_driver_sql("SELECT setval('feed_seq', 5)")
+        await check_place(reading, 5)
+        with pytest.raises(CursorAhead):
+            await check_place(reading, 6)
+        await reading.close()
+
+    asyncio.run(ask())

@@ -3,12 +3,14 @@
 import asyncio
 import csv
 import io
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx2
 import orjson
 import pytest
 from sqlalchemy import delete, select
@@ -23,7 +25,7 @@ from app.query.flat import BOM, columns_of, to_cell
 from app.query.values import Context
 from app.storage.engine import open_read_engine
 from app.storage.models import api_keys, audit
-from tests.query.conftest import START, Caller, Rows, World
+from tests.query.conftest import START, Caller, Rows, Served, World
 
 ENTRIES = select(audit.c.action, audit.c.detail).where(audit.c.action == "export.begin")
 
@@ -258,3 +260,37 @@ def test_headings() -> None:
     ]
     assert "lead.address" not in {column.name for column in columns_of(EXPORTED["leads"].schema)}
     assert "address.postal_code" in {column.name for column in columns_of(EXPORTED["leads"].schema)}
+
+
+def test_a_reader_who_leaves_interrupts_no_question(
+    rows: Rows, served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To interrupt one costs the connection, and the driver warns of it in words that say nothing to an operator."""
+    monkeypatch.setattr(export, "PAGE", 2)
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    for number in range(200):  # more than what lies between us and the service
+        rows.lead(source, number, policy_packages=[{"name": "x" * 60_000, "package_nr": None}])
+
+    def found(state: str) -> list[Any]:
+        rows.connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+        ours = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        return list(rows.connection.exec_driver_sql(f"{ours} AND {state}").scalars())
+
+    with httpx2.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+        with client.stream("GET", f"{served.url}/v1/export/leads.ndjson") as answer:
+            rows.connection.exec_driver_sql("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
+            chunks = answer.iter_bytes()
+            while not (asking := found("wait_event_type = 'Lock'")):
+                next(chunks)
+        time.sleep(0.5)  # time enough for it to be interrupted
+        assert found("wait_event_type = 'Lock'") == asking
+        rows.connection.commit()
+        _until(lambda: set(asking) <= set(found("state = 'idle'")))
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("psycopg")] == []
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

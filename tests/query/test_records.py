@@ -303,3 +303,9 @@ def test_times_and_numbers_are_written_as_promised(asking: Caller, world: World)
     assert inquiry["updated_on"] == "2026-03-09"
     assert inquiry["tax_percent"] == "19"
     assert inquiry["premium_yearly_cents"] == 125_050
+
+
+@pytest.mark.parametrize("path", ["deliveries/{}", "deliveries/{}/body", "events/{}"])
+def test_an_id_beyond_all_times_is_not_there(asking: Caller, world: World, path: str) -> None:
+    found = asking.get(world.keys["full"], "/v1/" + path.format("ffffffff-ffff-7fff-bfff-ffffffffffff"))
+    assert found.status_code == 404

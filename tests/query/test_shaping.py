@@ -89,10 +89,17 @@ def test_a_list_may_be_asked_for_in_the_body(asking: Caller, world: World) -> No
     for name in ("events", "deliveries", "inquiries", "documents", "leads", "sources"):
         assert post(name, {}).status_code == 200, name
     wrong = post("customers", {"shoe_size": 1})
-    assert (wrong.status_code, wrong.json()["errors"][0]["name"]) == (422, "shoe_size")
+    error = wrong.json()["errors"][0]
+    assert (wrong.status_code, error["in"], error["name"], error["pointer"]) == (422, "body", "shoe_size", "/shoe_size")
+    (error,) = post("customers", {"cursor": "nonsense"}).json()["errors"]
+    assert (error["in"], error["pointer"], error["code"]) == ("body", "/cursor", "cursor-invalid")
+    assert post("events", {"limit": 0}).json()["errors"][0]["in"] == "body"
+    in_url = asking.get(world.keys["full"], "/v1/customers?shoe_size=1").json()["errors"][0]
+    assert (in_url["in"], "pointer" in in_url) == ("query", False)
     plain = {"Authorization": f"Bearer {world.keys['plain']}"}
     hidden = asking.client.post("/v1/customers/query", json={"last_name": "x"}, headers=plain)
     assert (hidden.status_code, hidden.json()["code"]) == (403, "field-hidden")
+    assert hidden.json()["errors"][0]["in"] == "body"
     assert asking.client.post("/v1/customers/query", json={}).status_code == 401
 
 

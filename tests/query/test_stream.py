@@ -2,55 +2,27 @@
 
 import asyncio
 import os
+import secrets
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import orjson
 import pytest
-import uvicorn
 from sqlalchemy import delete, select
 
 from app.accounts.model import Scope
 from app.accounts.version import bump_version
-from app.crypto import Vault
-from app.query import feed
+from app.query import feed, fullness
 from app.query.feed import Listener, Sent
 from app.storage.models import api_keys, audit
-from tests.query.conftest import Rows, make_app
+from tests.query.conftest import Rows, Served
 
 _LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%%'"
-
-
-@dataclass
-class Served:
-    """The query room on a port."""
-
-    url: str
-    app: Any
-
-
-@pytest.fixture
-def served(database_url: str, vault: Vault) -> Iterator[Served]:
-    app = make_app(database_url, vault)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield Served(f"http://127.0.0.1:{port}", app)
-    server.should_exit = True
-    app.state.streams.end()
-    thread.join(60)
-    assert not thread.is_alive()
 
 
 class Listening:
@@ -152,6 +124,28 @@ def test_it_resumes_without_gap_or_repeat(
     assert [_id(by_header.event()) for _ in range(8)] == made[5:] + later
     assert [_id(by_cursor.event()) for _ in later] == later
     assert [_id(begun.event()) for _ in later] == later
+
+
+def test_large_events_are_read_few_at_a_time(
+    rows: Rows, listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fullness, "MOST_BYTES", 150_000)
+    pages: list[int] = []
+    read = feed.Asked.page
+
+    async def page(self: feed.Asked, after: int, until: int | None = None) -> feed.Page:
+        pages.append(len((found := await read(self, after, until)).sent))
+        return found
+
+    monkeypatch.setattr(feed.Asked, "page", page)
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    begun = listen(key)
+    cursor = begun.block()["id"]
+    made = [_event(rows, source, number, data={"text": secrets.token_hex(50_000)}) for number in range(7)]
+    assert [_id(begun.event()) for _ in made] == made
+    missed = listen(key, f"?cursor={cursor}")
+    assert [_id(missed.event()) for _ in made] == made
+    assert max(pages) == 2
 
 
 def test_a_source_that_is_made_later_is_not_missed(

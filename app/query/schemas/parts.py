@@ -101,7 +101,9 @@ class HistoryEntry(Shown):
 class Page(Shown):
     """A page of a list."""
 
-    next_cursor: str | None = shown("q0VHbi1hLWN1cnNvcg", "send it as `cursor` for the next page; null: there is none")
+    next_cursor: str | None = shown(
+        "q0VHbi1hLWN1cnNvcg", "send it as `cursor` for the next page, however few rows this has; null: there is none"
+    )
     count: int = shown(1204, "of all pages; only where `count` asks for it", default=None)
 
 
