@@ -6,7 +6,7 @@ What a scope allows is decided where it is asked for; running processes read the
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -50,11 +50,10 @@ def parse_expiry(text: str, moment: datetime, zone: ZoneInfo) -> datetime:
             end = datetime.combine(date.fromisoformat(text), time(), zone)
         else:
             end = datetime.fromisoformat(text)
+        end = (end if end.tzinfo else end.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         reason = f"{text!r} is no time span such as 90d or 12h, no date such as 2027-01-31 and no instant"
         raise AccountError("expires", reason) from None
-    if end.tzinfo is None:
-        end = end.replace(tzinfo=zone)
     if end <= moment:
         raise AccountError("expires", f"{text!r} is over already")
     return end

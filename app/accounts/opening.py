@@ -6,7 +6,7 @@ Whoever opens the embedded database for a moment closes it again; who serves on 
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -112,7 +112,8 @@ def _read_or_make_key(path: Path) -> str:
 def replaced_key(settings: Settings, key: str) -> Iterator[None]:
     """Put `key` in the place of the one in `DATA_DIR` if what is done inside succeeds; a key from elsewhere is left.
 
-    The new key is on the disk, as `encryption.key.new`, before anything is encrypted with it.
+    The new key is on the disk, as `encryption.key.new`, before anything is encrypted with it. It stays there where
+    nobody knows whether the database took it: see `fitting_vault`.
 
     Raises:
         ConfigError: the key cannot be written.
@@ -131,7 +132,9 @@ def replaced_key(settings: Settings, key: str) -> Iterator[None]:
         raise ConfigError(f"CALLBOX_DATA_DIR: {coming}: {error.strerror}") from error
     try:
         yield
-    except BaseException:
+    except psycopg.OperationalError:  # perhaps in the middle of the commit
+        raise
+    except Exception:
         coming.unlink()
         raise
     coming.replace(path)
@@ -145,6 +148,27 @@ def _make_durable(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def fitting_vault(connection: Connection, settings: Settings) -> Vault:
+    """Return the vault whose key is this database's; bring a change of the key to its end that was cut off.
+
+    Raises:
+        ConfigError: the key in `DATA_DIR` cannot be read or written, or is malformed.
+        WrongKeyError: there is no such key; the text names the setting.
+    """
+    vault = vault_of(settings)
+    check = find_vault_check(connection)
+    if settings.encryption_key is None and check is not None and not is_key(vault, check):
+        coming = settings.data_dir / f"{KEY_FILE}.new"
+        with suppress(OSError, ValueError):
+            new = Vault(coming.read_text().strip())
+            if is_key(new, check):
+                coming.replace(settings.data_dir / KEY_FILE)
+                _make_durable(settings.data_dir)
+                return new
+    verify_vault(connection, vault)
+    return vault
 
 
 def verify_vault(connection: Connection, vault: Vault) -> None:

@@ -148,6 +148,8 @@ def _misfits_in_seals(
         entries = {row[0]: row for row in connection.execute(_ENTRIES, (wanted,))}
         for seal in seals:
             number += 1
+            if settled_at is not None and seal.sealed_at < settled_at:
+                settled_at = None  # our clock had run ahead: what was sealed then says nothing of when that was
             found = _misfit_of(seal, number, before, key, entries)
             found = found or _misfit_with_log(seal, logged) or _misfit_in_time(seal, settled_at, entries)
             if found is not None:

@@ -42,7 +42,7 @@ WHERE s.provider = 'thinksurance' AND s.disabled_at IS NULL
     AND coalesce(s.settings->>'pull_every', '') <> 'off'
     AND 2 = (SELECT count(DISTINCT name) FROM source_credentials x
         WHERE x.source_id = s.id AND x.name IN ('hash', 'secret'))
-ORDER BY q.done_at NULLS FIRST, c.id
+ORDER BY q.begun_at NULLS FIRST, c.id
 """
 
 _BEGUN: Final = """
@@ -67,7 +67,7 @@ _log = structlog.get_logger(__name__)
 def _due(database: Database, moment: datetime) -> Sequence[UUID]:
     found = []
     for scope_id, done_at, every in database.execute(_DUE).fetchall():
-        if done_at is None or moment - done_at >= _period(every):
+        if done_at is None or not timedelta(0) <= moment - done_at < _period(every):  # the clock may have run ahead
             found.append(scope_id)
     return found[:LIMIT]
 

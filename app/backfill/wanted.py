@@ -25,9 +25,13 @@ _EVERY: Final = timedelta(seconds=2)
 _FORGET_AFTER: Final = timedelta(days=7)
 
 _FORGET: Final = "DELETE FROM wanted_pulls WHERE wanted_at < %s"
+_NAME: Final = "inquiries.pull"
+# What was tried in vain goes last, in no order: else enough of it would keep all others waiting for a week.
 _DUE: Final = """
 SELECT w.id FROM wanted_pulls w JOIN sources s ON s.id = w.source_id
-WHERE s.disabled_at IS NULL ORDER BY w.wanted_at LIMIT %s
+LEFT JOIN procrastinate_jobs j ON j.queueing_lock = %s || ':' || w.id AND j.status IN ('todo', 'doing', 'failed')
+WHERE s.disabled_at IS NULL
+ORDER BY j.id IS NOT NULL, CASE WHEN j.id IS NULL THEN w.wanted_at END, random() LIMIT %s
 """
 _WANTED: Final = "SELECT source_id, subject, cause, event_id FROM wanted_pulls WHERE id = %s"
 _DONE: Final = "DELETE FROM wanted_pulls WHERE id = %s"
@@ -53,7 +57,7 @@ class Wanted(NamedTuple):
 
 def _due(database: Database, moment: datetime) -> Sequence[UUID]:
     database.execute(_FORGET, (moment - _FORGET_AFTER,))
-    return [row[0] for row in database.execute(_DUE, (LIMIT,))]
+    return [row[0] for row in database.execute(_DUE, (_NAME, LIMIT))]
 
 
 async def _run(bench: Bench, wanted_id: UUID) -> None:
@@ -116,4 +120,4 @@ def _broker_token(item: Any) -> str | None:
     return token if isinstance(token, str) and token.isascii() and token.isalnum() else None
 
 
-PULL: Final = Kind("inquiries.pull", _due, _run, every=_EVERY, attempts=8)
+PULL: Final = Kind(_NAME, _due, _run, every=_EVERY, attempts=8)

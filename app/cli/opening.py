@@ -36,14 +36,12 @@ def opened() -> Iterator[Opened]:
         DatabaseError: the database cannot be used.
         WrongKeyError: the encryption key does not fit it.
     """
-    from app.accounts.opening import database_of, prepare_database, vault_of, verify_vault  # noqa: PLC0415
+    from app.accounts.opening import database_of, fitting_vault, prepare_database  # noqa: PLC0415
     from app.config import load_settings  # noqa: PLC0415
     from app.storage.database import connect  # noqa: PLC0415
 
     settings = load_settings()
     with database_of(settings, say) as url:
         prepare_database(url, settings, say)
-        vault = vault_of(settings)
         with connect(url) as connection:
-            verify_vault(connection, vault)
-            yield Opened(settings, url, vault, connection)
+            yield Opened(settings, url, fitting_vault(connection, settings), connection)

@@ -19,7 +19,7 @@ from app import metrics
 from app.ingest.committer import Committer
 from app.ingest.rows import NotKeptError, Packed, Row, packed
 from app.ingest.spool import Spool, SpoolError
-from app.ingest.spool_file import Held
+from app.ingest.spool_file import MOST_ROWS, Held
 from app.ingest.spool_states import SpoolStates
 from app.ingest.writer import DatabaseAwayError, Writer, open_committer, within
 
@@ -30,6 +30,9 @@ _ADOPT_S = 5.0
 _BREATH_S = 0.01  # between two pieces of the spool, so that live traffic goes first
 
 _TAKES_NOTHING = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+_KNOWN = "SELECT uuid_send(id) FROM sources WHERE uuid_send(id) = ANY(%s::bytea[])"
+_NOT_THE_ROWS = ("25", "40", "42", "53", "55", "57", "58")
+"""Classes of SQLSTATE that say nothing of what was sent: see `app.processing.processor`."""
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +53,8 @@ class Keeper:
         self._waiting: deque[tuple[Packed, asyncio.Future[None]]] = deque()
         self._some = asyncio.Event()
         self._committer: Committer | None = None
+        self._refused: Held | None = None
+        self._most = MOST_ROWS
         self._tasks: list[asyncio.Task[None]] = []
         self.is_away = False
         """Whether rows take the detour over the spool."""
@@ -167,13 +172,22 @@ class Keeper:
 
     async def _drain_once(self) -> bool:
         """Move one piece; tell whether there was one. Without one, only see whether the database is back."""
-        held = await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.oldest)
+        if self._refused is not None:
+            await within(DRAIN_S, self._ask())  # while it is away, nobody knows whether the rows are to blame
+            await self._narrow_down(self._refused)
+        held = await asyncio.get_running_loop().run_in_executor(self._disk, self._spool.oldest, self._most)
         if held is None:
             if self.is_away:
                 await within(DRAIN_S, self._ask())
                 self._turn(away=False)
             return False
+        if held.file.is_taken_over:
+            held, is_ours = await self._of_one_kind(held)
+            if not is_ours:
+                await self._leave(held)
+                return True
         await within(DRAIN_S, self._write(held))
+        self._most = min(MOST_ROWS, 4 * self._most)
         await self._on_disk(self._spool.remove, held)
         self._show()
         if self.is_away:
@@ -185,8 +199,47 @@ class Keeper:
 
     async def _write(self, held: Held) -> None:
         committer = await self._connected()
-        await committer.commit(held.rows)
+        try:
+            await committer.commit(held.rows)
+        except psycopg.Error as error:
+            self._refused = None if (error.sqlstate or "").startswith(_NOT_THE_ROWS) else held
+            raise
         await self._states.note(committer.connection, held)
+
+    async def _narrow_down(self, held: Held) -> None:
+        """Try fewer of the rows that the database did not take; one that it does not take alone is left out for now.
+
+        Else a single row that it refuses, or ends a connection at, would keep all others here for ever.
+        """
+        self._refused = None
+        self._turn(away=False)
+        self._most = max(1, len(held.rows) // 4)
+        if len(held.rows) == 1:
+            delivery_id = (held.rows[0][0] or b"").hex()
+            _log.error("spool.row_refused", file=held.file.path.name, delivery_id=delivery_id)
+            await self._on_disk(self._spool.leave_out, held)
+
+    async def _of_one_kind(self, held: Held) -> tuple[Held, bool]:
+        """Return the first rows, as far as all or none of their sources are in this database, and whether they are."""
+        found: set[object] = set()
+        await within(DRAIN_S, self._find_sources(held, found))
+        ours = [row[1] in found for row in held.rows]
+        count = next((place for place, is_ours in enumerate(ours) if is_ours is not ours[0]), len(ours))
+        return held.first(count), ours[0]
+
+    async def _leave(self, held: Held) -> None:
+        """Leave rows to the installation whose sources they are of."""
+        if not held.file.left_out:
+            _log.error("spool.not_ours", file=held.file.path.name, deliveries=held.file.count)
+        await self._on_disk(self._spool.leave_out, held)
+        self._show()
+        if not self._spool.count:
+            await self._hang_up()
+
+    async def _find_sources(self, held: Held, found: set[object]) -> None:
+        connection = (await self._connected()).connection
+        rows = await connection.execute(_KNOWN, ([*{row[1] for row in held.rows}],))
+        found.update(row[0] for row in await rows.fetchall())
 
     async def _ask(self) -> None:
         """Raise where the database would not take rows: it is away, a standby, or read-only."""

@@ -104,6 +104,7 @@ class Receiver:
         self._room = Room(limits.max_in_flight_bytes)
         self._tally = Tally(tell_kept)
         self._aside = ThreadPoolExecutor(_THREADS, thread_name_prefix="judge")
+        self._log = _log.bind()  # else structlog makes a logger anew for each line, also for one that is not written
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -211,7 +212,24 @@ class Receiver:
             raise StorageAway from None
         self._book.note_use(token.id)
         self._tally.note(Kept(source.provider, answer, time.perf_counter() - began))
-        await _send_answer(send, scope, row, answer, source)
+        await self._send_answer(send, scope, row, answer, source)
+
+    async def _send_answer(self, send: Send, scope: Scope, row: Row, answer: Answer, source: Source) -> None:
+        """Answer what was kept."""
+        delivery_id = str(row.id)
+        kept = (_DELIVERY_ID, delivery_id.encode())
+        if answer.status == UNAUTHENTIC:
+            await problem_response(_unauthentic(answer, source, delivery_id), scope)(scope, _nothing, send)
+        elif answer.status == NOTIFIED:
+            await _send(send, scope, NOTIFIED, [kept])
+        else:
+            await _send(send, scope, answer.status, [kept, _JSON], answer.body(delivery_id))
+        if answer.reason is None:
+            self._log.debug("delivery.accepted", delivery_id=delivery_id, status=answer.status)
+        else:
+            more = {} if answer.failed is None else {"check": answer.failed.value}
+            reason = answer.reason.value
+            self._log.info("delivery.quarantined", delivery_id=delivery_id, status=answer.status, reason=reason, **more)
 
     async def _judge(self, source: Source, body: bytes, sender: Sender, received_at: datetime) -> Answer:
         """Return the answer to a body; off the loop where that may take long."""
@@ -245,24 +263,6 @@ def _declared_length(scope: Scope) -> int:
         if name == b"content-length":
             return int(value)
     return 0
-
-
-async def _send_answer(send: Send, scope: Scope, row: Row, answer: Answer, source: Source) -> None:
-    """Answer what was kept."""
-    delivery_id = str(row.id)
-    kept = (_DELIVERY_ID, delivery_id.encode())
-    if answer.status == UNAUTHENTIC:
-        await problem_response(_unauthentic(answer, source, delivery_id), scope)(scope, _nothing, send)
-    elif answer.status == NOTIFIED:
-        await _send(send, scope, NOTIFIED, [kept])
-    else:
-        await _send(send, scope, answer.status, [kept, _JSON], answer.body(delivery_id))
-    if answer.reason is None:
-        _log.debug("delivery.accepted", delivery_id=delivery_id, status=answer.status)
-    else:
-        more = {} if answer.failed is None else {"check": answer.failed.value}
-        reason = answer.reason.value
-        _log.info("delivery.quarantined", delivery_id=delivery_id, status=answer.status, reason=reason, **more)
 
 
 def _unauthentic(answer: Answer, source: Source, delivery_id: str) -> Problem:

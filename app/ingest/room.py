@@ -24,6 +24,7 @@ class Room:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held = 0
+        self._shown = 0
         self._shown_at = 0.0
 
     def share(self) -> "Share":
@@ -48,9 +49,11 @@ class Room:
 
     def _show(self) -> None:
         """Show what is held: at once when that is nothing, else now and then, for it costs as much as the counting."""
+        if self._held == self._shown:
+            return
         now = time.monotonic()
         if not self._held or now - self._shown_at >= SHOWN_EVERY_S:
-            self._shown_at = now
+            self._shown, self._shown_at = self._held, now
             metrics.IN_FLIGHT_BYTES.set(self._held)
 
 

@@ -6,6 +6,7 @@ What a file is stands in `spool_file`; when rows go here and when they go on to 
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,13 @@ from uuid import UUID, uuid4
 import structlog
 
 from app.ingest.rows import Packed
-from app.ingest.spool_file import Held, SpoolFile, open_file, try_lock, weight
+from app.ingest.spool_file import MOST_ROWS, Held, SpoolFile, open_file, try_lock, weight
 
 ROOM = 256 << 10
 """Bytes that must be free before a spool that refused rows is said to take them again."""
+
+REST_S = 600.0
+"""How long a file is left to others in which only rows are left that cannot be brought on from here."""
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +46,8 @@ class Spool:
     files: list[SpoolFile] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
     """Names of files that could not be taken over at the last attempt."""
+    resting: dict[Path, float] = field(default_factory=dict)
+    """Files that were let go, and until when they are not looked at."""
 
     @property
     def count(self) -> int:
@@ -67,13 +73,13 @@ class Spool:
 
     def adopt(self) -> None:
         """Take over the files whose process is gone; empty ones are deleted, unreadable ones left for the next time."""
-        mine = {file.path for file in self.files}
+        mine = {file.path for file in self.files} | {p for p, at in self.resting.items() if at > time.monotonic()}
         unreadable = set()
         for path in sorted(self.folder.glob("*.sqlite")):
             if path in mine or (lock := try_lock(path)) is None:
                 continue
             try:
-                file = open_file(path, lock)
+                file = open_file(path, lock, is_taken_over=True)
             except sqlite3.Error as error:
                 unreadable.add(path.name)
                 if path.name not in self.unreadable:
@@ -118,7 +124,8 @@ class Spool:
     def _make_sure_of_room(self, size: int) -> None:
         """Raise SpoolFullError unless so many more bytes may be kept."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if _used(self.folder) - sum(file.free() for file in self.files) + size > self.max_bytes:
+        free = sum(file.free() for file in self.files if not file.is_taken_over)
+        if _used(self.folder) - free + size > self.max_bytes:
             raise SpoolFullError(f"CALLBOX_SPOOL_MAX_BYTES: the spool holds its {self.max_bytes} bytes")
 
     def _unusable(self, error: Exception) -> SpoolError:
@@ -127,9 +134,10 @@ class Spool:
     def _own(self) -> SpoolFile:
         """Return the file that rows are put into; it is made where there is none, or none any more.
 
-        One that was deleted would still take rows, and lose them with this process.
+        One that was deleted would still take rows, and lose them with this process. One that was taken over may be
+        damaged, or another installation's.
         """
-        if not self.files or not self.files[0].path.exists():
+        if not self.files or self.files[0].is_taken_over or not self.files[0].path.exists():
             path = self.folder / f"{os.getpid()}-{uuid4().hex}.sqlite"
             lock = try_lock(path)
             if lock is None:
@@ -143,23 +151,54 @@ class Spool:
             with contextlib.suppress(OSError, sqlite3.Error):
                 self.files.pop(0).close()
 
-    def oldest(self) -> Held | None:
-        """Return the next rows to write, None where nothing waits."""
-        for file in self.files:
+    def oldest(self, most: int = MOST_ROWS) -> Held | None:
+        """Return the next rows to write, None where nothing waits; a file that is damaged there is let go."""
+        for file in [*self.files]:
             if file.count:
-                return file.oldest()
+                try:
+                    held = file.oldest(most)
+                except sqlite3.Error as error:
+                    self._let_go(file, error)
+                else:
+                    if held.rows:
+                        return held
         return None
 
     def remove(self, held: Held) -> None:
         """Take out rows that are written."""
         held.file.remove(held)
-        if not held.file.count:
-            self.files.remove(held.file)
-            held.file.close()
+        self._end(held.file)
+
+    def leave_out(self, held: Held) -> None:
+        """Keep rows that the database does not take, and go on with those behind them."""
+        held.file.leave_out(held)
+        self._end(held.file)
+
+    def _end(self, file: SpoolFile) -> None:
+        """Close a file in which nothing is left, or nothing that can be brought on from here."""
+        if file in self.files and file.count == file.left_out:
+            if file.count:
+                self.resting[file.path] = time.monotonic() + REST_S
+            self.files.remove(file)
+            file.close()
+
+    def _let_go(self, file: SpoolFile, error: Exception) -> None:
+        """Leave a damaged file as it is."""
+        if file.path not in self.resting:
+            _log.error("spool.file_damaged", file=file.path.name, deliveries=file.count, reason=str(error))
+        self.resting[file.path] = time.monotonic() + REST_S
+        self.files.remove(file)
+        file.close()
 
     def last_id(self) -> UUID | None:
         """Return the highest delivery id that waits here, below which no new one may be made."""
-        return max((found for file in self.files if (found := file.last_id())), default=None)
+        ids = []
+        for file in [*self.files]:
+            try:
+                ids.append(file.last_id())
+            except sqlite3.Error as error:
+                self._let_go(file, error)
+        return max(filter(None, ids), default=None)
 
     def close(self) -> None:
         """Let go of the files; what waits in them is taken over by the next process."""

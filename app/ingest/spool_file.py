@@ -30,6 +30,10 @@ class Held:
     numbers: Sequence[int]
     rows: Sequence[Packed]
 
+    def first(self, count: int) -> "Held":
+        """Return the first few of them."""
+        return Held(self.file, self.numbers[:count], self.rows[:count])
+
 
 @dataclass(slots=True)
 class SpoolFile:
@@ -40,8 +44,12 @@ class SpoolFile:
     database: sqlite3.Connection
     count: int = 0
     size: int = 0
-    written_to: int = 0
-    """Rows up to this number are in the database, though a full disk did not let them be deleted here."""
+    is_taken_over: bool = False
+    """Whether another process made it, perhaps one of another installation."""
+    done_to: int = 0
+    """Rows up to this number are left out, or in the database though a full disk did not let them be deleted here."""
+    left_out: int = 0
+    """How many rows stay here as long as this process has the file."""
 
     def put(self, rows: Sequence[Packed]) -> None:
         """Append rows in one durable commit."""
@@ -59,20 +67,28 @@ class SpoolFile:
         with self.database:
             self.database.execute("PRAGMA user_version = 1")
 
-    def oldest(self) -> Held:
-        """Return the next rows to write, bounded in number and bytes."""
+    def oldest(self, most: int = MOST_ROWS) -> Held:
+        """Return the next rows to write, bounded in number and bytes; where the file is damaged, those before that.
+
+        Raises:
+            sqlite3.DatabaseError: the very next one cannot be read.
+        """
         numbers: list[int] = []
         rows: list[Packed] = []
         size = 0
-        for number, bytes_, *columns in self.database.execute(
-            f"SELECT number, weight, {_COLUMNS} FROM spool WHERE number > ? ORDER BY number LIMIT ?",  # noqa: S608 - made of constants
-            (self.written_to, MOST_ROWS),
-        ):
-            size += bytes_
-            if rows and size > MOST_BYTES:
-                break
-            numbers.append(number)
-            rows.append(tuple(columns))
+        try:
+            for number, bytes_, *columns in self.database.execute(
+                f"SELECT number, weight, {_COLUMNS} FROM spool WHERE number > ? ORDER BY number LIMIT ?",  # noqa: S608 - made of constants
+                (self.done_to, most),
+            ):
+                size += bytes_
+                if rows and size > MOST_BYTES:
+                    break
+                numbers.append(number)
+                rows.append(tuple(columns))
+        except sqlite3.DatabaseError:
+            if not rows:
+                raise
         return Held(self, numbers, rows)
 
     def remove(self, held: Held) -> None:
@@ -85,11 +101,17 @@ class SpoolFile:
         self.size -= sum(map(weight, held.rows))
         try:
             with self.database:
-                self.database.execute("DELETE FROM spool WHERE number <= ?", (held.numbers[-1],))
+                self.database.executemany("DELETE FROM spool WHERE number = ?", [(number,) for number in held.numbers])
+                (last,) = self.database.execute("SELECT coalesce(max(number), 0) FROM spool").fetchone()
         except sqlite3.Error:
-            self.written_to = held.numbers[-1]
+            self.done_to = max(self.done_to, held.numbers[-1])
         else:
-            self.written_to = 0  # numbers may begin anew where nothing is left
+            self.done_to = min(max(self.done_to, held.numbers[-1]), last)  # new numbers begin behind the last one left
+
+    def leave_out(self, held: Held) -> None:
+        """Pass over rows that are next."""
+        self.left_out += len(held.rows)
+        self.done_to = max(self.done_to, held.numbers[-1])
 
     def free(self) -> int:
         """Return the bytes of the file that rows can be put into without making it larger."""
@@ -136,7 +158,7 @@ def try_lock(path: Path) -> int | None:
     return None
 
 
-def open_file(path: Path, lock: int) -> SpoolFile:
+def open_file(path: Path, lock: int, *, is_taken_over: bool = False) -> SpoolFile:
     """Open a spool file, make it where it is new, and count what is in it."""
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1)
     try:
@@ -149,7 +171,7 @@ def open_file(path: Path, lock: int) -> SpoolFile:
         database.close()
         os.close(lock)
         raise
-    return SpoolFile(path, lock, database, count, size)
+    return SpoolFile(path, lock, database, count, size, is_taken_over)
 
 
 def _prepare() -> Iterator[str]:

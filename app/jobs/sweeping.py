@@ -4,7 +4,7 @@ It may run in any number of processes at once: a job stands in the queue only on
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -36,10 +36,17 @@ DELETE FROM procrastinate_jobs j WHERE status IN ('succeeded', 'failed', 'cancel
         < now() - CASE status WHEN 'failed' THEN %s ELSE %s END
 """
 
+# No wait is longer than an hour: what is to wait for days was put off by a clock that had run ahead.
+_PUT_OFF: Final = "UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo' AND scheduled_at > %s"
+_LONGEST_WAIT: Final = timedelta(days=1)
+
 _PRUNE_ERRORS: Final = """
 DELETE FROM job_errors e WHERE at < now() - interval '1 day'
     AND NOT EXISTS (SELECT FROM procrastinate_jobs j WHERE j.id = e.job_id)
 """
+
+_TOO_SLOW: Final = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+"""Errors of a question, not of the database."""
 
 _log = structlog.get_logger(__name__)
 
@@ -67,22 +74,22 @@ class Sweeper:
         tidy_at = self._bench.clock()
         while True:
             moment = self._bench.clock()
-            if moment >= tidy_at:
-                await self.tidy()
+            if not moment < tidy_at <= moment + _TIDY_EVERY:
+                await self._try("tidy", self.tidy())
                 tidy_at = moment + _TIDY_EVERY
             for kind in self._kinds:
-                if moment >= due_at[kind.name]:
+                if not moment < due_at[kind.name] <= moment + kind.every:  # the clock may have run ahead
                     due_at[kind.name] = moment + kind.every
-                    await self._try(kind)
+                    await self._try(kind.name, self.sweep(kind))
             await asyncio.sleep(_TICK_S)
 
-    async def _try(self, kind: Kind) -> None:
+    async def _try(self, name: str, work: Awaitable[object]) -> None:
         try:
-            await self.sweep(kind)
-        except (psycopg.OperationalError, ConnectorException):
-            raise
-        except Exception as error:  # noqa: BLE001 - one kind's trouble is not the others'
-            _log.error("sweep.failed", kind=kind.name, error=type(error).__name__)
+            await work
+        except Exception as error:
+            if isinstance(error, psycopg.OperationalError | ConnectorException) and not isinstance(error, _TOO_SLOW):
+                raise
+            _log.error("sweep.failed", kind=name, error=type(error).__name__)  # one kind's trouble is not the others'
 
     async def sweep(self, kind: Kind) -> int:
         """Bring what is due of a kind into the queue; return how many jobs were added or taken up again."""
@@ -114,7 +121,7 @@ class Sweeper:
         for job in await manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_S):
             _log.warning("job.taken_up", kind=job.task_name, job=job.id)
             await manager.retry_job(job, retry_at=self._bench.clock())
-        await self._bench.ask(_prune)
+        await self._bench.ask(_mend_and_prune, self._bench.clock())
 
 
 def _lock(kind: Kind, about: UUID) -> str:
@@ -126,6 +133,7 @@ def _known(database: Database, locks: Sequence[str]) -> dict[str, Known]:
     return {lock: Known(job_id, is_dead, moved_at) for lock, job_id, is_dead, moved_at in rows}
 
 
-def _prune(database: Database) -> None:
+def _mend_and_prune(database: Database, moment: datetime) -> None:
+    database.execute(_PUT_OFF, (moment + _LONGEST_WAIT,))
     database.execute(_PRUNE, (_DEAD_KEPT, _KEPT))
     database.execute(_PRUNE_ERRORS)

@@ -145,8 +145,8 @@ def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored
 def read_stored(stored: Stored, given: Circumstances) -> Read:
     """Read a delivery by today's reader, secrets and mode; pure.
 
-    A spool may hold what is of no source here: another installation's, or one that came after the backup that the
-    database was restored from. It is put into quarantine at once, for as many may come as the spool holds.
+    What is of no source here, as an earlier version brought it out of a spool that installations shared, is put into
+    quarantine at once, for there may be as many as a spool holds.
     """
     source = given.sources.get(stored.delivery.source_id)
     if source is None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from app.ids import IdSource
 from app.ingest.contract import Reason, Verdict
 from app.processing.reading import ABOUT_WHO_SENT_IT
 from app.processing.record_rows import Database
@@ -103,9 +102,11 @@ def reverify(database: Database, source_id: UUID, feeder: Feeder, *, accepted: b
 def _pages(database: Database, source_id: UUID, *, accepted: bool) -> Iterator[dict[UUID, _Items]]:
     """Yield the deliveries to judge again with their items, each once; those that come meanwhile are not among them."""
     statement = _WAITING.format(or_accepted=_OR_ACCEPTED if accepted else "")
-    values = {"source": source_id, "newest": IdSource().next(), "reasons": sorted(ABOUT_WHO_SENT_IT), "most": PAGE}
-    values["refused"] = Reason.SENDER_REFUSED
+    # By the ids that there are, not by the clock: they lie ahead of it where it was set back since.
+    row = database.execute("SELECT delivery_id FROM outcomes ORDER BY delivery_id DESC LIMIT 1").fetchone()
     last = UUID(int=0)
+    values = {"source": source_id, "newest": row[0] if row else last, "refused": Reason.SENDER_REFUSED, "most": PAGE}
+    values["reasons"] = sorted(ABOUT_WHO_SENT_IT)
     while rows := database.execute(statement, {**values, "last": last}).fetchall():
         yield dict(rows)
         last = rows[-1][0]

@@ -5,17 +5,18 @@ What is then done with them is `second_looks`' business.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 
-from app.ids import IdSource, first_id_at
+from app.ids import IdSource, first_id_at, time_of
 from app.ingest.contract import Reason
 from app.processing.record_rows import Database
 
 PAGE = 1000
+_AHEAD = timedelta(minutes=1)
 STATUSES = ("accepted", "partial", "quarantined")
 
 _WHERE = """
@@ -44,7 +45,7 @@ class Selection:
     def pages(self, database: Database) -> Iterator[list[UUID]]:
         """Yield the ids, lowest first, each once, whatever becomes of the deliveries meanwhile."""
         key, chosen = self._chosen
-        last, end = self._bounds
+        last, end = self._bounds(database)
         while True:
             rows = database.execute(
                 f"SELECT {key} {chosen} AND {key} > %(last)s AND {key} < %(end)s ORDER BY {key} LIMIT %(most)s",
@@ -59,7 +60,7 @@ class Selection:
     def counts(self, database: Database) -> list[dict[str, Any]]:
         """Return how many there are by source, status and reason."""
         key, chosen = self._chosen
-        last, end = self._bounds
+        last, end = self._bounds(database)
         own = key.partition(".")[0]
         rows = database.execute(
             f"SELECT s.name, c.status, c.reason, c.count FROM (SELECT {own}.source_id, o.status, o.reason, count(*)"  # noqa: S608 - literals of ours
@@ -78,11 +79,12 @@ class Selection:
         by_outcome = self.status is not None or self.reason is not None
         return ("o.delivery_id", _FROM_OUTCOMES) if by_outcome else ("d.id", _FROM_DELIVERIES)
 
-    @property
-    def _bounds(self) -> tuple[UUID, UUID]:
-        """Return the ids between which the deliveries are."""
+    def _bounds(self, database: Database) -> tuple[UUID, UUID]:
+        """Return the ids between which the deliveries are; those of after a clock was set back lie ahead of it."""
         low = UUID(int=0) if self.received_after is None else UUID(int=max(0, first_id_at(self.received_after).int - 1))
-        high = UUID(int=self._newest.int + 1)
+        row = database.execute("SELECT id FROM deliveries ORDER BY id DESC LIMIT 1").fetchone()
+        newest = row[0] if row and row[0] > first_id_at(time_of(self._newest) + _AHEAD) else self._newest
+        high = UUID(int=newest.int + 1)
         return low, high if self.received_before is None else min(high, first_id_at(self.received_before))
 
     @property

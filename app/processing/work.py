@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 from uuid import UUID
 
@@ -35,6 +35,8 @@ POLL_S = 0.05
 _COLLECT_AFTER = 400_000
 WATCH_S = 1.0
 STANDBY_S = 1.0
+MOST_DRIFT = timedelta(hours=1)
+_COUNTED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps, where there is one
 ACTIVE_LOCK = 0x70726F6365  # "proce": held by the active processor on the connection it writes with
 # All it asks for is found by key. A plan made while a table was small must not go on reading all of it later:
 # on a new database at 200 a second that took the time until an event is readable from 70 ms to 350 ms (median).
@@ -97,9 +99,30 @@ class Worker:
         return Processor(database, given, self.keep_months, self.clock)
 
 
+class _Clocks:
+    """Sees whether the clock goes as time does: by one that has jumped ahead every month would be an old one."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._begun_at = clock()
+        self._begun = time.clock_gettime(_COUNTED)
+        self._has_told = False
+
+    def agree(self) -> bool:
+        """Tell whether it did so since this was made; says once that it did not."""
+        passed = timedelta(seconds=time.clock_gettime(_COUNTED) - self._begun)
+        drift = self._clock() - self._begun_at - passed
+        is_well = abs(drift) <= MOST_DRIFT
+        if not is_well and not self._has_told:
+            _log.error("clock.jumped", seconds=round(drift.total_seconds()))
+        self._has_told = not is_well
+        return is_well
+
+
 def run(url: str, worker: Worker, stop: threading.Event) -> None:
     """Process what comes until `stop` is set; waits for its turn while another processor is active."""
     gc.set_threshold(_COLLECT_AFTER)
+    clocks = _Clocks(worker.clock)
     interrupted: Sequence[UUID] = ()
     while not stop.is_set():
         try:
@@ -109,7 +132,7 @@ def run(url: str, worker: Worker, stop: threading.Event) -> None:
                     database.meanwhile = processor.read_ahead
                     processor.forgive(interrupted)
                     interrupted = ()
-                    _be_active(processor, Sealer(database, worker.vault), worker.progress, stop)
+                    _be_active(processor, Sealer(database, worker.vault), worker.progress, clocks, stop)
         except Exception as error:  # noqa: BLE001 - the loop outlives whatever one turn meets; nothing is lost by it
             interrupted = error.ids if isinstance(error, DatabaseTroubleError) else interrupted
             _log.warning("processor.interrupted", error=type(error.__cause__ or error).__name__)
@@ -132,12 +155,15 @@ def _stand_by(database: Database, stop: threading.Event) -> bool:
     return False
 
 
-def _be_active(processor: Processor, sealer: Sealer, progress: Progress, stop: threading.Event) -> None:
+def _be_active(
+    processor: Processor, sealer: Sealer, progress: Progress, clocks: _Clocks, stop: threading.Event
+) -> None:
     """Process batch after batch; with nothing left in the inbox, begin the next one 50 ms after this one.
 
     Also where deliveries never cease: a batch of ten costs three times as much for each of them as one of hundreds.
     Once a second look after the rest.
-    Old months are dropped while the inbox is empty, and a little each second also where it never is.
+    Old months are dropped while the inbox is empty, and a little each second also where it never is; none as long as
+    the clock is another than it was.
     """
     matched_at, watched_at = -LOOK_S, -WATCH_S
     while not stop.is_set():
@@ -147,12 +173,13 @@ def _be_active(processor: Processor, sealer: Sealer, progress: Progress, stop: t
             matched_at = begun
         if begun - watched_at >= WATCH_S:
             processor.look_after(sealer)
-            processor.drop_old()
+            if clocks.agree():
+                processor.drop_old()
             watched_at = begun
         done = processor.step()
         if done:
             progress.processed(done, time.perf_counter() - begun)
-        elif processor.drop_old():
+        elif clocks.agree() and processor.drop_old():
             continue
         if not done or not processor.is_behind:
             stop.wait(max(0.0, POLL_S - (time.perf_counter() - begun)))

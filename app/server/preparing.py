@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psycopg
 
 from app.accounts.first_start import show_first_start
-from app.accounts.opening import prepare_database, vault_of, verify_vault
+from app.accounts.opening import fitting_vault, prepare_database
 from app.config import ConfigError, Settings
 from app.server.speech import StartError
 from app.storage.database import DatabaseError, UnreachableError, connect
@@ -25,9 +25,8 @@ def prepare(url: str, settings: Settings, say: Callable[[str], None]) -> str:
     """
     try:
         prepare_database(url, settings, say)
-        vault = vault_of(settings)
         with connect(url) as connection:
-            verify_vault(connection, vault)
+            vault = fitting_vault(connection, settings)
             if settings.embedded:
                 show_first_start(connection, vault, settings)
     except UnreachableError:

@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from app import metrics
-from app.accounts.opening import database_of, prepare_database, vault_of, verify_vault
+from app.accounts.opening import database_of, fitting_vault, prepare_database
 from app.config import ConfigError, Settings
 from app.crypto import Vault, WrongKeyError
 from app.log import configure_logging
@@ -50,9 +50,8 @@ def work_alone(settings: Settings) -> int:
     try:
         with database_of(settings, say) as url:
             prepare_database(url, settings, say)
-            vault = vault_of(settings)
             with connect(url) as connection:
-                verify_vault(connection, vault)
+                vault = fitting_vault(connection, settings)
             say("Callbox is processing.")
             _run(url, vault, settings)
     except (ConfigError, DatabaseError, WrongKeyError, EmbeddedError) as error:

@@ -244,3 +244,18 @@ def test_many_entries_are_sealed_in_portions(connection: Connection, vault: Vaul
     sealer = Sealer(connection, vault)
     assert [sealer.seal(), sealer.seal(), sealer.seal()] == [MOST_ROWS, 1, 0]
     assert verify_audit(connection, vault).as_json()["entries"] == MOST_ROWS + 1
+
+
+def test_a_clock_that_ran_ahead_once_makes_no_entry_a_stranger(
+    sealed: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealer = Sealer(sealed, vault)
+    for ahead in (timedelta(days=400), timedelta(0), timedelta(0)):
+        monkeypatch.setattr(sealing, "now", lambda ahead=ahead: now() + ahead)
+        audit.record(sealed, audit.CLI, "source.add", {})
+        assert sealer.seal() == 1
+    assert verify_audit(sealed, vault).as_json()["ok"]
+    long_ago = first_id_at(now() - timedelta(days=30))
+    sealed.execute(_FORGED, (long_ago, timedelta(days=30)))
+    sealer.seal()
+    assert _misfit(sealed, vault)[0] == long_ago

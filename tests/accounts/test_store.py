@@ -282,7 +282,8 @@ def test_ends_are_read_from_spans_dates_and_instants() -> None:
     assert keys.parse_expiry("2027-01-31", moment, BERLIN) == datetime(2027, 1, 30, 23, tzinfo=UTC)
     assert keys.parse_expiry("2026-06-01T15:00", moment, BERLIN) == datetime(2026, 6, 1, 13, tzinfo=UTC)
     assert keys.parse_expiry("2026-06-01T15:00:00Z", moment, BERLIN) == datetime(2026, 6, 1, 15, tzinfo=UTC)
-    for text in ("", "90", "d", "-1d", "0d", "2026-05-31", "2026-13-01", "999999w9", "soon"):
+    beyond = "9999-12-31T23:59:59-14:00"
+    for text in ("", "90", "d", "-1d", "0d", "2026-05-31", "2026-13-01", "999999w9", "soon", beyond):
         with pytest.raises(AccountError, match=r"^expires: "):
             keys.parse_expiry(text, moment, BERLIN)
     with pytest.raises(AccountError, match=r"^expires: "):

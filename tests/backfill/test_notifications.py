@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
-from app.backfill import PULL
+from app.accounts.store import set_source
+from app.administration.platforms import get_platform
+from app.backfill import PULL, SEARCH
+from app.ids import IdSource
+from app.jobs.kind import LIMIT
 from app.providers.links import LinkRefusedError
 from app.providers.thinksurance.calls.v2 import v2_for
 from tests.backfill.conftest import Stand
@@ -109,3 +113,52 @@ def test_links_that_only_look_allowed_are_not_followed(stand: Stand, link: str) 
     with pytest.raises(LinkRefusedError):
         asyncio.run(follow())
     assert stand.double.older.asked == []
+
+
+def test_what_was_tried_in_vain_keeps_nothing_new_waiting(stand: Stand) -> None:
+    source_id = stand.add_source()
+    for number in range(LIMIT + 5):
+        wanted = IdSource().next()
+        stand.database.execute(
+            "INSERT INTO wanted_pulls (id, source_id, subject, cause) VALUES (%s, %s, %s, 'notification')",
+            (wanted, source_id, f"inquiry/{number + 1}"),
+        )
+        stand.database.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, status)"
+            " VALUES ('callbox', 'inquiries.pull', %(name)s, %(name)s, 'failed')",
+            {"name": f"inquiries.pull:{wanted}"},
+        )
+    stand.push(_notification(stand.new_inquiry()))
+    ((fresh,),) = stand.rows("SELECT id FROM wanted_pulls ORDER BY wanted_at DESC LIMIT 1")
+    due = PULL.due(stand.database, stand.now[0])
+    assert (due[0], len(due)) == (fresh, LIMIT)
+
+
+def test_tokens_that_are_refused_keep_no_other_source_waiting(stand: Stand) -> None:
+    refused, other = stand.add_source("refused"), stand.add_source("other")
+    tokens = [("b_token", f"{number:024x}") for number in range(LIMIT + 5)]
+    set_source(stand.database, stand.vault, get_platform("thinksurance"), "refused", credentials=tokens)
+    stand.database.execute(
+        "INSERT INTO searches (source_id, scope, last_days, begun_at, failed_at)"
+        " SELECT source_id, id::text, 0, %(at)s, %(at)s FROM source_credentials"
+        " WHERE source_id = %(source)s AND name = 'b_token'",
+        {"source": refused, "at": stand.now[0]},
+    )
+    ((scope,),) = stand.rows("SELECT id FROM source_credentials WHERE source_id = %s AND name = 'b_token'", other)
+    stand.database.execute(
+        "INSERT INTO searches (source_id, scope, last_days, begun_at, done_at) VALUES (%s, %s, 0, %s, %s)",
+        (other, str(scope), stand.now[0], stand.now[0]),
+    )
+    stand.later(minutes=30)
+    stand.database.execute("UPDATE searches SET begun_at = %s WHERE source_id = %s", (stand.now[0], refused))
+    stand.later(minutes=31)
+    assert scope in SEARCH.due(stand.database, stand.now[0])
+
+
+def test_a_search_that_was_done_while_the_clock_ran_ahead_is_made_again(stand: Stand) -> None:
+    stand.add_source()
+    stand.later(days=400)
+    assert stand.do(SEARCH) == 1
+    assert stand.do(SEARCH) == 0
+    stand.later(days=-400)
+    assert stand.do(SEARCH) == 1

@@ -136,6 +136,16 @@ def test_tables_of_another_version(examine: Examine, connection: Connection) -> 
     assert list(checks)[-1] == "revision"
 
 
+def test_a_clock_that_ran_ahead_is_told(run: "Run", examine: Examine, connection: Connection) -> None:
+    run("sources", "add", "wegroup", "a")
+    assert examine()["partitions"]["ok"]
+    moment = (now() + timedelta(days=400)).replace(microsecond=0)
+    lay(connection, moment, "quarantined", "not-json")
+    found = examine()["partitions"]
+    assert not found["ok"]
+    assert to_text(moment) in found["detail"]
+
+
 def test_missing_partitions(examine: Examine, connection: Connection) -> None:
     for number, (start, _) in reversed(list(enumerate(months_around(now())))):
         connection.execute(f"DROP TABLE IF EXISTS events_{start:%Y%m}")

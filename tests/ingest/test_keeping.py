@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from app.ids import IdSource
 from app.ingest.keeping import Keeper
 from app.ingest.rows import NotKeptError, Row
 from app.ingest.spool import Spool
@@ -58,6 +60,15 @@ class Database:
         finally:
             self._do("ALTER DATABASE {} RESET default_transaction_read_only")
 
+    def add_source(self) -> UUID:
+        source_id = IdSource().next()
+        with connect(self.url) as connection:
+            connection.execute(
+                "INSERT INTO sources (id, name, provider, mode) VALUES (%s, %s, 'wegroup', 'off')",
+                (source_id, str(source_id)),
+            )
+        return source_id
+
     def stored(self) -> list[Any]:
         with connect(self.url) as connection:
             return [row[0] for row in connection.execute("SELECT id FROM deliveries ORDER BY id")]
@@ -72,7 +83,7 @@ def database(database_url: str, server_url: str) -> Database:
     return Database(database_url, server_url)
 
 
-def _run(url: str, folder: Path, act: Callable[[Keeper], Awaitable[None]], max_bytes: int = 1 << 30) -> None:
+def run_keeper(url: str, folder: Path, act: Callable[[Keeper], Awaitable[None]], max_bytes: int = 1 << 30) -> None:
     async def live() -> None:
         keeper = Keeper(url, Writer(url, patience=timedelta(seconds=LONG_S)), Spool(folder, max_bytes))
         await keeper.start()
@@ -84,7 +95,7 @@ def _run(url: str, folder: Path, act: Callable[[Keeper], Awaitable[None]], max_b
     asyncio.run(live())
 
 
-async def _until(true: Callable[[], bool], seconds: float = 120) -> None:
+async def until_so(true: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come about in time"
@@ -118,11 +129,11 @@ def test_what_comes_while_the_database_is_in_trouble_is_kept_and_brought_to_it_l
                 patch.setattr(keeper._writer, "write", _fail)  # once on the detour nobody waits for the database
                 await asyncio.gather(*map(keeper.write, meanwhile[20:]))
             assert keeper.spooled == 40
-        await _until(lambda: not keeper.spooled and not keeper.is_away)
+        await until_so(lambda: not keeper.spooled and not keeper.is_away)
         keeper._writer._patience = LONG_S
         await asyncio.gather(*map(keeper.write, after))
 
-    _run(database.url, tmp_path, act)
+    run_keeper(database.url, tmp_path, act)
     assert database.stored() == [row.id for row in (*before, *meanwhile, *after)]
     assert database.waiting() == 46
     assert list(tmp_path.iterdir()) == []
@@ -137,16 +148,17 @@ def test_a_row_that_is_in_both_is_stored_once(database: Database, tmp_path: Path
     async def spool(keeper: Keeper) -> None:
         keeper.is_away = True
         await asyncio.gather(*map(keeper.write, rows))
-        await _until(lambda: not keeper.spooled)
+        await until_so(lambda: not keeper.spooled)
 
-    _run(database.url, tmp_path, store)
-    _run(database.url, tmp_path, spool)
+    run_keeper(database.url, tmp_path, store)
+    run_keeper(database.url, tmp_path, spool)
     assert database.stored() == [row.id for row in rows]
     assert database.waiting() == 5
 
 
 def test_what_a_process_left_in_the_spool_the_next_one_brings(database: Database, tmp_path: Path) -> None:
-    rows = _rows(5)
+    source_id = database.add_source()
+    rows = [row._replace(source_id=source_id) for row in _rows(5)]
 
     async def spool(keeper: Keeper) -> None:
         keeper._writer._patience = SHORT_S
@@ -154,11 +166,11 @@ def test_what_a_process_left_in_the_spool_the_next_one_brings(database: Database
 
     async def drain(keeper: Keeper) -> None:
         assert await keeper.last_id() == rows[-1].id
-        await _until(lambda: not keeper.spooled)
+        await until_so(lambda: not keeper.spooled)
 
     with database.away():
-        _run(database.url, tmp_path, spool)
-    _run(database.url, tmp_path, drain)
+        run_keeper(database.url, tmp_path, spool)
+    run_keeper(database.url, tmp_path, drain)
     assert database.stored() == [row.id for row in rows]
 
 
@@ -171,7 +183,7 @@ def test_where_neither_can_take_it_the_sender_is_told(tmp_path: Path) -> None:
         await keeper.write(make_row(b"{}"))
         assert not keeper.spool_fails
 
-    _run("postgresql://callbox@127.0.0.1:1/nothing", tmp_path, act, max_bytes=1 << 20)
+    run_keeper("postgresql://callbox@127.0.0.1:1/nothing", tmp_path, act, max_bytes=1 << 20)
 
 
 def test_a_spool_folder_that_cannot_be_used_does_not_stop_the_database_way(database: Database, tmp_path: Path) -> None:
@@ -182,7 +194,7 @@ def test_a_spool_folder_that_cannot_be_used_does_not_stop_the_database_way(datab
         assert keeper.spool_fails
         await keeper.write(row)
 
-    _run(database.url, tmp_path / "file" / "spool", act)
+    run_keeper(database.url, tmp_path / "file" / "spool", act)
     assert database.stored() == [row.id]
 
 
@@ -192,6 +204,6 @@ def test_a_spool_that_refused_is_well_again_by_itself(tmp_path: Path) -> None:
         with pytest.raises(NotKeptError):
             await keeper.write(make_row(bytes(2 << 20)))
         assert keeper.spool_fails
-        await _until(lambda: not keeper.spool_fails)
+        await until_so(lambda: not keeper.spool_fails)
 
-    _run("postgresql://callbox@127.0.0.1:1/nothing", tmp_path, act, max_bytes=1 << 20)
+    run_keeper("postgresql://callbox@127.0.0.1:1/nothing", tmp_path, act, max_bytes=1 << 20)

@@ -1,5 +1,6 @@
 """Jobs with the real queue: what is due is done once, tried again, given up, and taken up by hand."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,14 +11,18 @@ from typing import ClassVar
 from uuid import UUID
 
 import pytest
+from psycopg_pool import ConnectionPool
 
 from app.config import Settings
 from app.crypto import Vault
 from app.ids import IdSource
 from app.jobs import Bench, Kind
 from app.jobs.bench import Database
+from app.jobs.queue import open_queue
 from app.jobs.runner import run_jobs
+from app.jobs.sweeping import Sweeper
 from app.storage.database import connect
+from app.times import now
 
 
 class HopelessError(Exception):
@@ -50,10 +55,10 @@ class Work:
 
 
 @contextmanager
-def running(url: str, vault: Vault, kind: Kind) -> Iterator[None]:
+def running(url: str, vault: Vault, *kinds: Kind) -> Iterator[None]:
     """Run jobs in a thread, as the work process does, and see that they stop in time."""
     stop = threading.Event()
-    thread = threading.Thread(target=run_jobs, args=(url, vault, Settings(), (kind,), stop), daemon=True)
+    thread = threading.Thread(target=run_jobs, args=(url, vault, Settings(), kinds, stop), daemon=True)
     thread.start()
     try:
         yield
@@ -126,6 +131,21 @@ def test_a_job_whose_process_died_is_taken_up(database_url: str, vault: Vault, i
         until(lambda: work.done == [ids[0]])
 
 
+def test_a_job_that_a_clock_ahead_put_off_for_long_is_taken_up(
+    database_url: str, vault: Vault, ids: list[UUID]
+) -> None:
+    work = Work(due=ids[:1])
+    with connect(database_url) as database:
+        database.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args, scheduled_at)"
+            " VALUES ('callbox', 'works.do', %(name)s, %(name)s, jsonb_build_object('id', %(id)s::text),"
+            " now() + interval '400 days')",
+            {"name": f"works.do:{ids[0]}", "id": str(ids[0])},
+        )
+    with running(database_url, vault, work.kind()):
+        until(lambda: work.done == ids[:1])
+
+
 def test_it_goes_on_after_the_database_cut_its_connections(database_url: str, vault: Vault, ids: list[UUID]) -> None:
     work = Work(due=ids[:1])
     with running(database_url, vault, work.kind()), connect(database_url) as database:
@@ -136,3 +156,51 @@ def test_it_goes_on_after_the_database_cut_its_connections(database_url: str, va
         )
         work.due.append(ids[1])
         until(lambda: ids[1] in work.done)
+
+
+def test_a_clock_that_ran_ahead_once_stops_no_sweeps(database_url: str, vault: Vault) -> None:
+    ahead = [timedelta(days=400)]
+    looked: list[datetime] = []
+
+    def look(_database: Database, moment: datetime) -> list[UUID]:
+        looked.append(moment)
+        return []
+
+    async def sweep() -> None:
+        kinds = [Kind("works.do", look, Work().do)]
+        with ConnectionPool[Database](database_url, min_size=1, kwargs={"autocommit": True}, open=True) as pool:
+            bench = Bench(pool, vault, Settings(), clock=lambda: now() + ahead[0])
+            async with open_queue(database_url, kinds, bench) as queue:
+                sweeping = asyncio.create_task(Sweeper(queue, kinds, bench).run())
+                for count in (1, 2):
+                    async with asyncio.timeout(60):
+                        while len(looked) < count:  # noqa: ASYNC110 - it is a thread that looks
+                            await asyncio.sleep(0.02)
+                    ahead[0] = timedelta(0)
+                sweeping.cancel()
+                await asyncio.gather(sweeping, return_exceptions=True)
+
+    asyncio.run(sweep())
+    assert looked[0] - looked[1] > timedelta(days=300)
+
+
+def test_a_sweep_that_takes_too_long_ends_no_job(database_url: str, vault: Vault, ids: list[UUID]) -> None:
+    looked: list[datetime] = []
+    work = Work(due=ids[:1])
+
+    def look(database: Database, moment: datetime) -> list[UUID]:
+        looked.append(moment)
+        with database.transaction():
+            database.execute("SET LOCAL statement_timeout = 1")
+            database.execute("SELECT pg_sleep(60)")
+        return []
+
+    async def do(bench: Bench, about: UUID) -> None:
+        before = len(looked)
+        while len(looked) < before + 2:  # noqa: ASYNC110 - it is a thread that looks
+            await asyncio.sleep(0.02)
+        await work.do(bench, about)
+
+    slow = Kind("looks.do", look, work.do, every=timedelta(0))
+    with running(database_url, vault, slow, Kind("works.do", work.find, do, every=timedelta(0))):
+        until(lambda: work.done)

@@ -348,6 +348,29 @@ def test_the_work_process_drops_by_itself(old: Old, item: Body, shared_database_
     assert old.row("SELECT count(*) FROM inquiries") == (2,)
 
 
+def test_a_clock_that_jumps_ahead_drops_nothing(
+    old: Old, item: Body, shared_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "EVERY", timedelta(0))
+    old.receive(0, item(7))
+    clock, stop = [MONTHS[2]], threading.Event()
+    worker = Worker(old.vault, PROVIDERS, ZONE, keep_months=KEEP, clock=lambda: clock[0])
+    thread = threading.Thread(target=run, args=(shared_database_url, worker, stop))
+    with capture_logs() as logs:
+        thread.start()
+        try:
+            for moment in (LATER, LATER):
+                old.lay(item(8))
+                soon(lambda: old.rows("SELECT 1 FROM inbox") == [])
+                clock[0] = moment
+            soon(lambda: "clock.jumped" in [one["event"] for one in logs])
+        finally:
+            stop.set()
+            thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+    assert old.months() == ["202606", "202607", "202608"]
+
+
 def test_old_ids_come_back(old: Old, item: Body) -> None:
     """What comes when its month is dropped already lies in the default partition as long as if it were new."""
     old.receive(0, item(7, status=6))

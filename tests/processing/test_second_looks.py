@@ -10,7 +10,8 @@ from uuid import UUID
 import orjson
 import pytest
 
-from app.ids import IdSource, time_of
+from app.accounts.model import Mode, Secret
+from app.ids import IdSource, derived_id, first_id_at, time_of
 from app.ingest.contract import Reason
 from app.processing import second_looks
 from app.processing.batch import Circumstances, to_rows
@@ -18,11 +19,13 @@ from app.processing.event_rows import EventRow
 from app.processing.reading import Delivery, Read, read_delivery
 from app.processing.rebuild import compare
 from app.processing.record_rows import Database
+from app.processing.reverify import count_waiting
 from app.processing.second_looks import MOST_AT_ONCE, Feeder, SecondLookError, is_processor_active, portions
 from app.processing.selection import Selection
 from app.processing.work import ACTIVE_LOCK
 from app.providers import PROVIDERS
 from app.storage.database import connect
+from app.times import now
 from tests.processing.conftest import ZONE, Desk
 
 Item = Callable[..., dict[str, Any]]
@@ -186,3 +189,11 @@ def test_what_cannot_be_read_any_more_keeps_its_event(
         desk.process()
         assert desk.row("SELECT status, reason, items FROM outcomes") == (status, reason, before)
     assert desk.row("SELECT count(*) FROM events") == (1,)
+
+
+def test_what_was_received_while_the_clock_ran_ahead_is_judged_again(desk: Desk, item: Item) -> None:
+    source_id = desk.add_source("thinksurance", Mode.ENFORCE, (Secret("s", now()),))
+    ahead = desk.lay(item(), source_id, derived_id(first_id_at(now() + timedelta(days=40)), 1))
+    desk.process()
+    assert list(Selection(source_id).pages(desk.database)) == [[ahead]]
+    assert count_waiting(desk.database, source_id) == 1

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from app.accounts.opening import replaced_key, verify_vault
-from app.accounts.rekeying import PLACES
+from app.accounts.opening import fitting_vault, replaced_key, verify_vault
+from app.accounts.rekeying import PLACES, rotate_key
 from app.accounts.snapshot import read_accounts
 from app.accounts.writing import Connection
 from app.config import load_settings
@@ -145,3 +146,22 @@ def test_the_key_in_the_folder_is_replaced(tmp_path: Path) -> None:
     assert path.read_text().strip() == NEW
     assert path.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in tmp_path.iterdir()] == ["encryption.key"]
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_change_of_the_key_that_was_cut_off_is_brought_to_its_end(
+    filled: Connection, encryption_key: str, tmp_path: Path, *, is_committed: bool
+) -> None:
+    """As the server ends while it commits, or we do before the file is put in its place."""
+    settings = load_settings(data_dir=tmp_path, database_url=None, encryption_key=None)
+    path = tmp_path / "encryption.key"
+    path.write_text(encryption_key)
+    with pytest.raises(psycopg.OperationalError), replaced_key(settings, NEW):  # noqa: PT012 - both happen inside
+        if is_committed:
+            rotate_key(filled, Vault(encryption_key), Vault(NEW), 4711)
+        raise psycopg.OperationalError
+    read_accounts(filled, fitting_vault(filled, settings))
+    assert path.read_text().strip() == (NEW if is_committed else encryption_key)
+    path.write_text(new_encryption_key())
+    with pytest.raises(WrongKeyError):
+        fitting_vault(filled, settings)

@@ -95,3 +95,11 @@ def test_an_answer_is_what_uvicorn_writes(sent: list[dict[str, Any]], writes: in
 def test_what_has_no_body_or_ends_the_connection_is_left_to_uvicorn(how: dict[str, Any]) -> None:
     sent = messages([JSON, (b"content-length", b"2")], b"{}")
     assert answer(sent, whole=True, **how) == answer(sent, whole=False, **how)
+
+
+def test_every_byte_in_a_header_is_taken_or_refused_as_uvicorn_does() -> None:
+    for byte in range(256):
+        sent = messages([(b"content-length", b"2"), (b"x", b"a%cb" % byte)], b"{}")
+        written, ended = answer(sent, whole=True)
+        plain, plainly_ended = answer(sent, whole=False)
+        assert (b"".join(written), ended) == (b"".join(plain), plainly_ended), byte

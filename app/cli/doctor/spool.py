@@ -75,7 +75,10 @@ def _trouble(settings: Settings, files: list[_File], size: int, oldest: datetime
     if broken := [file.path.name for file in files if file.rows is None]:
         return f"cannot be read: {', '.join(broken)}"
     if any(file.rows and not file.held for file in files):
-        return "no process empties it: start `callbox serve` with this CALLBOX_SPOOL_DIR"
+        return (
+            "no process empties it: start `callbox serve` with this CALLBOX_SPOOL_DIR, or see in its log what it leaves"
+            " there (spool.not_ours, spool.row_refused, spool.file_damaged)"
+        )
     if size > _FULL * settings.spool_max_bytes:
         return f"CALLBOX_SPOOL_MAX_BYTES: {settings.spool_max_bytes} are soon used up"
     if oldest is not None and now() - oldest > _LONG:

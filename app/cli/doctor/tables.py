@@ -4,16 +4,19 @@ Who makes them is told in `app.storage`.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from app.accounts.opening import find_vault_check, vault_of, verify_vault
 from app.cli.doctor.finding import Finding, Subject, several
 from app.config import ConfigError
 from app.crypto import WrongKeyError
+from app.ids import time_of
 from app.storage.database import newest_revision, present_revision
 from app.storage.partitions import MONTHS_AHEAD, PARTITION_KEYS, months_around
-from app.times import now
+from app.times import now, to_text
 
 _MOST_COUNTED = 10_000
+_AHEAD = timedelta(minutes=5)
 
 
 def look_at_revision(subject: Subject) -> Iterator[Finding]:
@@ -38,7 +41,7 @@ def look_at_encryption_key(subject: Subject) -> Iterator[Finding]:
 
 
 def look_at_partitions(subject: Subject) -> Iterator[Finding]:
-    """Find for how many months ahead there are partitions, and what lies in no month's."""
+    """Find for how many months ahead there are partitions, what lies in no month's, and what is dated in the future."""
     ahead = MONTHS_AHEAD
     for number, (start, _) in enumerate(months_around(now())):
         names = [f"{table}_{start:%Y%m}" for table in PARTITION_KEYS]
@@ -59,5 +62,9 @@ def look_at_partitions(subject: Subject) -> Iterator[Finding]:
     if unplaced:
         most = f"{_MOST_COUNTED} or more" if unplaced == _MOST_COUNTED else str(unplaced)
         detail += f"; {most} deliveries of other months lie in the default partition"
+    newest = subject.connection.execute("SELECT id FROM deliveries ORDER BY id DESC LIMIT 1").fetchone()
+    if newest and time_of(newest[0]) > now() + _AHEAD:
+        well = False
+        detail += f"; the clock ran ahead: what was and is received is dated {to_text(time_of(newest[0]))} until then"
     values = {"months_ahead": ahead, "wanted": MONTHS_AHEAD, "in_default": unplaced}
     yield Finding("partitions", well=well, detail=detail, values=values)
