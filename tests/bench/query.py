@@ -54,6 +54,7 @@ class Effort:
 
 
 _OVER_HTTP = Effort(fewest=20, seconds=20.0)
+_WARMING = Effort(fewest=20, seconds=5.0)
 _IN_SQL = Effort(fewest=5, seconds=3.0)
 """The plain SQL is there to be compared with, and takes half a second for a statistic."""
 
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str]) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     parser = argparse.ArgumentParser(prog="bench-query", description=__doc__)
     parser.add_argument("--deliveries", type=int, default=1_000_000, help="how many there are (1 million)")
-    parser.add_argument("--times", type=int, default=200, help="how often each question is asked (200)")
+    parser.add_argument("--times", type=int, default=500, help="how often each question is asked (500)")
     parser.add_argument(
         "--warm-up", type=int, default=200, help="how often it is asked before that, not measured (200)"
     )
@@ -194,7 +195,7 @@ def _timed(
     do: Callable[[Asked], None], ask: Callable[[], Asked], warm_up: int, times: int, effort: Effort
 ) -> list[float]:
     """Return how long each time took, in ms, after `warm_up` others that read what is not in memory yet."""
-    _spent(do, ask, warm_up, effort)
+    _spent(do, ask, warm_up, _WARMING)
     gc.collect()
     gc.disable()  # what is measured is the service
     spent = _spent(do, ask, times, effort)
