@@ -6,9 +6,10 @@ is settled where the statements stand.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from operator import attrgetter
 from struct import Struct
+from types import NoneType
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 import orjson
 import psycopg
@@ -34,16 +35,16 @@ class Type(NamedTuple):
     pack: Callable[[Any], bytes]
 
 
+def _uuid(value: UUID) -> bytes:
+    return value.int.to_bytes(16)  # what its property `bytes` is, for half the price
+
+
 def _microseconds(moment: datetime) -> bytes:
     return _INT8((moment - _EPOCH) // _MICROSECOND)
 
 
 def _days(day: date) -> bytes:
     return _INT4(day.toordinal() - _EPOCH_DAY)
-
-
-def _bool(value: bool) -> bytes:
-    return b"\x01" if value else b"\x00"
 
 
 def _json(value: Any) -> bytes:
@@ -56,11 +57,11 @@ def _words(words: Iterable[str]) -> bytes:
     return _INT4(len(ordered)) + "".join([word + "\x00\x00\x00" for word in ordered]).encode()
 
 
-UUIDS: Final = Type("uuid", 2950, attrgetter("bytes"))
+UUIDS: Final = Type("uuid", 2950, _uuid)
 TEXTS: Final = Type("text", 25, str.encode)
 INT4S: Final = Type("int4", 23, _INT4)
 INT8S: Final = Type("int8", 20, _INT8)
-BOOLS: Final = Type("bool", 16, _bool)
+BOOLS: Final = Type("bool", 16, {False: b"\x00", True: b"\x01"}.__getitem__)
 MOMENTS: Final = Type("timestamptz", 1184, _microseconds)
 DAYS: Final = Type("date", 1082, _days)
 TEXT_JSONS: Final = Type("json", 114, orjson.dumps)
@@ -68,9 +69,13 @@ JSONS: Final = Type("jsonb", 3802, _json)
 TSVECTORS: Final = Type("tsvector", 3614, _words)
 
 
-def array(type_: Type, values: Iterable[Any]) -> Array:
+def array(type_: Type, values: Sequence[Any]) -> Array:
     """Return values, of which None is null, as one array of a type."""
-    pack = type_.pack
+    pack, kinds = type_.pack, set(map(type, values))
+    if NoneType not in kinds:
+        return binary_array(type_.oid, [*map(pack, values)])
+    if len(kinds) == 1:  # most columns of most records say nothing
+        return binary_array(type_.oid, [None] * len(values))
     return binary_array(type_.oid, [None if value is None else pack(value) for value in values])
 
 

@@ -32,17 +32,16 @@ class BusyConnection(Connection[tuple[Any, ...]]):
         try:
             wanted = next(gen)
             while True:
-                ready = self._ready(wanted)
+                poll = select.poll()
+                poll.register(self.pgconn.socket, sum(event for event, ready in _EVENTS if wanted & ready))
+                ready = self._ready(poll)
                 while not ready and meanwhile():
-                    ready = self._ready(wanted)
+                    ready = self._ready(poll)
                 wanted = gen.send(ready or (yield wanted))
         except StopIteration as end:
             result: _Result = end.value
             return result
 
-    def _ready(self, wanted: int) -> int:
-        """Return what of the wanted the socket is ready for now; the words are psycopg's."""
-        poll = select.poll()
-        poll.register(self.pgconn.socket, sum(event for event, ready in _EVENTS if wanted & ready))
-        found = dict(poll.poll(0)).get(self.pgconn.socket, 0)
-        return sum(ready for event, ready in _EVENTS if found & event)
+    def _ready(self, poll: select.poll) -> int:
+        """Return what the socket is ready for now; the words are psycopg's."""
+        return sum(ready for _, found in poll.poll(0) for event, ready in _EVENTS if found & event)

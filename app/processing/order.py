@@ -9,6 +9,7 @@ from uuid import UUID
 from app.ids import derived_id
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 _BEFORE_ANY_DATE = 1 << 48  # so that a date before 1970 is no negative number
 
 EFFECTIVE_DIGITS = 13
@@ -20,7 +21,7 @@ _INDEX_DIGITS = 6
 
 def order_key(effective_at: datetime, delivery_id: UUID, index: int) -> str:
     """Return the key of an item: its effective time, then its receipt. A higher one is newer news."""
-    millis = (effective_at - _EPOCH) // timedelta(milliseconds=1) + _BEFORE_ANY_DATE
+    millis = (effective_at - _EPOCH) // _MILLISECOND + _BEFORE_ANY_DATE
     return f"{millis:0{EFFECTIVE_DIGITS}x}{receipt_key(delivery_id, index)}"
 
 

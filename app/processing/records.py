@@ -6,6 +6,7 @@ Pure: what is loaded and written stands in `projection`.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypedDict
 from uuid import UUID
 
@@ -18,11 +19,11 @@ from app.storage.models import RECORDS
 ENTRY = "\x1e"
 """Stands between the name of a map field and the key of an entry in a path."""
 
-MAPS: Mapping[str, tuple[str, ...]] = {
-    "inquiry": ("external_references", "documents", "customer_said"),
-    "customer": ("external_references", "address", "company_address", "broker_names"),
-    "document": (),
-    "lead": ("external_references", "address"),
+MAPS: Mapping[str, frozenset[str]] = {
+    "inquiry": frozenset({"external_references", "documents", "customer_said"}),
+    "customer": frozenset({"external_references", "address", "company_address", "broker_names"}),
+    "document": frozenset(),
+    "lead": frozenset({"external_references", "address"}),
 }
 """The fields of each kind that are merged entry by entry."""
 
@@ -56,23 +57,22 @@ class State:
     def apply(self, said: Mapping[str, Any], key: str) -> list[Change]:
         """Set what is said where `key` is not below the one that set it; return what that changed."""
         keys, values = self.keys, self.values
-        changed: list[str] = []
-        for path, value in said.items():
-            if key < keys.get(path, ""):
-                continue
-            keys[path] = key
-            if values.get(path) != value:
-                changed.append(path)
+        if keys and key < max(keys.values()):
+            said = {path: value for path, value in said.items() if key >= keys.get(path, "")}
+        keys.update(dict.fromkeys(said, key))
+        if said == values:  # as where it is said again
+            return []
+        get = values.get
+        changed = [path for path, value in said.items() if get(path) != value]
         changes: list[Change] = []
         for path in sorted(changed):  # PostgreSQL keeps no order of fields, and the changes shall agree
-            old = values.get(path)
-            new = filled(said[path], old)
-            if new == old:
+            old, new = values.get(path), said[path]
+            if old is not None and (new := filled(new, old)) == old:
                 continue
             values[path] = new
             self.is_changed = True
             if path not in _UNNAMED:
-                changes.append({"field": _name(path), "old": old, "new": new})
+                changes.append({"field": _name(path) if ENTRY in path else path, "old": old, "new": new})
         return changes
 
 
@@ -83,10 +83,9 @@ def filled(newer: Any, older: Any) -> Any:
     return newer
 
 
+@lru_cache(maxsize=1024)
 def _name(path: str) -> str:
     """Return how the API names a path: entries of references and documents under the field, others dotted."""
-    if ENTRY not in path:
-        return path
     name, _, entry = path.partition(ENTRY)
     if not entry or name in _OBJECTS:
         return name
@@ -101,11 +100,13 @@ def flatten(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     maps = MAPS[kind]
     for name, value in fields.items():
+        if value is None:
+            continue
         if name in maps:
             for entry, inner in value.items():
                 if inner is not None:
                     flat[f"{name}{ENTRY}{entry}"] = inner
-        elif value is not None:
+        else:
             flat[name] = value
     return flat
 
@@ -114,11 +115,11 @@ def to_columns(kind: str, state: State) -> dict[str, Any]:
     """Return a state as the columns of its table; a column that nothing set is null or an empty map."""
     columns: dict[str, Any] = {name: {} for name in MAPS[kind]}
     for path, value in state.values.items():
-        name, _, entry = path.partition(ENTRY)
-        if entry:
+        if ENTRY in path:
+            name, _, entry = path.partition(ENTRY)
             columns[name][entry] = value
         else:
-            columns[name] = value
+            columns[path] = value
     columns["folded"] = {name: fold(value) for name in _FOLDED[kind] if (value := columns.get(name))}
     if kind == "customer":
         columns["brokers"] = sorted(columns.pop("broker_names"))
@@ -127,7 +128,8 @@ def to_columns(kind: str, state: State) -> dict[str, Any]:
 
 def to_state(kind: str, row: Mapping[str, Any]) -> State:
     """Return the state that a row of the kind's table holds; the reverse of `to_columns`."""
-    fields = {name: value for name in FIELDS[kind] if (value := row.get(name)) is not None}
+    names = FIELDS[kind]
+    fields = dict(zip(names, map(row.get, names), strict=True))
     if kind == "customer":
         fields["broker_names"] = dict.fromkeys(row["brokers"], True)
     values = flatten(kind, fields)

@@ -3,7 +3,7 @@
 What is asked of that column is told in the query room.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.processing.folding import words_in
@@ -14,8 +14,9 @@ OPEN_MARK: Final = "."
 _LONGEST_TEXT: Final = 10_000
 """Of open text, and of personal one: a `tsvector` holds a megabyte at most, beyond it the record would be refused."""
 
-_Path = tuple[str, ...]
-"""The way to values in a row; `*` means each of a list or map."""
+_Step = str | tuple[str, ...]
+_Path = tuple[str, *tuple[_Step, ...]]
+"""The way to values in a row; `*` means each of a list or map, several names each of these members."""
 
 _REFERENCES: Final = ("external_references", "*", "value")
 
@@ -27,21 +28,20 @@ OPEN: Final[Mapping[str, tuple[_Path, ...]]] = {
 }
 
 
-def _address(column: str) -> tuple[_Path, ...]:
-    return tuple((column, name) for name in ("city", "postal_code", "street", "text"))
+_PLACE: Final = ("city", "postal_code", "street", "text")
 
 
 PERSONAL: Final[Mapping[str, tuple[_Path, ...]]] = {
     "inquiry": (),
     "customer": (
         *(("first_name",), ("last_name",), ("company",), ("email",)),
-        *_address("address"),
-        *_address("company_address"),
+        ("address", _PLACE),
+        ("company_address", _PLACE),
     ),
     "document": (("name",), ("full_name",)),
     "lead": (
         *(("first_name",), ("last_name",), ("name",), ("email",), ("backref",)),
-        *_address("address"),
+        ("address", _PLACE),
         ("risk_objects", "*", "vin"),
         ("policy_packages", "*", "package_nr"),
         ("insurance_policies", "*", "policy_nr"),
@@ -61,16 +61,17 @@ def _text(row: Mapping[str, Any], paths: tuple[_Path, ...]) -> str:
     texts: list[str] = []
     for path in paths:
         if value := row.get(path[0]):
-            texts += _values(value, path[1:])
+            texts += _values(value, path[1:]) if len(path) > 1 else (str(value),)
     return " ".join(texts)[:_LONGEST_TEXT]
 
 
-def _values(value: Any, path: _Path) -> list[str]:
+def _values(value: Any, path: Sequence[_Step]) -> list[str]:
     """Return the values at the end of a path, as text."""
     found = [value]
     for name in path:
         if name == "*":
             found = [one for many in found if many for one in (many.values() if isinstance(many, dict) else many)]
         else:
-            found = [one.get(name) for one in found if one]
+            names = (name,) if isinstance(name, str) else name
+            found = [one.get(member) for one in found if one for member in names]
     return [str(one) for one in found if one]

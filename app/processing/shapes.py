@@ -72,7 +72,7 @@ class _Form:
 
 @dataclass(slots=True)
 class _Look:
-    """Objects of the same names and types at one place: their inner objects and lists, and the forms of the rest."""
+    """Objects of the same names and types at one place: their inner objects and lists, and the other forms."""
 
     inner: list[tuple[str, "_Place"]]
     forms: list[_Form]
@@ -159,24 +159,23 @@ class Shapes:
     def _walk(self, source: _Source, kind: _Kind, row: EventRow, place: _Place, value: Any, depth: int) -> None:
         """Count the form of a value and of all below it; a list's elements are one place."""
         type_ = _TYPES.get(type(value), "text")
-        form = place.forms.get(type_)
-        if form is None:
-            form = self._new_form(source, kind, row, place, type_)
-            if form is None:
-                return
-        form.waiting += 1
-        form.items_until = kind.items + 1
         look: tuple[Any, ...] | None = None
-        if type_ is _LIST:
-            below: Iterable[tuple[str, Any]] = [(ELEMENTS, one) for one in value[:_MOST_ELEMENTS]]
-        elif type_ is _OBJECT:
+        if type_ is _OBJECT:
             look = (*value, *map(type, value.values()))
             if (known := place.looks.get(look)) is not None:  # nearly all are: name by name takes much longer
                 known.waiting += 1
-                known.items_until = form.items_until
+                known.items_until = kind.items + 1
                 for name, under in known.inner:
                     self._walk(source, kind, row, under, value[name], depth - 1)
                 return
+        form = place.forms.get(type_) or self._new_form(source, kind, row, place, type_)
+        if form is None:
+            return
+        form.waiting += 1
+        form.items_until = kind.items + 1
+        if type_ is _LIST:
+            below: Iterable[tuple[str, Any]] = [(ELEMENTS, one) for one in value[:_MOST_ELEMENTS]]
+        elif type_ is _OBJECT:
             below = value.items()
         else:
             return
@@ -262,7 +261,7 @@ def _below(place: _Place, name: str) -> _Place:
 
 def _find_look(place: _Place, value: dict[str, Any]) -> _Look | None:
     """Return the look of an object that was walked through; None where something in it found no room of its own."""
-    look = _Look([], [])
+    look = _Look([], [place.forms[_OBJECT]])
     for name, child in value.items():
         found, type_ = place.below.get(name), _TYPES.get(type(child), "text")
         if found is None or type_ not in found.forms:

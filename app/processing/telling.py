@@ -19,6 +19,8 @@ Place: TypeAlias = tuple[Scope, str]
 
 _INDEXED = ("broker_external_id", "external_id", "lead_id", "party_id", "hash")
 
+_BY_CUSTOMER = f"customer_said{ENTRY}"
+
 _EITHER = {"coverage_cents": "coverage_text", "coverage_text": "coverage_cents"}
 """Two columns for one field of the platform: what sets the one empties the other."""
 
@@ -67,7 +69,7 @@ def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] |
             if other["kind"] == "customer":
                 told = flatten("customer", other["fields"])
                 told.pop("broker_external_id", None)
-                said |= {f"customer_said{ENTRY}{name}": value for name, value in told.items()}
+                said |= {_BY_CUSTOMER + name: value for name, value in told.items()}
                 break
     for name in [other for one, other in _EITHER.items() if one in said]:
         said[name] = None

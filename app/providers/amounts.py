@@ -12,17 +12,16 @@ from app.providers.values import INT32, INT64, INVISIBLE, MAX_NUMBER, Warn
 _MINUS = ("-", "\u2212")
 _SIGNS = (*_MINUS, "+")
 _FEW_DIGITS = 9
+_MOST_CENTS = Decimal(INT64)
 _READABLE = (int, float, str)  # a union would be made anew for each value
 
 _CURRENCY = re.compile(r"^(?:EUR|Euro|€)\s*|\s*(?:EUR|Euro|€)$", re.IGNORECASE)
 _GROUP_BLANKS = re.compile(r"(?<=\d)[\s'’](?=\d{3}(?!\d))")  # noqa: RUF001 - the apostrophe people type
 _ROUND_PRICE = re.compile(r"(?<=\d)[.,](?:-{1,2}|–|—)$")  # noqa: RUF001 - the dashes people type
 _PLAIN = re.compile(r"[\d.,]*\d", re.ASCII)
-_WHOLE = re.compile(r"\d+")
 _DOT_GROUPS = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?")
 _COMMA_GROUPS = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3}){2,}(?:\.\d+)?|,\d{3}\.\d+)")
 _AMBIGUOUS = re.compile(r"[1-9]\d{0,2},\d{3}")
-_DECIMAL_COMMA = re.compile(r"\d+,\d+")
 _DECIMAL_DOT = re.compile(r"\d+\.\d*|\.\d+|\d+(?:\.\d+)?[eE][+-]?\d{1,2}")
 
 
@@ -68,9 +67,12 @@ def _number(value: Any, warn: Warn, *, german: bool) -> Decimal | None:
 
 
 def _decimal_digits(bare: str, *, german: bool) -> str | None:
-    """Return unsigned digits with a decimal point, None if the text is no number or could be two."""
-    if _WHOLE.fullmatch(bare):
+    """Return unsigned digits with a decimal point, None if the ASCII text is no number or could be two."""
+    if bare.isdigit():
         return bare
+    whole, comma, decimals = bare.partition(",")
+    if comma and whole.isdigit() and decimals.isdigit():
+        return None if _AMBIGUOUS.fullmatch(bare) else f"{whole}.{decimals}"
     has_groups = _DOT_GROUPS.fullmatch(bare)
     if not (german and has_groups) and _DECIMAL_DOT.fullmatch(bare):
         return bare
@@ -78,8 +80,6 @@ def _decimal_digits(bare: str, *, german: bool) -> str | None:
         return bare.replace(".", "").replace(",", ".")
     if _COMMA_GROUPS.fullmatch(bare):
         return bare.replace(",", "")
-    if _DECIMAL_COMMA.fullmatch(bare) and not _AMBIGUOUS.fullmatch(bare):
-        return bare.replace(",", ".")
     return None
 
 
@@ -117,7 +117,7 @@ def _to_cents(amount: Decimal | None, warn: Warn) -> int | None:
     """Return whole cents; half a cent goes to the even one, and a fraction is told."""
     if amount is None:
         return None
-    if not -INT64 <= amount <= INT64:
+    if not -_MOST_CENTS <= amount <= _MOST_CENTS:
         warn("out-of-range")
         return None
     cents = amount.to_integral_value(ROUND_HALF_EVEN)

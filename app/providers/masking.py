@@ -17,7 +17,7 @@ def plain_names(names: Iterable[str], credentials: Collection[str], holders: Col
 
 
 def mask_item(
-    value: Any, credentials: Collection[str], holders: Collection[str] = (), plain: Collection[str] = frozenset()
+    value: Any, credentials: Collection[str], holders: Collection[str] = (), plain: frozenset[str] = frozenset()
 ) -> Any:
     """Return `value` with the members called `credentials` (in lower case) overwritten.
 
@@ -37,7 +37,7 @@ def mask_item(
 class _Names(NamedTuple):
     credentials: Collection[str]
     holders: Collection[str]
-    plain: Collection[str]
+    plain: frozenset[str]
 
     def hide(self, name: str, child: Any) -> bool:
         folded = name.lower()
@@ -49,12 +49,13 @@ def _mask_object(value: dict[str, Any], names: _Names) -> dict[str, Any]:
     plain = names.plain
     shown = value
     for name, child in value.items():
+        if child.__class__ is str and name in plain and "cb" not in child:
+            continue  # most are so: a call for each would cost more than all the rest
         masked = child
         if name not in plain and names.hide(name, child):
             masked = MASK
-        elif isinstance(child, str):  # most are: a call for each would cost more than all the rest
-            if "cb" in child:
-                masked = mask_tokens(child)
+        elif isinstance(child, str):
+            masked = mask_tokens(child)
         elif isinstance(child, dict):
             masked = _mask_object(child, names)
         elif isinstance(child, list):
@@ -63,7 +64,7 @@ def _mask_object(value: dict[str, Any], names: _Names) -> dict[str, Any]:
             if shown is value:
                 shown = {**value}
             shown[name] = masked
-    if "cb" in "".join(shown):
+    if not plain.issuperset(shown) and "cb" in "".join(shown):
         return {mask_tokens(name): child for name, child in shown.items()}
     return shown
 

@@ -23,11 +23,16 @@ SEPARATOR = "\x1f"
 class Notes:
     """Collects the warnings on one item: the field as sent and a short reason, never a value."""
 
-    __slots__ = ("_found", "_unknown_names")
+    __slots__ = ("_found", "_unknown_names", "path", "prefix")
 
     def __init__(self, first: Iterable[Warned] = ()) -> None:
         self._found: dict[Warned, None] = dict.fromkeys(first)
         self._unknown_names = 0
+        self.prefix = self.path = ""
+
+    def __call__(self, reason: str) -> None:
+        """Note `reason` on the field at `path` below `prefix`; a function for each field would cost more."""
+        self.add(self.prefix + self.path, reason)
 
     def add(self, field: str, reason: str) -> None:
         """Note `reason` on the field at the dotted path `field`."""
@@ -37,10 +42,6 @@ class Notes:
     def on(self, field: str) -> Warn:
         """Return the function that notes a reason on `field`."""
         return lambda reason: self.add(field, reason)
-
-    def under(self, prefix: str) -> "_Under":
-        """Return the function that notes a reason on the field whose path below `prefix` was set last."""
-        return _Under(self, prefix)
 
     def unknown_names(self, prefix: str, names: Iterable[str], known: frozenset[str]) -> None:
         """Note the names that are not among the known ones; the first 20 of an item."""
@@ -54,20 +55,6 @@ class Notes:
     def all(self) -> tuple[Warned, ...]:
         """Return what was noted, each once, in order."""
         return tuple(self._found)
-
-
-class _Under:
-    """Notes reasons on the field at `path`, which is set anew for each: a function for each field would cost more."""
-
-    __slots__ = ("_notes", "_prefix", "path")
-
-    def __init__(self, notes: Notes, prefix: str) -> None:
-        self._notes = notes
-        self._prefix = prefix
-        self.path = ""
-
-    def __call__(self, reason: str) -> None:
-        self._notes.add(self._prefix + self.path, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +76,8 @@ def row(path: str, name: str, parse: Parse, known: Iterable[Any] | None = None) 
     return Row(tuple(path.split()), name, parse, None if known is None else frozenset(known))
 
 
-_Look = tuple[str, str | None, str, str, Parse, frozenset[Any] | None]
-"""One path of a row, taken apart: the first name, the name below it where there are two, the path, and the row's rest.
+_Look = tuple[str, str | None, str, Parse]
+"""A path of a row, taken apart: the first name, the one below it where there are two; the row's name and reader.
 
 A plain tuple: one with names takes twice as long to be taken apart.
 """
@@ -99,12 +86,13 @@ A plain tuple: one with names takes twice as long to be taken apart.
 class Table:
     """Rows that are read together, with what is looked for in their order; no two rows have the same name."""
 
-    __slots__ = ("looks", "names", "rows")
+    __slots__ = ("anywhere", "looks", "names", "rows")
 
     def __init__(self, *rows: Row) -> None:
         self.rows = rows
         self.names = tuple(one.name for one in rows)
         self.looks = tuple(_look(one, path) for one in rows for path in one.paths)
+        self.anywhere = frozenset(below for first, below, *_ in self.looks if first == _ANY and below)
 
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
@@ -112,7 +100,19 @@ class Table:
 
 def _look(one: Row, path: str) -> _Look:
     first, _, below = path.partition(".")
-    return first, below or None, path, one.name, one.parse, one.known
+    return first, below or None, one.name, one.parse if one.known is None else _among(one.known, one.parse)
+
+
+def _among(known: frozenset[Any], parse: Parse) -> Parse:
+    """Return a reader that also notes what is not among the known values."""
+
+    def read(value: Any, warn: Warn) -> Any:
+        parsed = parse(value, warn)
+        if parsed is not None and parsed not in known:
+            warn("unknown-value")
+        return parsed
+
+    return read
 
 
 def top_names(rows: Iterable[Row]) -> frozenset[str]:
@@ -123,27 +123,29 @@ def top_names(rows: Iterable[Row]) -> frozenset[str]:
 def read_rows(rows: Table, value: Mapping[str, Any], prefix: str, notes: Notes) -> dict[str, Any]:
     """Return what `value` says in the API's names; what is unknown or unreadable is not in it."""
     fields: dict[str, Any] = {}
-    warn = notes.under(prefix)
+    notes.prefix = prefix
     nested: list[tuple[str, dict[str, Any]]] | None = None
     get = value.get
-    for first, below, path, name, parse, known in rows.looks:
+    for first, below, name, parse in rows.looks:
+        path = first
         if below is None:
             found = get(first)
         elif first == _ANY:
-            nested = _nested(value) if nested is None else nested
-            found, path = _first_known(nested, below)  # noqa: PLW2901 - as it was sent
+            nested = _nested(value, rows.anywhere) if nested is None else nested
+            found, path = _first_known(nested, below)
         else:
-            found = _below(get(first), below)
+            found, path = _below(get(first), below), f"{first}.{below}"
         # A name that is there already was read at another path of the same row.
-        if found is None or name in fields or is_unknown(found):
+        if found is None or name in fields:
             continue
-        warn.path = path
-        parsed = parse(found, warn)
-        if parsed is None:
+        # What most values are is no unknown: to call for each would cost more than what is asked.
+        kind = found.__class__
+        if not ("1" <= found < "\x7f" if kind is str else kind is int) and is_unknown(found):
             continue
-        if known is not None and parsed not in known:
-            warn("unknown-value")
-        fields[name] = parsed
+        notes.path = path
+        parsed = parse(found, notes)
+        if parsed is not None:
+            fields[name] = parsed
     return fields
 
 
@@ -152,22 +154,22 @@ def _below(inner: Any, name: str) -> Any:
     return inner.get(name) if isinstance(inner, dict) else None
 
 
-def _nested(value: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return the objects that are members or in lists that are, each with its member's name."""
+def _nested(value: Mapping[str, Any], wanted: frozenset[str]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the objects with a wanted name that are members or in lists that are, each with its member's name."""
     return [
         (name, inner)
         for name, child in value.items()
         if child.__class__ in _CONTAINERS
         for inner in (child if child.__class__ is list else (child,))
-        if isinstance(inner, dict)
+        if isinstance(inner, dict) and not wanted.isdisjoint(inner)
     ]
 
 
 def _first_known(nested: Iterable[tuple[str, dict[str, Any]]], last: str) -> tuple[Any, str]:
     """Return the first known member of that name of nested objects, and its path as sent."""
     for name, inner in nested:
-        if not is_unknown(inner.get(last)):
-            return inner[last], f"{name}.{last}"
+        if not is_unknown(found := inner.get(last)):
+            return found, f"{name}.{last}"
     return None, last
 
 

@@ -53,6 +53,14 @@ def test_values_arrive_as_they_were(shared_database_url: str, first: int, last: 
 
 
 @pytest.mark.parametrize("type_", [type_ for type_, _ in _COLUMNS], ids=lambda type_: type_.name)
+def test_a_column_that_says_nothing_is_as_long_as_the_others(shared_database_url: str, type_: Type) -> None:
+    with closing(connect(shared_database_url)) as database:
+        question = f"SELECT * FROM {unnested(['number', 'value'], [INT4S, type_])} AS w".encode()  # noqa: S608 - ours
+        found = database.execute(question, arrays([INT4S, type_], [(1, None), (2, None)])).fetchall()
+    assert found == [(1, None), (2, None)]
+
+
+@pytest.mark.parametrize("type_", [type_ for type_, _ in _COLUMNS], ids=lambda type_: type_.name)
 def test_no_values_are_an_empty_array(shared_database_url: str, type_: Type) -> None:
     with closing(connect(shared_database_url)) as database:
         found = database.execute(f"SELECT cardinality(%s::{type_.name}[])".encode(), (array(type_, []),)).fetchone()
