@@ -124,9 +124,11 @@ def run(url: str, worker: Worker, stop: threading.Event) -> None:
     gc.set_threshold(_COLLECT_AFTER)
     clocks = _Clocks(worker.clock)
     interrupted: Sequence[UUID] = ()
+    told = ""
     while not stop.is_set():
         try:
             with closing(_connect(url)) as database:
+                told = ""
                 if _stand_by(database, stop):
                     processor = worker.on(database)
                     database.meanwhile = processor.read_ahead
@@ -135,7 +137,10 @@ def run(url: str, worker: Worker, stop: threading.Event) -> None:
                     _be_active(processor, Sealer(database, worker.vault), worker.progress, clocks, stop)
         except Exception as error:  # noqa: BLE001 - the loop outlives whatever one turn meets; nothing is lost by it
             interrupted = error.ids if isinstance(error, DatabaseTroubleError) else interrupted
-            _log.warning("processor.interrupted", error=type(error.__cause__ or error).__name__)
+            name = type(error.__cause__ or error).__name__
+            if name != told:  # a database that is away is told once
+                _log.warning("processor.interrupted", error=name)
+            told = name
             stop.wait(STANDBY_S)
 
 

@@ -74,7 +74,6 @@ def questions(database: Database, access: Access, key: bytes) -> list[Question]:
     """Return all questions, with values from the database; cursors are those of the key's `access`."""
     sample = take_sample(database)
     return [
-        Question("nothing: how late this machine is itself", "list", always("/livez"), "SELECT 1"),
         *_newest(),
         *_filtered(sample),
         *_deep(database, access, key),
