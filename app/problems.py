@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.crypto import mask_tokens
+from app.posted import located
 from app.request_id import HEADER, request_id_of
 
 if TYPE_CHECKING:  # receiving does without FastAPI, which is slow to import
@@ -123,27 +124,9 @@ def problem_body(problem: Problem, scope: Scope) -> dict[str, Any]:
         "detail": problem.detail,
         "instance": instance_of(scope),
         "request_id": request_id_of(scope),
-        "errors": [_in_body(one) for one in problem.errors] if _is_posted(scope) else problem.errors,
+        "errors": located(problem.errors, scope),
         **problem.members,
     }
-
-
-def have_posted(request: Request) -> None:
-    """Note that the parameters of a request stand in its body, for problems tell where they are."""
-    request.state.parameters_posted = True
-
-
-def _is_posted(scope: Scope) -> bool:
-    return "parameters_posted" in scope.get("state", ())
-
-
-def _in_body(error: Mapping[str, str]) -> Mapping[str, str]:
-    return {**error, "in": "body", "pointer": pointer_to(error["name"])} if error["in"] == "query" else error
-
-
-def pointer_to(name: str) -> str:
-    """Return where a parameter stands in the body (RFC 6901)."""
-    return f"/{name.replace('~', '~0').replace('/', '~1')}"[:_LONGEST_NAME]
 
 
 def problem_response(problem: Problem, scope: Scope) -> Response:

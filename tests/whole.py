@@ -1,10 +1,11 @@
-"""The whole application on a port, in a thread of the test process."""
+"""The whole application, or another, on a port, in a thread of the test process."""
 
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -16,6 +17,13 @@ from app.main import create_app
 def served_whole(database_url: str, encryption_key: str, folder: Path) -> Iterator[str]:
     """Serve everything but the work over a database, and give its URL."""
     app = create_app(load_settings(database_url=database_url, encryption_key=encryption_key, data_dir=folder))
+    with on_a_port(app) as url:
+        yield url
+
+
+@contextmanager
+def on_a_port(app: Any) -> Iterator[str]:
+    """Serve an application and give its URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=5))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -26,5 +34,5 @@ def served_whole(database_url: str, encryption_key: str, folder: Path) -> Iterat
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()

@@ -5,7 +5,8 @@ from typing import Any, Final
 import orjson
 from starlette.requests import Request
 
-from app.problems import Invalid, have_posted, pointer_to
+from app.posted import have_posted, pointer_to
+from app.problems import Invalid
 from app.query.filters import Parameters
 
 MOST_BYTES: Final = 65_536

@@ -1,8 +1,6 @@
 """A small application of the query room alone, over rows that are written straight into the tables."""
 
 import hashlib
-import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from sqlalchemy import Connection, Table, create_engine, func, insert, update
 from starlette.testclient import TestClient
@@ -47,6 +44,7 @@ from app.storage.models import (
     sources,
 )
 from tests.databases import Databases
+from tests.whole import on_a_port
 
 START = datetime(2026, 3, 9, 10, 0, tzinfo=UTC)
 _KINDS = {table: kind for kind, table in RECORDS.items()}
@@ -533,15 +531,6 @@ class Served:
 @pytest.fixture
 def served(database_url: str, vault: Vault) -> Iterator[Served]:
     app = make_app(database_url, vault)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=5))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield Served(f"http://127.0.0.1:{port}", app)
-    server.should_exit = True
-    app.state.streams.end()
-    thread.join(60)
-    assert not thread.is_alive()
+    with on_a_port(app) as url:
+        yield Served(url, app)
+        app.state.streams.end()
