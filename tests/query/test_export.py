@@ -3,14 +3,15 @@
 import asyncio
 import csv
 import io
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import httpx2
 import orjson
 import pytest
 from sqlalchemy import delete, select
@@ -276,16 +277,21 @@ def test_a_reader_who_leaves_interrupts_no_question(
         ours = "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
         return list(rows.connection.exec_driver_sql(f"{ours} AND {state}").scalars())
 
-    with httpx2.Client(headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
-        with client.stream("GET", f"{served.url}/v1/export/leads.ndjson") as answer:
-            rows.connection.exec_driver_sql("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
-            chunks = answer.iter_bytes()
-            while not (asking := found("wait_event_type = 'Lock'")):
-                next(chunks)
-        time.sleep(0.5)  # time enough for it to be interrupted
-        assert found("wait_event_type = 'Lock'") == asking
-        rows.connection.commit()
-        _until(lambda: set(asking) <= set(found("state = 'idle'")))
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as reader:
+        reader.sendall(
+            f"GET /v1/export/leads.ndjson HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+        )
+        assert reader.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+        rows.connection.exec_driver_sql("LOCK TABLE leads IN ACCESS EXCLUSIVE MODE")
+        reader.settimeout(0.02)  # never wait for a page that waits for us
+        while not (asking := found("wait_event_type = 'Lock'")):
+            with suppress(TimeoutError):
+                assert reader.recv(1 << 16)
+    time.sleep(0.5)  # time enough for it to be interrupted
+    assert found("wait_event_type = 'Lock'") == asking
+    rows.connection.commit()
+    _until(lambda: set(asking) <= set(found("state = 'idle'")))
     assert [record.getMessage() for record in caplog.records if record.name.startswith("psycopg")] == []
 
 
