@@ -132,9 +132,9 @@ def replaced_key(settings: Settings, key: str) -> Iterator[None]:
         raise ConfigError(f"CALLBOX_DATA_DIR: {coming}: {error.strerror}") from error
     try:
         yield
-    except psycopg.OperationalError:  # perhaps in the middle of the commit
+    except psycopg.Error:  # perhaps in the middle of the commit
         raise
-    except Exception:
+    except Exception:  # whatever it was, the database has the old key still
         coming.unlink()
         raise
     coming.replace(path)

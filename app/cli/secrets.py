@@ -3,6 +3,7 @@
 Which values those are stands in `app.accounts.rekeying`.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,18 +58,21 @@ def reset(
 
     Callback URLs go on receiving, but cannot be shown any more.
     """
-    from app.accounts.opening import database_of, prepare_database, vault_of  # noqa: PLC0415
+    from app.accounts.opening import database_of, fitting_vault, prepare_database, vault_of  # noqa: PLC0415
     from app.accounts.rekeying import count_unreadable  # noqa: PLC0415
     from app.accounts.rekeying import reset as give_up  # noqa: PLC0415
     from app.config import load_settings  # noqa: PLC0415
+    from app.crypto import WrongKeyError  # noqa: PLC0415
     from app.processing.work import ACTIVE_LOCK  # noqa: PLC0415
     from app.storage.database import connect  # noqa: PLC0415
 
     settings = load_settings()
     with database_of(settings, say) as url:
         prepare_database(url, settings, say)
-        vault = vault_of(settings)
         with connect(url) as connection:
+            with suppress(WrongKeyError):  # a change of the key that was cut off is finished, and nothing is given up
+                fitting_vault(connection, settings)
+            vault = vault_of(settings)
             counts = count_unreadable(connection, vault)
             if counts and not yes:
                 if as_json:

@@ -86,10 +86,10 @@ class Sweeper:
     async def _try(self, name: str, work: Awaitable[object]) -> None:
         try:
             await work
-        except Exception as error:
+        except Exception as error:  # one kind's trouble is not the others'; that of the database is everyone's
             if isinstance(error, psycopg.OperationalError | ConnectorException) and not isinstance(error, _TOO_SLOW):
                 raise
-            _log.error("sweep.failed", kind=name, error=type(error).__name__)  # one kind's trouble is not the others'
+            _log.error("sweep.failed", kind=name, error=type(error).__name__)
 
     async def sweep(self, kind: Kind) -> int:
         """Bring what is due of a kind into the queue; return how many jobs were added or taken up again."""
