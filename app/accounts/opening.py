@@ -19,6 +19,7 @@ from app.storage import database
 
 CHECK_TEXT, CHECK_ROW = VAULT_CHECK
 KEY_FILE = "encryption.key"
+_COMING_FILE = f"{KEY_FILE}.new"
 
 Say = Callable[[str], None]
 
@@ -122,7 +123,7 @@ def replaced_key(settings: Settings, key: str) -> Iterator[None]:
         yield
         return
     path = settings.data_dir / KEY_FILE
-    coming = path.with_name(f"{KEY_FILE}.new")
+    coming = path.with_name(_COMING_FILE)
     try:
         with os.fdopen(os.open(coming, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(key + "\n")
@@ -160,15 +161,22 @@ def fitting_vault(connection: Connection, settings: Settings) -> Vault:
     vault = vault_of(settings)
     check = find_vault_check(connection)
     if settings.encryption_key is None and check is not None and not is_key(vault, check):
-        coming = settings.data_dir / f"{KEY_FILE}.new"
-        with suppress(OSError, ValueError):
-            new = Vault(coming.read_text().strip())
-            if is_key(new, check):
-                coming.replace(settings.data_dir / KEY_FILE)
+        with suppress(OSError):
+            new = find_coming_vault(settings, check)
+            if new is not None:
+                (settings.data_dir / _COMING_FILE).replace(settings.data_dir / KEY_FILE)
                 _make_durable(settings.data_dir)
                 return new
     verify_vault(connection, vault)
     return vault
+
+
+def find_coming_vault(settings: Settings, check: bytes) -> Vault | None:
+    """Return the vault of the key whose change was cut off, where it is the database's by now."""
+    with suppress(OSError, ValueError):
+        new = Vault((settings.data_dir / _COMING_FILE).read_text().strip())
+        return new if is_key(new, check) else None
+    return None
 
 
 def verify_vault(connection: Connection, vault: Vault) -> None:

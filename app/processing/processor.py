@@ -4,15 +4,13 @@ What a batch does is told in `batch`; when this runs, and which of several proce
 """
 
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
+from typing import NoReturn
 from uuid import UUID
 
 import orjson
-import psycopg
 import structlog
 from psycopg.types.json import set_json_loads
 
@@ -20,12 +18,12 @@ from app.accounts.sealing import Sealer
 from app.processing import batch, matching
 from app.processing.arrays import UUIDS, array
 from app.processing.batch import Circumstances, Stored
+from app.processing.faults import MOST_ATTEMPTS, Doubts, Fault, described, fault_of
 from app.processing.outcome import Outcome
 from app.processing.reading import Read
 from app.processing.record_rows import Database
 from app.processing.retention import Retention
 from app.processing.shapes import Shapes
-from app.storage.database import is_outdated
 from app.times import now
 
 BATCH_DELIVERIES = 250
@@ -36,7 +34,6 @@ MOST_READ_BYTES = 16 << 20
 PART_BYTES = 2048
 """What each event and each record that is told is counted for beside the body."""
 
-MOST_ATTEMPTS = 3
 FEED = "callbox_feed"
 """The channel on which each batch is announced, without content."""
 
@@ -44,30 +41,11 @@ _log = structlog.get_logger(__name__)
 
 
 class DatabaseTroubleError(Exception):
-    """The database could not, for no fault of the deliveries: it went away, is full, read-only or was in the way."""
+    """The database could not, or the connection broke; `ids` are the deliveries of which this counts as no attempt."""
 
     def __init__(self, ids: Sequence[UUID]) -> None:
         super().__init__("the database could not process a batch")
         self.ids = ids
-
-
-_NOT_THE_DELIVERIES = ("08", "25", "40", "42", "53", "55", "58", "57P")
-"""Classes of SQLSTATE: connection, read-only, rollback, other tables, resources, in use, system, operator."""
-
-
-def _is_the_databases(error: Exception) -> bool:
-    """Tell whether an error has nothing to do with the deliveries, so that no attempt of theirs may count."""
-    if not isinstance(error, psycopg.Error):
-        return False
-    if error.sqlstate is None:  # no answer of the server: the connection broke
-        return isinstance(error, psycopg.OperationalError)
-    return is_outdated(error) or error.sqlstate.startswith(_NOT_THE_DELIVERIES)
-
-
-def _described(error: Exception) -> dict[str, str]:
-    """Return what may be logged of an error: its kind and place, not its text, which may hold a person."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return {"error": type(error).__name__, "at": f"{Path(frame.filename).name}:{frame.lineno}"}
 
 
 @dataclass(slots=True)
@@ -104,7 +82,8 @@ class Processor:
 
     Where more waits than a batch, the next one is begun with it, and read by whoever calls `read_ahead` meanwhile.
 
-    `keep_months` is after how many old months are dropped; None: never. `clock` is a seam for tests.
+    `keep_months` is after how many old months are dropped; None: never. `clock` is a seam for tests. `doubts` are those
+    of the processor before, over another connection.
     """
 
     def __init__(
@@ -113,6 +92,7 @@ class Processor:
         given: Callable[[], Circumstances],
         keep_months: int | None = None,
         clock: Callable[[], datetime] = now,
+        doubts: Doubts | None = None,
     ) -> None:
         set_json_loads(orjson.loads, database)
         self._database = database
@@ -120,7 +100,11 @@ class Processor:
         self._shapes = Shapes(database)
         self._retention = Retention(database, keep_months, clock)
         self._is_more_waiting = False
+        self._begun: Sequence[UUID] = ()
+        self._begun_ahead: Sequence[UUID] = ()
         self._ahead: _Batch | None = None
+        self._doubts = doubts or Doubts()
+        self._doubts.connected()
 
     @property
     def is_behind(self) -> bool:
@@ -133,29 +117,44 @@ class Processor:
         Raises:
             DatabaseTroubleError: the database could not; what was begun is in the inbox as before.
         """
+        begun_at = time.monotonic()
         ready, self._ahead = self._ahead, None
-        ids: Sequence[UUID]
-        if ready is None:
-            waiting = self._next()
-            if not waiting:
-                return 0
-            attempts, ids = waiting
-            if attempts >= MOST_ATTEMPTS:
-                return self._quarantine(ids[0])
-            self._count(ids, 1)
-        else:
-            ids = ready.ids
+        self._begun, self._begun_ahead = self._begun_ahead, ()
+        attempts = 0
         try:
-            ready = ready or self._load(ids)
-            if self._is_more_waiting and len(ids) > 1:  # what was tried before is tried alone
-                self._ahead = self._begin_next(ids)
+            if ready is None:
+                attempts, self._begun = self._next()
+                if attempts >= MOST_ATTEMPTS:
+                    return self._quarantine(self._begun[0])
+                if not self._begun:
+                    return 0
+                self._count(self._begun, 1, is_lasting=bool(attempts or self._doubts.is_alone(self._begun[0])))
+                ready = self._load(self._begun)
+            if self._is_more_waiting and len(ready.ids) > 1:  # what was tried before is tried alone
+                self._begin_next()
             done = len(self._process(ready))
         except Exception as error:  # noqa: BLE001 - one bad delivery holds up no other; that of the database is raised
-            self._raise_if_the_databases(error, ids)
-            _log.error("batch.failed", deliveries=len(ids), first=str(ids[0]), **_described(error))
+            self._settle(error, attempts, time.monotonic() - begun_at)
             return 0
-        self._watch(self._shapes.note)
+        self._doubts.forget(ready.ids)
+        self._aside("shapes", self._shapes.note)
         return done
+
+    def _settle(self, error: Exception, attempts: int, seconds: float) -> None:
+        """Go on after a try that failed, before which so many were made; raises as `step`."""
+        fault = fault_of(error, is_closed=self._database.closed)
+        if self._ahead is None:  # it was perhaps these that could not be loaded
+            self._begun, self._begun_ahead = [*self._begun, *self._begun_ahead], ()
+        begun = self._begun
+        if not begun or fault is Fault.EVERYONES or (fault is Fault.NOBODYS and self._doubts.is_full):
+            self._raise_trouble(error, begun)
+        counts = self._doubts.settle(fault, begun, attempts, seconds)
+        tell = _log.error if counts else _log.warning
+        tell("batch.failed", deliveries=len(begun), first=str(begun[0]), **described(error))
+        if fault is Fault.BROKEN:
+            self._raise_trouble(error, () if counts else begun)
+        if not counts:
+            self.forgive(begun)
 
     def read_ahead(self) -> bool:
         """Read a little of the next batch; tell whether there was anything to read. Asks the database nothing."""
@@ -171,72 +170,78 @@ class Processor:
     def match(self) -> None:
         """Tie events to calls of ours whose keys were learned after them, and give up calls that were interrupted.
 
+        What goes wrong with it, or with what follows, is logged, and it rests for a while: no delivery waits for it.
+
         Raises:
             DatabaseTroubleError: the database could not.
         """
-        try:
+
+        def matched() -> None:
             with self._database.transaction():
                 matching.match_waiting(self._database)
                 matching.give_up_lost(self._database)
-        except Exception as error:  # noqa: BLE001 - that of the database is raised, any other is told and holds up no delivery
-            self._raise_if_the_databases(error)
-            _log.error("matching.failed", **_described(error))
+
+        self._aside("matching", matched)
 
     def look_after(self, sealer: Sealer) -> None:
-        """Seal the audit log, and write down how items look; what keeps from it is logged and holds up no delivery.
-
-        Raises:
-            DatabaseTroubleError: the database could not.
-        """
-        self._watch(sealer.seal)
-        self._watch(self._shapes.write_if_due)
+        """Seal the audit log, and write down how items look; raises as `match`."""
+        self._aside("sealing", sealer.seal)
+        self._aside("shapes", self._shapes.write_if_due)
 
     def drop_old(self) -> bool:
-        """Go on a little with dropping old months; tell whether there is more to do. Raises as `look_after`."""
-        return self._watch(self._retention.step) is True
+        """Go on a little with dropping old months; tell whether there is more to do. Raises as `match`."""
+        return self._aside("retention", self._retention.step) is True
 
     def finish(self) -> None:
-        """Write down what was only counted, and leave what was begun to the next processor; raises as `look_after`."""
+        """Write down what was only counted, and leave what was begun to the next processor; raises as `match`."""
         if self._ahead is not None:
-            self.forgive(self._ahead.ids)
-            self._ahead = None
-        self._watch(self._shapes.write)
+            self.forgive(self._begun_ahead)
+            self._ahead, self._begun_ahead = None, ()
+        self._aside("shapes", self._shapes.write)
 
-    def _watch(self, work: Callable[[], object]) -> object:
-        try:
-            return work()
-        except Exception as error:  # noqa: BLE001 - that of the database is raised, any other is told and holds up no delivery
-            self._raise_if_the_databases(error)
-            _log.error("watching.failed", **_described(error))
+    def _aside(self, name: str, work: Callable[[], object]) -> object:
+        if self._doubts.is_resting(name):
             return None
+        begun_at = time.monotonic()
+        try:
+            done = work()
+        except Exception as error:  # noqa: BLE001 - that of the database is raised, any other is told and holds up no delivery
+            self._doubts.put_off(name, time.monotonic() - begun_at)
+            if fault_of(error, is_closed=self._database.closed) in (Fault.EVERYONES, Fault.BROKEN):
+                self._raise_trouble(error, ())
+            _log.error(f"{name}.failed", **described(error))
+            return None
+        self._doubts.forget([name])
+        return done
 
-    def _raise_if_the_databases(self, error: Exception, ids: Sequence[UUID] = ()) -> None:
-        """Raise DatabaseTroubleError where an error is no fault of the deliveries; it names all that was begun."""
-        if _is_the_databases(error):
-            begun = [*ids, *(self._ahead.ids if self._ahead else ())]
-            self._ahead = None
-            raise DatabaseTroubleError(begun) from error
+    def _raise_trouble(self, error: Exception, begun: Sequence[UUID]) -> NoReturn:
+        """Raise DatabaseTroubleError; it names what was begun, and what was begun ahead of its turn."""
+        uncounted, self._ahead, self._begun_ahead = [*begun, *self._begun_ahead], None, ()
+        raise DatabaseTroubleError(uncounted) from error
 
     def forgive(self, ids: Sequence[UUID]) -> None:
         """Take back an attempt that ended because of the database, or was none."""
         self._count(ids, -1)
 
-    def _next(self, begun: Sequence[UUID] = ()) -> tuple[int, list[UUID]] | None:
+    def _next(self) -> tuple[int, list[UUID]]:
         """Return what to process next, and how often it was tried: one that was tried before singly, else a batch.
 
-        What was `begun` is in the inbox too, and is passed over.
+        What was begun is in the inbox too, and is passed over, as is what rests.
         """
+        passed = [*self._begun, *self._doubts.resting()]
         rows = self._database.execute(
             "SELECT i.delivery_id, i.attempts, d.size FROM inbox i"
             " LEFT JOIN deliveries d ON d.id = i.delivery_id AND d.source_id = i.source_id"
             " WHERE i.delivery_id <> ALL(%s::uuid[]) ORDER BY i.delivery_id LIMIT %s",
-            (array(UUIDS, begun), BATCH_DELIVERIES),
+            (array(UUIDS, passed), BATCH_DELIVERIES),
         ).fetchall()
+        if not rows and not self._begun:
+            self._doubts.forget_alone()
         self._is_more_waiting = len(rows) > 1
         ids: list[UUID] = []
         size = 0
         for delivery_id, attempts, bytes_ in rows:
-            if attempts:
+            if attempts or self._doubts.is_alone(delivery_id):
                 if not ids:
                     return attempts, [delivery_id]
                 break
@@ -245,29 +250,29 @@ class Processor:
                 break
             ids.append(delivery_id)
         self._is_more_waiting = len(ids) < len(rows) or len(rows) == BATCH_DELIVERIES
-        return (0, ids) if ids else None
+        return 0, ids
 
-    def _begin_next(self, begun: Sequence[UUID]) -> _Batch | None:
-        """Return the batch after the one that is begun; None where what comes next is processed singly."""
-        waiting = self._next(begun)
-        if not waiting or waiting[0]:
-            return None
-        self._count(waiting[1], 1)
-        return self._load(waiting[1])
+    def _begin_next(self) -> None:
+        """Begin the batch after the one that is begun, unless what comes next is processed singly."""
+        attempts, ids = self._next()
+        if ids and not attempts and not self._doubts.is_alone(ids[0]):
+            self._begun_ahead = ids
+            self._count(ids, 1)
+            self._ahead = self._load(ids)
 
     def _load(self, ids: Sequence[UUID]) -> _Batch:
         given = replace(self._given(), sighted=self._shapes.offer)
         return _Batch(ids, batch.load_stored(self._database, ids), given)
 
-    def _count(self, ids: Sequence[UUID], by: int) -> None:
+    def _count(self, ids: Sequence[UUID], by: int, *, is_lasting: bool = False) -> None:
         """Count the attempt in a transaction of its own: it must outlive a processor that the batch ends.
 
-        It need not outlive the server, so nobody waits for the disk.
+        Where it must outlive a server that ends by it, too, it is `is_lasting`; else nobody waits for the disk.
         """
         self._database.execute(
             "UPDATE inbox SET attempts = greatest(0, attempts + %s) WHERE delivery_id = ANY(%s::uuid[])"
-            " AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'",
-            (by, array(UUIDS, ids)),
+            " AND (SELECT set_config('synchronous_commit', %s, true)) <> ''",
+            (by, array(UUIDS, ids), "on" if is_lasting else "off"),
         )
 
     def _process(self, ready: _Batch) -> list[Outcome]:

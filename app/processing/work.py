@@ -3,6 +3,7 @@
 What processing does is told in `processor`; the process around it is `app.server`'s.
 """
 
+import faulthandler
 import gc
 import threading
 import time
@@ -22,11 +23,12 @@ from app.accounts.version import VERSION_QUESTION
 from app.crypto import Vault
 from app.ingest.contract import Provider
 from app.processing.batch import Circumstances
+from app.processing.faults import Doubts
 from app.processing.matching import LOOK_S
 from app.processing.meanwhile import BusyConnection
 from app.processing.processor import DatabaseTroubleError, Processor
 from app.processing.record_rows import Database
-from app.storage.database import CONNECT_TIMEOUT_S
+from app.storage.database import CONNECT_TIMEOUT_S, lively
 from app.times import now
 
 POLL_S = 0.05
@@ -35,6 +37,8 @@ POLL_S = 0.05
 _COLLECT_AFTER = 400_000
 WATCH_S = 1.0
 STANDBY_S = 1.0
+HELD_S = 600.0
+_STDERR = 2
 MOST_DRIFT = timedelta(hours=1)
 _COUNTED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps, where there is one
 ACTIVE_LOCK = 0x70726F6365  # "proce": held by the active processor on the connection it writes with
@@ -92,11 +96,11 @@ class Worker:
     keep_months: int | None = None
     clock: Callable[[], datetime] = now
 
-    def on(self, database: Database) -> Processor:
-        """Return the processor that works over a connection."""
+    def on(self, database: Database, doubts: Doubts | None = None) -> Processor:
+        """Return the processor that works over a connection, with the doubts of the one before."""
         sources = _KnownSources(database, self.vault)
         given = lambda: Circumstances(self.providers, sources(), self.vault, self.zone)  # noqa: E731 - asked anew each time
-        return Processor(database, given, self.keep_months, self.clock)
+        return Processor(database, given, self.keep_months, self.clock, doubts)
 
 
 class _Clocks:
@@ -122,15 +126,17 @@ class _Clocks:
 def run(url: str, worker: Worker, stop: threading.Event) -> None:
     """Process what comes until `stop` is set; waits for its turn while another processor is active."""
     gc.set_threshold(_COLLECT_AFTER)
-    clocks = _Clocks(worker.clock)
+    url = lively(url)
+    clocks, doubts = _Clocks(worker.clock), Doubts()
     interrupted: Sequence[UUID] = ()
     told = ""
     while not stop.is_set():
+        _come_round()
         try:
             with closing(_connect(url)) as database:
                 told = ""
                 if _stand_by(database, stop):
-                    processor = worker.on(database)
+                    processor = worker.on(database, doubts)
                     database.meanwhile = processor.read_ahead
                     processor.forgive(interrupted)
                     interrupted = ()
@@ -142,6 +148,15 @@ def run(url: str, worker: Worker, stop: threading.Event) -> None:
                 _log.warning("processor.interrupted", error=name)
             told = name
             stop.wait(STANDBY_S)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def _come_round() -> None:
+    """Have this process end, and be started again, where this is not called again in time.
+
+    So ends what neither answers nor fails, be it the reading of a delivery, which counts as an attempt, or a proxy.
+    """
+    faulthandler.dump_traceback_later(HELD_S, exit=True, file=_STDERR)
 
 
 def _connect(url: str) -> BusyConnection:
@@ -152,6 +167,7 @@ def _stand_by(database: Database, stop: threading.Event) -> bool:
     """Wait for the lock of the active processor; tell whether it was had before `stop`."""
     _log.debug("processor.standing_by")
     while not stop.is_set():
+        _come_round()
         row = database.execute("SELECT pg_try_advisory_lock(%s)", (ACTIVE_LOCK,)).fetchone()
         if row and row[0]:
             _log.info("processor.activated")
@@ -177,6 +193,7 @@ def _be_active(
             processor.match()
             matched_at = begun
         if begun - watched_at >= WATCH_S:
+            _come_round()
             processor.look_after(sealer)
             if clocks.agree():
                 processor.drop_old()

@@ -123,8 +123,8 @@ async def _behind(asking: Asking) -> list[dict[str, Any]]:
     if not row[0]:
         return []
     waiting = number(row[0], "delivery waits", "deliveries wait")
+    sentence = f"{waiting} to be processed for longer than a minute: is `callbox work` running, and what does it log?"
     oldest = time_of(UUID(row[1]))
-    sentence = f"{waiting} to be processed for longer than a minute; is `callbox work` running?"
     link = path("/v1/deliveries", [("status", "pending")])
     return [notice("processing-behind", "error", sentence, count=row[0], oldest_at=oldest, link=link)]
 

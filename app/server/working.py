@@ -17,7 +17,7 @@ from app.log import configure_logging
 from app.processing.work import Worker, run
 from app.providers import PROVIDERS
 from app.server.speech import CANNOT_START, refuse, speaker
-from app.storage.database import DatabaseError, connect
+from app.storage.database import DatabaseError, connect, lively
 from app.storage.embedded_program import EmbeddedError
 from app.storage.upkeep import Counting, Upkeep
 
@@ -70,8 +70,8 @@ def _run(url: str, vault: Vault, settings: Settings) -> None:
         signal.signal(number, on_signal)
     jobs = threading.Thread(target=_run_jobs, args=(url, vault, settings, stop), name="jobs", daemon=True)
     jobs.start()
-    threading.Thread(target=Upkeep(url).run, args=(stop,), name="partitions", daemon=True).start()
-    threading.Thread(target=Counting(url).run, args=(stop,), name="counting", daemon=True).start()
+    threading.Thread(target=Upkeep(lively(url)).run, args=(stop,), name="partitions", daemon=True).start()
+    threading.Thread(target=Counting(lively(url)).run, args=(stop,), name="counting", daemon=True).start()
     run(url, Worker(vault, PROVIDERS, settings.zone, Measured(), settings.keep_months), stop)
     jobs.join(_JOBS_STOP_WITHIN_S)
 

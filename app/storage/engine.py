@@ -13,7 +13,7 @@ from sqlalchemy import URL, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.storage.database import CONNECT_TIMEOUT_S
+from app.storage.database import CONNECT_TIMEOUT_S, lively
 
 READ_OPTIONS = (
     "-c statement_timeout=5s -c lock_timeout=2s -c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0"
@@ -45,7 +45,7 @@ def open_read_engine(url: str, *, pool_size: int = 5, planned_once: bool = False
     """
     options = f"{READ_OPTIONS} -c plan_cache_mode={_ONCE if planned_once else _EACH_TIME}"
     engine = create_async_engine(
-        engine_url(url),
+        engine_url(lively(url)),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=5,

@@ -181,6 +181,15 @@ def test_what_waits_and_what_was_refused(run: "Run", examine: Examine, connectio
     assert "callbox serve" in checks["inbox"]["detail"]
 
 
+def test_what_waits_since_the_clock_ran_ahead_is_told(run: "Run", examine: Examine, connection: Connection) -> None:
+    run("sources", "add", "wegroup", "a")
+    late = lay(connection, now() + timedelta(days=40))
+    assert examine()["inbox"]["ok"], "it came just now"
+    connection.execute("UPDATE deliveries SET stored_at = now() - interval '2 minutes' WHERE id = %s", (late,))
+    found = examine()["inbox"]
+    assert (found["ok"], found["oldest_waiting_seconds"] >= 0) == (False, True)
+
+
 def test_the_replica(examine: Examine, monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
     monkeypatch.setenv("CALLBOX_DATABASE_READ_URL", "postgresql://u:geheim@127.0.0.1:1/x")
     replica = examine()["replica"]

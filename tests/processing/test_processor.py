@@ -12,7 +12,7 @@ from app.accounts.model import Mode, Secret
 from app.ids import IdSource, first_id_at
 from app.processing.arrays import UUIDS, array
 from app.processing.batch import STORED
-from app.processing.processor import MOST_ATTEMPTS
+from app.processing.faults import MOST_ATTEMPTS
 from app.processing.reading import read_delivery
 from tests.processing.conftest import ZONE, Desk
 

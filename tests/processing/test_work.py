@@ -82,3 +82,42 @@ def test_a_second_processor_goes_on_where_a_killed_one_stopped(
         assert desk.row("SELECT count(*), count(DISTINCT seq) FROM outcomes") == (deliveries, deliveries)
         assert desk.rows("SELECT DISTINCT status, event_count FROM inquiries") == [(4, 3)]
         assert desk.rows("SELECT DISTINCT jsonb_array_length(changes) > 0 FROM events") == [(True,)]
+
+
+_HANGS = """
+import re, sys, threading
+from zoneinfo import ZoneInfo
+from app.crypto import Vault
+from app.processing import batch, work
+from app.providers import PROVIDERS
+
+def read(delivery, *arguments, **named):
+    if b"666" in delivery.body:
+        re.match("(a+)+$", "a" * 64 + "b")  # for years, and no other thread has its turn
+    return batch_read(delivery, *arguments, **named)
+
+batch_read, batch.read_delivery, work.HELD_S = batch.read_delivery, read, 4
+work.run(sys.argv[1], work.Worker(Vault(sys.argv[2]), PROVIDERS, ZoneInfo("UTC")), threading.Event())
+"""
+
+
+def test_a_delivery_whose_reading_never_ends_is_given_up(
+    database_url: str, vault: Vault, encryption_key: str, item: Callable[..., dict[str, Any]]
+) -> None:
+    with closing(connect(database_url)) as database:
+        verify_vault(database, vault)
+        desk = Desk(database, vault)
+        poison, *_ = [desk.lay(item(number)) for number in (666, 1, 2)]
+        ended = []
+        while desk.rows("SELECT FROM inbox LIMIT 1"):
+            process = subprocess.Popen([sys.executable, "-c", _HANGS, database_url, encryption_key], stderr=-1)
+            try:
+                _wait_until(lambda: process.poll() is not None or desk.rows("SELECT FROM inbox LIMIT 1") == [])  # noqa: B023
+            finally:
+                process.kill()
+            _, told = process.communicate()
+            ended += [1] if process.returncode == 1 else []
+            assert (b"in read" in told) is (process.returncode == 1)
+        assert len(ended) == 3
+        assert desk.rows("SELECT delivery_id FROM outcomes WHERE reason = 'processing-failed'") == [(poison,)]
+        assert desk.row("SELECT count(*) FROM outcomes WHERE status = 'accepted'") == (2,)

@@ -9,6 +9,8 @@ from app.accounts.opening import fitting_vault, replaced_key, verify_vault
 from app.accounts.rekeying import PLACES, rotate_key
 from app.accounts.snapshot import read_accounts
 from app.accounts.writing import Connection
+from app.cli.doctor.finding import Subject
+from app.cli.doctor.tables import look_at_encryption_key
 from app.config import load_settings
 from app.crypto import Vault, WrongKeyError, new_encryption_key
 from app.processing.work import ACTIVE_LOCK
@@ -160,6 +162,9 @@ def test_a_change_of_the_key_that_was_cut_off_is_brought_to_its_end(
         if is_committed:
             rotate_key(filled, Vault(encryption_key), Vault(NEW), 4711)
         raise psycopg.OperationalError
+    (told,) = look_at_encryption_key(Subject(settings, "", filled))
+    assert (told.well, "cut off" in told.detail) == (not is_committed, is_committed)
+    assert path.read_text() == encryption_key, "who only looks changes nothing"
     read_accounts(filled, fitting_vault(filled, settings))
     assert path.read_text().strip() == (NEW if is_committed else encryption_key)
     path.write_text(new_encryption_key())

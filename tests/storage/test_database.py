@@ -8,6 +8,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from app.ids import IdSource, first_id_at
 from app.storage.database import (
@@ -15,6 +16,7 @@ from app.storage.database import (
     DatabaseError,
     connect,
     described,
+    lively,
     migrate,
     newest_revision,
     present_revision,
@@ -93,3 +95,9 @@ def test_a_database_that_is_away_is_named_without_its_password() -> None:
     assert "127.0.0.1" in str(caught.value)
     assert "hush" not in str(caught.value)
     assert described(url) == "host=127.0.0.1 port=1 dbname=nothing"
+
+
+def test_what_an_address_says_of_keepalives_holds() -> None:
+    told = conninfo_to_dict(lively("postgresql://u:hush@a,b:6432/x?keepalives_idle=60&target_session_attrs=read-write"))
+    assert (told["host"], told["port"], told["password"]) == ("a,b", ",6432", "hush")
+    assert (told["keepalives_idle"], told["keepalives_count"], told["tcp_user_timeout"]) == ("60", "5", "15000")

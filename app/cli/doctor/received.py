@@ -11,7 +11,7 @@ from typing import Any, Final
 from psycopg.rows import dict_row
 
 from app.cli.doctor.finding import Finding, Subject, several
-from app.ids import first_id_at, time_of
+from app.ids import first_id_at
 from app.ingest.contract import Reason
 from app.processing.second_looks import is_processor_active
 from app.times import now, to_text
@@ -35,12 +35,16 @@ FROM sources s LEFT JOIN (
 ORDER BY s.name
 """
 
-_INBOX = """
-SELECT count(*), (SELECT delivery_id FROM inbox ORDER BY delivery_id LIMIT 1),
-       (SELECT i.delivery_id FROM inbox i WHERE NOT EXISTS (SELECT FROM outcomes o
-        WHERE o.delivery_id = i.delivery_id AND o.source_id = i.source_id) ORDER BY 1 LIMIT 1)
-FROM inbox
+_SINCE = """
+SELECT least(d.received_at, d.stored_at) FROM inbox i
+JOIN deliveries d ON d.id = i.delivery_id AND d.source_id = i.source_id
 """
+_INBOX = f"""
+SELECT count(*), ({_SINCE} ORDER BY i.delivery_id LIMIT 1),
+       ({_SINCE} WHERE NOT EXISTS (SELECT FROM outcomes o
+        WHERE o.delivery_id = i.delivery_id AND o.source_id = i.source_id) ORDER BY i.delivery_id LIMIT 1)
+FROM inbox
+"""  # noqa: S608 - made of the constant above
 
 
 def look_at_sources(subject: Subject) -> Iterator[Finding]:
@@ -101,15 +105,17 @@ def look_at_quarantine(subject: Subject) -> Iterator[Finding]:
 
 
 def look_at_inbox(subject: Subject) -> Iterator[Finding]:
-    """Find what waits to be processed, and whether anybody is at it."""
-    depth, first, newcomer = subject.row(_INBOX)
+    """Find what waits to be processed, and whether anybody is at it.
+
+    What was received while the clock ran ahead has waited since it was stored.
+    """
+    depth, since, newcomer_since = subject.row(_INBOX)
     active = is_processor_active(subject.connection)
-    since = time_of(first) if first else None
     waits = (now() - since).total_seconds() if since else 0.0
     values = {"depth": depth, "oldest_waiting_at": to_text(since) if since else None}
     values |= {"oldest_waiting_seconds": round(waits, 3), "processor_active": active}
     detail = f"{depth} wait, the oldest since {to_text(since)}" if since else "nothing waits"
-    behind = newcomer is not None and now() - time_of(newcomer) > _BEHIND
+    behind = newcomer_since is not None and now() - newcomer_since > _BEHIND
     if behind:
         detail += ": processing is behind" if active else ": no processor is running, start `callbox serve`"
     yield Finding("inbox", well=not behind, detail=detail, values=values)

@@ -6,7 +6,7 @@ Who makes them is told in `app.storage`.
 from collections.abc import Iterator
 from datetime import timedelta
 
-from app.accounts.opening import find_vault_check, vault_of, verify_vault
+from app.accounts.opening import find_coming_vault, find_vault_check, vault_of, verify_vault
 from app.cli.doctor.finding import Finding, Subject, several
 from app.config import ConfigError
 from app.crypto import WrongKeyError
@@ -29,11 +29,16 @@ def look_at_revision(subject: Subject) -> Iterator[Finding]:
 
 def look_at_encryption_key(subject: Subject) -> Iterator[Finding]:
     """Find whether the key fits."""
-    if find_vault_check(subject.connection) is None:
+    check, settings = find_vault_check(subject.connection), subject.settings
+    if check is None:
         yield Finding("encryption_key", well=True, detail="none was needed yet")
         return
+    if settings.encryption_key is None and find_coming_vault(settings, check) is not None:
+        detail = "its change was cut off; the next start of the service, or any other command, brings it to its end"
+        yield Finding("encryption_key", well=False, detail=detail)
+        return
     try:
-        verify_vault(subject.connection, vault_of(subject.settings))
+        verify_vault(subject.connection, vault_of(settings))
     except (WrongKeyError, ConfigError) as error:
         yield Finding("encryption_key", well=False, detail=str(error))
     else:
