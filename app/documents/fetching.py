@@ -163,5 +163,7 @@ def _renewable(database: Database, now: datetime) -> list[UUID]:
     return keeping.find_sources_to_renew(database, now, LIMIT)
 
 
-FETCH: Final = Kind("documents.fetch", _due, fetch, every=timedelta(seconds=1), rest=timedelta(minutes=5))
+FETCH: Final = Kind(
+    "documents.fetch", _due, fetch, every=timedelta(seconds=1), rest=timedelta(minutes=5), queue="callbox-documents"
+)
 RENEW: Final = Kind("documents.renew", _renewable, renew)

@@ -12,6 +12,8 @@ from app.jobs.bench import Bench, Database
 
 SWEEP_EVERY = timedelta(minutes=1)
 
+QUEUE = "callbox"
+
 LIMIT = 200
 """How many of a kind may be due at once; the others are due the next time."""
 
@@ -26,7 +28,8 @@ class Kind:
     platform's `CallError` is shown to admins, of other errors only their kind.
 
     `name` is a noun with a verb, such as `documents.fetch`. `every` is how often `due` is asked. `attempts` are made
-    before a job is dead; whatever it was about is tried again `rest` after that if it is still due.
+    before a job is dead; whatever it was about is tried again `rest` after that if it is still due. Jobs of one `queue`
+    wait for each other: what may take minutes each has one of its own.
     """
 
     name: str
@@ -35,3 +38,4 @@ class Kind:
     every: timedelta = SWEEP_EVERY
     attempts: int = 6
     rest: timedelta = timedelta(hours=1)
+    queue: str = QUEUE

@@ -24,7 +24,6 @@ from app.providers.calling import CallError
 from app.storage.database import CONNECT_TIMEOUT_S
 from app.submissions.problems import SourceNotReady
 
-QUEUE = "callbox"
 _FIRST_WAIT = timedelta(seconds=10)
 _LONGEST_WAIT = timedelta(hours=1)
 _FACTOR = 4
@@ -68,13 +67,13 @@ async def open_queue(url: str, kinds: Sequence[Kind], bench: Bench) -> AsyncIter
     connector = procrastinate.PsycopgConnector(
         conninfo=url,
         min_size=1,
-        max_size=4,
+        max_size=6,  # each worker keeps one to listen
         timeout=5.0,
         kwargs={"connect_timeout": CONNECT_TIMEOUT_S, "options": _OPTIONS},
     )
     app = procrastinate.App(connector=connector)
     for kind in kinds:
-        task = app.task(name=kind.name, queue=QUEUE, pass_context=True, retry=BackOff(kind.attempts))
+        task = app.task(name=kind.name, queue=kind.queue, pass_context=True, retry=BackOff(kind.attempts))
         task(_doing(kind, bench))
     async with app.open_async():
         yield app

@@ -6,8 +6,9 @@ The queue is procrastinate's; what is due, and what is done about it, is told by
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import procrastinate
 import structlog
@@ -19,9 +20,12 @@ from app.jobs.bench import Bench
 from app.jobs.kind import Kind
 from app.jobs.queue import open_queue
 from app.jobs.sweeping import Sweeper
-from app.storage.database import CONNECT_TIMEOUT_S
+from app.storage.database import CONNECT_TIMEOUT_S, lively
 
-JOBS_AT_ONCE = 4
+JOBS_AT_ONCE = 3
+"""Of each queue."""
+
+_MOST_CONNECTIONS = 4
 STOP_WITHIN_S = 5.0
 _PAUSE_S = 1.0
 _LOOK_S = 0.1
@@ -34,6 +38,7 @@ def run_jobs(url: str, vault: Vault, settings: Settings, kinds: Sequence[Kind], 
     """Do what is due until `stop` is set; comes back after the database was away. Any number of processes may."""
     logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what matters is logged here, without tracebacks
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    url = lively(url)
     while not stop.is_set():
         try:
             asyncio.run(_work(url, vault, settings, kinds, stop))
@@ -47,7 +52,7 @@ async def _work(url: str, vault: Vault, settings: Settings, kinds: Sequence[Kind
         pool = ConnectionPool(
             url,
             min_size=0,
-            max_size=JOBS_AT_ONCE,
+            max_size=_MOST_CONNECTIONS,
             timeout=10,
             open=False,
             check=ConnectionPool.check_connection,
@@ -58,29 +63,31 @@ async def _work(url: str, vault: Vault, settings: Settings, kinds: Sequence[Kind
         bench = Bench(pool, vault, settings)
         stack.push_async_callback(bench.aclose)
         queue = await stack.enter_async_context(open_queue(url, kinds, bench))
-        await _until(stop, queue, Sweeper(queue, kinds, bench))
+        workers = [_worker(queue, name) for name in sorted({kind.queue for kind in kinds})]
+        await _until(stop, workers, Sweeper(queue, kinds, bench))
 
 
-async def _until(stop: threading.Event, queue: procrastinate.App, sweeper: Sweeper) -> None:
-    """Sweep and work until `stop` is set, or either of both fails."""
-    working = asyncio.create_task(
-        queue.run_worker_async(
-            concurrency=JOBS_AT_ONCE,
-            install_signal_handlers=False,
-            shutdown_graceful_timeout=STOP_WITHIN_S,
-            fetch_job_polling_interval=1.0,
-        )
+def _worker(queue: procrastinate.App, name: str) -> Coroutine[Any, Any, None]:
+    return queue.run_worker_async(
+        queues=[name],
+        concurrency=JOBS_AT_ONCE,
+        install_signal_handlers=False,
+        shutdown_graceful_timeout=STOP_WITHIN_S,
+        fetch_job_polling_interval=1.0,
     )
-    sweeping = asyncio.create_task(sweeper.run())
-    waiting = asyncio.create_task(_stopped(stop))
+
+
+async def _until(stop: threading.Event, workers: Sequence[Coroutine[Any, Any, None]], sweeper: Sweeper) -> None:
+    """Sweep and work until `stop` is set, or any of it fails."""
+    tasks = [asyncio.create_task(one) for one in (_stopped(stop), sweeper.run(), *workers)]
     try:
-        done, _ = await asyncio.wait({working, sweeping, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        for task in (waiting, sweeping, working):
+        for task in tasks:
             task.cancel()
-        for task in (waiting, sweeping, working):
+        for task in tasks:
             with suppress(asyncio.CancelledError, Exception):
                 await task
 

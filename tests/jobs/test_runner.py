@@ -19,7 +19,7 @@ from app.ids import IdSource
 from app.jobs import Bench, Kind
 from app.jobs.bench import Database
 from app.jobs.queue import open_queue
-from app.jobs.runner import run_jobs
+from app.jobs.runner import JOBS_AT_ONCE, run_jobs
 from app.jobs.sweeping import Sweeper
 from app.storage.database import connect
 from app.times import now
@@ -204,3 +204,28 @@ def test_a_sweep_that_takes_too_long_ends_no_job(database_url: str, vault: Vault
     slow = Kind("looks.do", look, work.do, every=timedelta(0))
     with running(database_url, vault, slow, Kind("works.do", work.find, do, every=timedelta(0))):
         until(lambda: work.done)
+
+
+def test_what_takes_long_keeps_nothing_of_another_queue_waiting(
+    database_url: str, vault: Vault, ids: list[UUID]
+) -> None:
+    slow, quick = Work(due=ids), Work(due=ids[:1])
+
+    async def do(bench: Bench, about: UUID) -> None:
+        while not quick.done:  # noqa: ASYNC110 - another job of the same loop does it
+            await asyncio.sleep(0.02)
+        await slow.do(bench, about)
+
+    def find(database: Database, moment: datetime) -> list[UUID]:
+        return quick.find(database, moment) if slow_has_begun(database_url) else []
+
+    files = Kind("files.fetch", slow.find, do, every=timedelta(0), queue="files")
+    with running(database_url, vault, files, Kind("works.do", find, quick.do, every=timedelta(0))):
+        until(lambda: len(slow.done) == len(ids))
+
+
+def slow_has_begun(url: str) -> bool:
+    """Tell whether as many jobs are under way as there are at once."""
+    with connect(url) as database:
+        row = database.execute("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing'").fetchone()
+    return row == (JOBS_AT_ONCE,)
