@@ -5,7 +5,7 @@ Searches that are made again and again are `searching`'s.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from app.accounts.model import Source
@@ -15,7 +15,10 @@ from app.backfill.storing import Stored
 from app.jobs.bench import Bench, Database
 from app.providers.calling import CallError
 
-_LEFT = "SELECT scope FROM searches WHERE source_id = %s AND last_days = %s AND done_at IS NOT NULL"
+_SAME_ATTEMPT = timedelta(hours=12)
+"""How long what an attempt has done counts for the next; after that there is news for every token."""
+
+_LEFT = "SELECT scope FROM searches WHERE source_id = %s AND last_days = %s AND done_at > %s"
 _ANEW = "UPDATE searches SET done_at = NULL WHERE source_id = %s AND last_days = %s"
 _GAPS = "SELECT count(*) FROM gaps WHERE delivery_id = ANY(%s)"
 
@@ -31,13 +34,13 @@ class Searched:
 
 
 async def search_once(bench: Bench, source: Source, days: int, told: Callable[[int], None]) -> Searched:
-    """Search for the last days by each token that an earlier attempt with as many days has not done.
+    """Search for the last days by each token that no attempt with as many days has done within twelve hours.
 
     Raises:
         SourceNotReady: a credential or a setting is missing or wrong.
     """
     scopes = await bench.ask(scopes_of, bench.vault, source.id)
-    left = await bench.ask(_left, source.id, scopes, days)
+    left = await bench.ask(_left, source.id, scopes, days, bench.clock())
     searched = Searched(len(scopes), len(scopes) - len(left))
     for number, scope in enumerate(scopes, 1):
         if scope not in left:
@@ -51,9 +54,9 @@ async def search_once(bench: Bench, source: Source, days: int, told: Callable[[i
     return searched
 
 
-def _left(database: Database, source_id: UUID, scopes: list[Scope], days: int) -> list[Scope]:
+def _left(database: Database, source_id: UUID, scopes: list[Scope], days: int, moment: datetime) -> list[Scope]:
     """Return the tokens that are still to be searched by; if there are none, all of them, anew."""
-    done = {row[0] for row in database.execute(_LEFT, (source_id, days))}
+    done = {row[0] for row in database.execute(_LEFT, (source_id, days, moment - _SAME_ATTEMPT))}
     left = [scope for scope in scopes if str(scope.id) not in done]
     if not left:
         database.execute(_ANEW, (source_id, days))

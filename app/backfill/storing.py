@@ -5,9 +5,11 @@ it pushed since is newer news.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from operator import attrgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -81,6 +83,7 @@ class Found:
     subject: str
     content: bytes
     signature: bytes | None
+    effective_at: datetime
 
 
 @dataclass(slots=True)
@@ -111,11 +114,14 @@ class Keeper:
 
         What came in the very same bytes is not even read again.
         """
-        told = {f"inquiry/{one.inquiry_id}": one for one in pieces if one.inquiry_id is not None}
+        often = Counter(one.inquiry_id for one in pieces)
+        told = {f"inquiry/{one.inquiry_id}": one for one in pieces if one.inquiry_id and often[one.inquiry_id] == 1}
         known = _known(database, self.source.id, list(told))
         same = {s: known[s] for s, one in told.items() if self._is_same(one.body, known[s])}
         unread = [one for one in pieces if f"inquiry/{one.inquiry_id}" not in same]
-        found = {one.subject: one for one in (self._found(piece.body) for piece in unread)}
+        # Of two about the same inquiry in one answer the newer stands, wherever it is.
+        read = sorted((self._found(piece.body) for piece in unread), key=attrgetter("effective_at"))
+        found = {one.subject: one for one in read}
         known |= _known(database, self.source.id, [subject for subject in found if subject not in known])
         same |= {s: known[s] for s, one in found.items() if self._is_held(one, known[s])}
         fresh = [one for subject, one in found.items() if subject not in same]
@@ -129,7 +135,7 @@ class Keeper:
 
     def keep_reference(self, database: Database, body: bytes, content_type: str, subject: str, broker: str) -> Stored:
         """Keep what a link of a notification led to, as it came; what it has led to before is left out."""
-        one = Found(body, None, subject, hashlib.sha256(body).digest(), None)
+        one = Found(body, None, subject, hashlib.sha256(body).digest(), None, self.moment)
         if _known(database, self.source.id, [subject])[subject].content == one.content:
             return Stored(1)
         row = self._row(one, 0)._replace(
@@ -171,11 +177,12 @@ class Keeper:
         item = findings.items[0] if len(findings.items) == 1 else None
         if item is None or item.subject is None or (item.reason and item.reason not in ABOUT_WHO_SENT_IT):
             digest = hashlib.sha256(body)
-            return Found(body, item, f"{_NAMELESS}{digest.hexdigest()}", digest.digest(), None)
+            return Found(body, item, f"{_NAMELESS}{digest.hexdigest()}", digest.digest(), None, self.moment)
         statement = self.provider.read(
             item, self.source, Receipt(UUID(int=0), self.moment, self.zone, hashlib.sha256(body).digest())
         )
-        return Found(body, item, item.subject, content_of(parts_json(statement.parts)), statement.signature_digest)
+        content = content_of(parts_json(statement.parts))
+        return Found(body, item, item.subject, content, statement.signature_digest, statement.effective_at)
 
     def _row(self, one: Found, number: int) -> Row:
         delivery_id = id_at(self.moment, number % _MOST_NUMBER)

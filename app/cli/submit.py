@@ -113,9 +113,10 @@ async def _send(room: Opened, order: Mapping[str, Any], sources: "Mapping[Any, S
 
 
 def _told(problem: "Problem") -> str:
-    """Return a problem for people: what is wrong, and with which fields."""
+    """Return a problem for people: what is wrong, with which fields, and what is known of a call that was made."""
     errors = [f"  {one.get('pointer') or one.get('name') or '/'}: {one['detail']}" for one in problem.errors]
-    return "\n".join([problem.detail, *errors])
+    known = [f"  {name}: {value}" for name, value in problem.members.items() if value and name != "links"]
+    return "\n".join([problem.detail, *errors, *known])
 
 
 def _text(made: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from starlette.responses import StreamingResponse
 
 from app.accounts.model import Access
-from app.documents.kinds import disposition, safe_name
+from app.documents.kinds import disposition, safe_name, served_as
 from app.documents.ranges import Span, UnsatisfiableError, find_span, is_known
 from app.documents.store import FileMissingError, Store, StoreError
 from app.problems import Problem, described
@@ -97,8 +97,8 @@ async def get_document_content(
 ) -> Response:
     """Get the file of a document, as a download.
 
-    Needs `read:personal`. Its type is told from its bytes, and its name is made safe; it is never shown by a browser.
-    `ETag` is the SHA-256 of the file.
+    Needs `read:personal`. Its type is told from its bytes, and its name is made safe; it is never shown by a browser,
+    and a page or XML comes as `application/octet-stream`. `ETag` is the SHA-256 of the file.
     """
     check_parameters(request)
     row = await _row(request, id, access)
@@ -152,7 +152,7 @@ async def _download(open_store: OpenStore, row: Row, span: Span | None, tag: str
     if span is not None:
         headers["Content-Range"] = f"bytes {span.first}-{span.last}/{size}"
     sent = stream if span else _verified(stream, digest)
-    return StreamingResponse(sent, 206 if span else 200, headers, media_type=kind)
+    return StreamingResponse(sent, 206 if span else 200, headers, media_type=served_as(kind))
 
 
 async def _verified(stream: AsyncIterator[bytes], digest: str) -> AsyncIterator[bytes]:

@@ -14,6 +14,7 @@ HEAD_BYTES: Final = 4096
 UNKNOWN: Final = "application/octet-stream"
 PLAIN_TEXT: Final = "text/plain"
 PAGE: Final = "text/html"
+_XML = "application/xml"
 
 _OFFICE = "application/vnd.openxmlformats-officedocument."
 _ZIP = "application/zip"
@@ -56,7 +57,7 @@ _ENDINGS: Final = {
     "image/tiff": ("tif", "tiff"),
     "application/rtf": ("rtf", "doc"),
     "application/gzip": ("gz", "tgz"),
-    "application/xml": ("xml",),
+    _XML: ("xml",),
     PAGE: ("html", "htm"),
     _ZIP: ("zip",),
     _OLE: ("bin",),
@@ -86,8 +87,13 @@ def sniff(head: bytes, name: str | None) -> str:
     if _PAGE_BEGINNING.match(head):
         return PAGE
     if _XML_BEGINNING.match(head):
-        return "application/xml"
+        return _XML
     return PLAIN_TEXT if is_text(head) else UNKNOWN
+
+
+def served_as(kind: str) -> str:
+    """Return the media type by which a file is handed out: none whose scripts a browser would run."""
+    return UNKNOWN if kind in {PAGE, _XML} else kind
 
 
 def contradicts(kind: str, name: str | None) -> bool:

@@ -45,10 +45,10 @@ class Store:
             StoreError: it is not kept.
         """
         try:
-            if await self._size_of(sha256) == size:
-                return
-            file.seek(0)
-            await obstore.put_async(self._inner, _path(sha256), file)
+            if await self._size_of(sha256) != size:
+                file.seek(0)
+                await obstore.put_async(self._inner, _path(sha256), file)
+            # One that was there may be of a process that was killed before this.
             if self.folder is not None:
                 await asyncio.to_thread(_make_durable, self.folder / _path(sha256))
         except (BaseError, OSError) as error:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, ClassVar, Self, TypeVar
 
 import httpx2
@@ -25,7 +26,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_TRIES = 3
 
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 10.0
-_TOO_EARLY, _NOT_DONE, _NO_CONTENT = (408, 425, 429), (425, 429), (204, 205)
+_TOO_EARLY, _NOT_DONE, _NO_CONTENT, _MAY_BE_DONE = (408, 425, 429), (425, 429), (204, 205), (302, 303)
 _REDIRECTS, _REFUSALS, _SERVER_ERRORS = 300, 400, 500
 
 Taken = TypeVar("Taken")
@@ -111,7 +112,7 @@ class UnusableAnswerError(PermanentCallError):
 class Caller:
     """Sends requests to one platform. Close it, or use it as an asynchronous context.
 
-    `transport` is the seam for tests. Redirects are never followed: the headers carry credentials.
+    `transport` is the seam for tests. Redirects are not followed and cookies not kept: credentials would get elsewhere.
 
     Raises:
         ValueError: `base_url` is no http address.
@@ -138,6 +139,7 @@ class Caller:
             verify=tls(),
             timeout=httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS),
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={"Accept": "application/json", "User-Agent": "callbox"},
         )
         self._try_seconds = try_seconds
@@ -170,10 +172,9 @@ class Caller:
     ) -> Answer:
         """Send a request and return the answer, if it is a 2xx with JSON, or a 204.
 
-        Where JSON is not wanted any other body will do, but for HTML.
-
-        `call` names it in errors. What is `repeatable` is tried again after any transient error; everything else only
-        if the platform surely did not act on it. `path` may be a whole address.
+        Where JSON is not wanted any other body will do, but for HTML. `call` names it in errors. What is `repeatable`
+        is tried again after any transient error; everything else only if the platform surely did not act on it. `path`
+        may be a whole address.
 
         Raises:
             TransientCallError: also after the last try.
@@ -275,22 +276,21 @@ def judged(call: str, came: tuple[httpx2.Response, bytes], *, wants_json: bool =
     if body.strip() and (wants_json or status >= _REDIRECTS):
         with suppress(NotJsonError):
             value, is_json = parse(body).value, True
-    answer = Answer(status, value, body, response.headers.get("content-type", ""))
+    answer, told = Answer(status, value, body, response.headers.get("content-type", "")), f"answered {status}"
     if status >= _SERVER_ERRORS or status in _TOO_EARLY:
         happened, wait = status not in _NOT_DONE, _wait_seconds(response)
-        raise ServerFailedError(
-            call, f"answered {status}", answer=answer, may_have_happened=happened, wait_seconds=wait
-        )
+        raise ServerFailedError(call, told, answer=answer, may_have_happened=happened, wait_seconds=wait)
     if status >= _REFUSALS:
         if not is_json:
-            raise NotJsonAnswerError(call, f"answered {status} without JSON", answer=answer)
-        raise RefusedError(call, f"answered {status}", answer=answer)
+            raise NotJsonAnswerError(call, f"{told} without JSON", answer=answer)
+        raise RefusedError(call, told, answer=answer)
     if status >= _REDIRECTS:
-        raise UnusableAnswerError(call, f"answered {status}, a redirect", answer=answer)
+        # A server that has done it leads on by some of them too (RFC 9110, 15.4).
+        raise UnusableAnswerError(call, f"{told}, a redirect", answer=answer, may_have_happened=status in _MAY_BE_DONE)
     has_value = is_json and (body.strip() or status in _NO_CONTENT)
     # Where anything else is wanted, a page is still a proxy's.
     if not has_value if wants_json else body.lstrip().startswith(b"<"):
-        raise NotJsonAnswerError(call, f"answered {status} without JSON", answer=answer, may_have_happened=True)
+        raise NotJsonAnswerError(call, f"{told} without JSON", answer=answer, may_have_happened=True)
     return answer
 
 

@@ -17,6 +17,7 @@ MAX_REDIRECTS = 3
 
 _MOST_OF_AN_ERROR = 64 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
+_PARTIAL = 206
 # An answer that is compressed would be larger in memory than what was bounded on its way here.
 _PLAIN = {"Accept": "*/*", "Accept-Encoding": "identity"}
 
@@ -80,6 +81,8 @@ def _taking(
             raise _RedirectedError(_joined(call, response))
         if not response.is_success:
             judged(call, (response, await _beginning(response)))
+        if response.status_code == _PARTIAL:
+            raise NotAFileError(call, "only a part came")
         return await take(Arriving(response.status_code, response.aiter_bytes()))
 
     return taken

@@ -3,12 +3,15 @@
 How a platform is called is told in `app.providers`.
 """
 
-from typing import Any, Protocol, TypeVar
+import asyncio
+from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 from app.accounts.model import Source
 from app.providers.calling import ANSWER_SECONDS
 from app.submissions.problems import SourceNotReady
+
+_LONGEST_CALL_S: Final = 3600.0
 
 
 class Client(Protocol):
@@ -35,7 +38,7 @@ class Clients:
     def __init__(self, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._answer_seconds = answer_seconds
         self._held: dict[UUID, tuple[Source, Client]] = {}
-        self._retired: list[Client] = []
+        self._retired: dict[Client, asyncio.Task[None]] = {}
 
     def get(self, source: Source, make: Maker[AClient]) -> AClient:
         """Return the client of a source; a new one where settings or credentials have changed.
@@ -49,7 +52,7 @@ class Clients:
             if (known.settings, known.credentials) == (source.settings, source.credentials):
                 found: Any = client
                 return found  # type: ignore[no-any-return]  # a source is of one platform, so it is of that type
-            self._retired.append(client)  # a call may still be under way
+            self._retire(client)
         try:
             made = make(source, answer_seconds=self._answer_seconds)
         except ValueError as error:  # its text names the credential or setting, never a value
@@ -57,8 +60,20 @@ class Clients:
         self._held[source.id] = (source, made)
         return made
 
+    def _retire(self, client: Client) -> None:
+        """Close a client later: a call may still be under way."""
+
+        async def close() -> None:
+            await asyncio.sleep(_LONGEST_CALL_S)
+            await client.aclose()
+            del self._retired[client]
+
+        self._retired[client] = asyncio.get_running_loop().create_task(close())
+
     async def aclose(self) -> None:
         """Close all connections."""
+        for closing in self._retired.values():
+            closing.cancel()
         for client in [*self._retired, *(client for _, client in self._held.values())]:
             await client.aclose()
         self._retired.clear()

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from sqlalchemy import BigInteger, Numeric, and_, case, cast, extract, func, select
+from sqlalchemy import BigInteger, Numeric, Text, and_, case, cast, extract, func, select
 
 from app.accounts.model import Access
 from app.query.beginnings import folded_here
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide
 from app.query.resource import Resource, Row
-from app.query.shapes import in_order, path, source_columns
+from app.query.shapes import from_json, in_order, path, source_columns
 from app.query.values import Context
 from app.query.walls import Statement
 from app.storage.models import submissions
@@ -19,8 +19,6 @@ from app.submissions.schemas import KindWord, StateWord, Submission, SubmissionP
 _PLAIN = (
     "id",
     "kind",
-    "request",
-    "answer",
     "problem",
     "external_reference",
     "created_at",
@@ -32,6 +30,7 @@ _PLAIN = (
 )
 """The fields that are shown as they stand in the table."""
 
+_AS_JSON = ("request", "answer")
 _PLATFORM_IDS = ("inquiry_id", "inquiry_hash", "lead_id", "id_landing")
 _RECORD_IDS = {"inquiry_id": "/v1/inquiries", "lead_id": "/v1/leads"}
 
@@ -43,19 +42,22 @@ _seconds = cast(extract("epoch", _own.answered_at - _own.sent_at), Numeric)
 
 def _columns(_: Access) -> Statement:
     plain = [_own[name] for name in (*_PLAIN, "platform_ids", "broker")]
-    return select(*plain, _state.label("state"), *source_columns(submissions))
+    # As text, as lists have them, for what a platform answers may be a text itself.
+    as_json = (cast(_own[name], Text).label(name) for name in _AS_JSON)
+    return select(*plain, *as_json, _state.label("state"), *source_columns(submissions))
 
 
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     shown: dict[str, Any] = {name: row[name] for name in _PLAIN}
     answered_at, sent_at, event_id = row["answered_at"], row["sent_at"], row["first_event_id"]
-    problem = row["problem"]
+    problem, platform_ids = from_json(row["problem"]), from_json(row["platform_ids"])
     shown |= {
         "source": row["source"],
         "provider": row["provider"],
         "state": row["state"],
         "problem": problem and {"status": None, "retry_could_help": False, "errors": []} | problem,
-        "platform_ids": {name: row["platform_ids"].get(name) for name in _PLATFORM_IDS},
+        **{name: from_json(row[name]) for name in _AS_JSON},
+        "platform_ids": {name: platform_ids.get(name) for name in _PLATFORM_IDS},
         "broker_external_id": row["broker"],
         "time_to_answer_seconds": round((answered_at - sent_at).total_seconds(), 3) if answered_at else None,
         "links": {
@@ -63,18 +65,18 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
             "source": f"/v1/sources/{row['source']}",
             "first_event": f"/v1/events/{event_id}" if event_id else None,
             "events": path("/v1/events", [("submission_id", row["id"])]),
-            "record": _record_path(row),
+            "record": _record_path(row, platform_ids),
         },
     }
     return in_order(Submission, hide("submission", shown, access))
 
 
-def _record_path(row: Row) -> str | None:
+def _record_path(row: Row, platform_ids: Mapping[str, Any]) -> str | None:
     """Return where the record that came of it will be found; Allianz sends none."""
     if row["provider"] == "allianz":
         return None
     for name, base in _RECORD_IDS.items():
-        if (named := row["platform_ids"].get(name)) is not None:
+        if (named := platform_ids.get(name)) is not None:
             return path(base, [("source", row["source"]), (name, named)])
     return None
 
@@ -120,4 +122,5 @@ SUBMISSIONS = Resource(
     schema=Submission,
     page=SubmissionPage,
     reckoned=("sent_at", "answered_at"),
+    large=(_own.request, _own.answer),
 )

@@ -25,6 +25,8 @@ from app.submissions.listing import SUBMISSIONS
 from app.times import now
 
 _LONGEST_ANSWER = 100_000
+_TOLD_ONCE = {"forward": "url", "broker": "bToken"}
+"""What is given to the caller of a kind of call alone, by its name in the answer that is kept."""
 _EVERYTHING = Access(UUID(int=0), "", frozenset())
 
 
@@ -136,7 +138,7 @@ async def find_by_key(connection: AsyncConnection, source_id: UUID, key: str) ->
     """Return id and digest of the request made under a key, and whether its answer had something told only once."""
     own = submissions.c
     found = await connection.execute(
-        select(own.id, own.request_sha256, own.answer, own.state).where(
+        select(own.id, own.kind, own.request_sha256, own.answer, own.state).where(
             own.source_id == source_id, own.idempotency_key == key
         )
     )
@@ -144,7 +146,7 @@ async def find_by_key(connection: AsyncConnection, source_id: UUID, key: str) ->
     if row is None:
         return None
     answer = row["answer"] if isinstance(row["answer"], dict) else {}
-    once = row["state"] != "refused" and any(answer.get(name) for name in ("url", "bToken"))
+    once = row["state"] != "refused" and bool(answer.get(_TOLD_ONCE.get(row["kind"])))
     return row["id"], bytes(row["request_sha256"]), once
 
 

@@ -1,10 +1,13 @@
 """What pushes missed: found by pulls, named once, and told apart from what was only late, in doubt, or announced."""
 
+from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from app.backfill import PULL, SEARCH
 from tests.backfill.conftest import Stand
-from tests.doubles.thinksurance_world import CALCULATED, ORDERED, PROPOSAL
+from tests.doubles.thinksurance_world import CALCULATED, ORDERED, PROPOSAL, TENDERING
 
 
 def test_a_push_that_never_came_is_a_gap_and_the_inquiry_is_right(stand: Stand) -> None:
@@ -43,6 +46,21 @@ def test_the_same_answer_again_makes_no_delivery_but_confirms_anew(stand: Stand)
     assert stand.rows("SELECT count(*) FROM deliveries") == count
     assert stand.rows("SELECT confirmed_at FROM inquiries") > first
     assert stand.status(inquiry) == CALCULATED
+
+
+@pytest.mark.parametrize("newer_first", [True, False])
+def test_of_two_items_of_one_inquiry_in_an_answer_the_newer_stands(stand: Stand, newer_first: bool) -> None:
+    stand.add_source()
+    stand.double.settings.pull_form = "list"
+    newer = stand.new_inquiry(CALCULATED)
+    older = replace(newer, status=TENDERING, updated_on=newer.updated_on - timedelta(days=1))
+    both = [newer, older] if newer_first else [older, newer]
+    stand.double.world.inquiries = dict(enumerate(both))
+    for _ in range(2):
+        stand.do(SEARCH)
+        assert stand.status(newer) == CALCULATED
+        assert stand.rows("SELECT count(*) FROM deliveries") == [(1,)]
+        stand.later(hours=2)
 
 
 def test_a_search_is_due_again_after_its_period_and_never_where_it_is_off(stand: Stand) -> None:

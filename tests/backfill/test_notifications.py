@@ -89,6 +89,19 @@ def test_what_a_link_does_not_bring_is_left_out_and_the_rest_done(stand: Stand) 
     assert stand.rows("SELECT count(*) FROM wanted_pulls") == [(0,)]
 
 
+def test_a_token_that_ended_before_its_time_is_renewed(stand: Stand) -> None:
+    stand.add_source()
+    names = ["contracts/1", "contracts/2", "contracts/3"]
+    stand.double.older.references |= {name: {"name": name} for name in names}
+    stand.double.older.ends_after = 2
+    links = [("contract", name, f"{stand.url}/api/public/v2/{name}") for name in names]
+    stand.push(_notification(stand.new_inquiry(), *links))
+    stand.do(PULL)
+    assert stand.double.older.asked == [*names, names[-1]]
+    kept = stand.rows("SELECT convert_from(body, 'UTF8') FROM deliveries WHERE headers LIKE %s", b"%reference%")
+    assert len(kept) == len(names)
+
+
 @pytest.mark.parametrize(
     "link",
     [

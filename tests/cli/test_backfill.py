@@ -50,6 +50,16 @@ def test_it_goes_on_with_the_tokens_that_are_left(run: Run, double: tuple[Thinks
     assert (again["resumed"], again["items"]) == (1, 0)
 
 
+def test_a_token_that_never_works_keeps_the_others_from_nothing(
+    run: Run, double: tuple[Thinksurance, str], connection: Connection
+) -> None:
+    _add(run, double[1], BROKER_TOKEN, "unknown-broker")
+    run("backfill", "--source", "acme", "--json")
+    connection.execute("UPDATE searches SET done_at = done_at - interval '1 day'")
+    again = run("backfill", "--source", "acme", "--json").json
+    assert (again["resumed"], again["items"]) == (0, 3)
+
+
 def test_one_inquiry_is_pulled_by_its_id(run: Run, double: tuple[Thinksurance, str]) -> None:
     _add(run, double[1], BROKER_TOKEN)
     known = next(iter(double[0].world.inquiries))

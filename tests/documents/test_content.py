@@ -198,6 +198,14 @@ def _strict(counter: Counter) -> TestClient:
     return client
 
 
+@pytest.mark.parametrize("content", [b"<script>alert(1)</script>", b"<svg xmlns='x' onload='alert(1)'></svg>"])
+def test_what_a_browser_would_run_is_handed_out_as_bytes(desk: Desk, counter: Counter, content: bytes) -> None:
+    document = desk.announce(desk.source(), content, full_name=None, name=None)
+    desk.sweep()
+    answer = counter.get(document)
+    assert (answer.content, answer.headers["content-type"]) == (content, "application/octet-stream")
+
+
 def test_text_is_handed_out_as_text(desk: Desk, counter: Counter) -> None:
     document = desk.announce(desk.source(), b"Erika;Beispiel\n", full_name="Liste.csv")
     desk.sweep()

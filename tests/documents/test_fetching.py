@@ -87,7 +87,14 @@ def test_a_file_left_by_a_crash_is_taken_and_a_torn_one_replaced(desk: Desk) -> 
     assert desk.files() == {digest: LARGE}
 
 
-def test_files_are_for_their_owner_only(desk: Desk) -> None:
+@pytest.mark.parametrize("is_left", [False, True])
+def test_files_are_for_their_owner_only(desk: Desk, is_left: bool) -> None:
+    if is_left:  # by a process that was killed when it had written it
+        digest = hashlib.sha256(PDF).hexdigest()
+        (desk.folder / digest[:2]).mkdir(parents=True)
+        desk.folder.chmod(0o700)
+        (desk.folder / digest[:2] / digest).write_bytes(PDF)
+        (desk.folder / digest[:2] / digest).chmod(0o644)
     desk.announce(desk.source())
     desk.sweep()
     (path,) = [one for one in desk.folder.rglob("*") if one.is_file()]
@@ -102,6 +109,7 @@ def test_files_are_for_their_owner_only(desk: Desk) -> None:
         ({"document_form": "page"}, "not-a-file", 3),
         ({"document_form": "words"}, "not-a-file", 3),
         ({"document_form": "truncated"}, "not-a-file", 3),
+        ({"document_form": "part"}, "not-a-file", 3),
     ],
 )
 def test_what_cannot_be_had_is_given_up(desk: Desk, settings: dict[str, Any], trouble: str, attempts: int) -> None:
@@ -173,6 +181,15 @@ def test_a_login_that_is_refused_is_not_repeated_at_once(desk: Desk) -> None:
     row = desk.row(document)
     assert (row["state"], row["last_error"]) == ("announced", "login-refused")
     assert row["next_attempt_at"] - NOON > timedelta(minutes=10)
+
+
+def test_a_login_that_is_refused_is_not_repeated_for_each_document(desk: Desk) -> None:
+    source = desk.source()
+    for _ in range(10):
+        desk.announce(source, link=None)
+    desk.world.user_secret = "another"
+    assert desk.sweep() == 10
+    assert [one.path for one in desk.double.heard] == ["/api/ipn/tokens", "/api/token"]
 
 
 def test_a_folder_that_cannot_be_written_is_waited_for(desk: Desk) -> None:

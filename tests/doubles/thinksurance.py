@@ -213,16 +213,16 @@ class Thinksurance:
     async def _inquiries(self, request: Request, _body: Any) -> Response:
         query = request.query_params
         since = self.world.today() - timedelta(days=int(query.get("lastDays", _LOOKED_BACK)))
-        found = {
-            str(inquiry.id): self.world.item(inquiry)
+        found = [
+            (str(inquiry.id), self.world.item(inquiry))
             for inquiry in self._visible(request)
             if inquiry.updated_on >= since
-        }
+        ]
         if "inquiryId" in query:
-            found = {key: item for key, item in found.items() if key == query["inquiryId"]}
+            found = [(key, item) for key, item in found if key == query["inquiryId"]]
         if not found:
             return JSONResponse([] if self.settings.empty_form == "list" else {})
-        return JSONResponse(list(found.values()) if self.settings.pull_form == "list" else found)
+        return JSONResponse([item for _, item in found] if self.settings.pull_form == "list" else dict(found))
 
     async def _inquiry(self, request: Request, _body: Any) -> Response:
         number = request.path_params["inquiry_id"]

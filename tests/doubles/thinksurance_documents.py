@@ -103,7 +103,7 @@ class Files:
         while not self.is_open():  # noqa: ASYNC110 - asked of another thread
             await asyncio.sleep(0.01)
         content, chosen = self.contents.get(digest, PDF), self.settings.document_form
-        if chosen in {"page", "words", "truncated", "endless"}:
+        if chosen in {"page", "words", "truncated", "part", "endless"}:
             return _misbehaving(chosen, content)
         text = base64.b64encode(content)
         match form or chosen:
@@ -127,6 +127,8 @@ def _misbehaving(form: str, content: bytes) -> Response:
         case "truncated":
             text = base64.b64encode(content)
             return Response(text[: len(text) // 8 * 4 + 1], media_type="text/pdf")
+        case "part":
+            return Response(content, 206, media_type="text/pdf")
     return StreamingResponse(_endless(), media_type="text/pdf")
 
 

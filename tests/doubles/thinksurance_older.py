@@ -19,7 +19,10 @@ _LOOKED_BACK = 92
 
 
 class Older:
-    """The other two versions over the same world. Tests may reach into `references` (what links lead to)."""
+    """The other two versions over the same world. Tests may reach into `references` (what links lead to).
+
+    All tokens end once `ends_after` links were asked for.
+    """
 
     def __init__(self, world: World, settings: Settings) -> None:
         self._world = world
@@ -27,6 +30,7 @@ class Older:
         self._logins: set[str] = set()
         self.references: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.ends_after: int | None = None
         self.routes = [
             ("POST", "/api/ipn/get/{token}", self._by_broker),
             ("POST", "/api/account-ipn/get/{token}", self._by_account),
@@ -74,6 +78,8 @@ class Older:
 
     async def _reference(self, request: Request, _body: Any) -> Response:
         name = request.path_params["name"]
+        if len(self.asked) == self.ends_after:
+            self._logins.clear()
         self.asked.append(name)
         if request.headers.get("authorization", "").removeprefix("Bearer ") not in self._logins:
             raise RefusalError("access denied", 401)

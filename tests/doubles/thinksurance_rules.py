@@ -19,9 +19,9 @@ class Settings:
     callbacks never go out.
 
     `document_form`: `base64`, `lines` (base64 in lines), `json` (`pdfbinary`), `quoted` or `bytes`; `page` (to log in,
-    with status 200), `words`, `truncated` or `endless`. `document_ways`: those that answer. `document_seconds`: how
-    long a token is good; None is a week. `link_token`: the parameter in which a link wants it, `in-link` if it has it
-    already, `none` if it wants none. `docs_form`: `object`, `list`, `numbered` (files by number), `text-token`.
+    with status 200), `words`, `truncated`, `part` or `endless`. `document_ways`: those that answer. `document_seconds`:
+    how long a token is good; None is a week. `link_token`: the parameter in which a link wants it, `in-link` if it has
+    it already, `none` if it wants none. `docs_form`: `object`, `list`, `numbered` (files by number), `text-token`.
     """
 
     error_status: int = 200

@@ -114,6 +114,10 @@ def test_an_answer_may_lie_one_level_down() -> None:
     assert read_client_data({"result": GOOD, "code": 7}, NIF) == read()
     assert read_client_data({"status": "OK", "data": {"partnerManage": True}}, NIF).partner_manage is True
     assert read_lead_answer({"message": "x", "data": {"leadId": 7}}) == LeadAnswer("7", None, "x")
+    assert read_lead_answer({"leadId": 900123.0, "idLanding": "007"}) == LeadAnswer("900123", "007", None)
+    nothings: list[object] = [0, "0", "", None, False, 0.5, float("nan"), []]
+    for nothing in nothings:
+        assert read_lead_answer({"leadId": nothing, "message": "x"}) == LeadAnswer(None, None, "x")
 
 
 def test_messages_are_in_no_repr() -> None:

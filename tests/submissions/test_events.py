@@ -6,6 +6,7 @@ from uuid import UUID
 import httpx2
 import orjson
 import pytest
+from starlette.responses import JSONResponse
 
 from app.accounts.snapshot import read_accounts
 from app.processing.batch import Circumstances
@@ -92,3 +93,12 @@ def test_the_circle_of_a_forward_whose_inquiry_the_user_makes(office: Office) ->
     assert (known["state"], known["platform_ids"]["inquiry_id"]) == ("answered", inquiry.id)
     (event,) = office.get(f"/events?submission_id={made['id']}").json()["data"]
     assert event["subject"] == f"inquiry/{inquiry.id}"
+
+
+def test_the_circle_of_a_forward_whose_answer_names_no_inquiry(office: Office, item: dict[str, Any]) -> None:
+    office.stages["thinksurance"].app = JSONResponse({"token": "t", "url": "https://app.example.test/switch/1"})
+    made = office.made("thinksurance/forward", FORWARD | {"iExternalReferences": []})
+    assert (made["state"], made["platform_ids"]["inquiry_id"]) == ("accepted", None)
+    call_back(office, "ts", item | {"customer": {"cId": 7, "cExternalId": FORWARD["cExternalId"]}})
+    known = office.get(f"/submissions/{made['id']}").json()
+    assert (known["state"], known["platform_ids"]["inquiry_id"]) == ("answered", item["data"]["iId"])

@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from starlette.responses import JSONResponse
 
 from app.processing.call_keys import reference_key
 from app.storage.database import connect
 from app.submissions import rows as written
 from app.submissions.calls import Outcome
-from tests.submissions.conftest import BASE_URL, BROKER_TOKEN, FORWARD, LEAD, Office
+from tests.jobs.test_runner import until
+from tests.submissions.conftest import ALTA, BASE_URL, BROKER_TOKEN, FORWARD, LEAD, Office
 
 
 def test_a_forward_is_made_and_kept_without_its_secrets(office: Office) -> None:
@@ -192,6 +194,7 @@ def test_a_refusal_is_told_by_field(office: Office) -> None:
         ("html-error", True, "unknown", "platform-failed"),
         ("cut", True, "unknown", "unreachable"),
         ("html", True, "unknown", "not-json"),
+        ("moved", True, "unknown", "unusable-answer"),
     ],
 )
 def test_what_is_not_known_is_called_so(office: Office, kind: str, acted: bool, state: str, code: str) -> None:
@@ -199,6 +202,36 @@ def test_what_is_not_known_is_called_so(office: Office, kind: str, acted: bool, 
     made = office.made("thinksurance/forward", FORWARD)
     assert (made["state"], made["problem"]["code"], made["redirect_url"]) == (state, code, None)
     assert "erika" not in str(made["problem"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("cut", "unreachable"), ("server-error", "platform-failed"), ("html", "not-json")]
+)
+def test_a_call_whose_login_failed_did_not_happen(office: Office, kind: str, code: str) -> None:
+    office.thinksurance.quirks.add(kind, "/api/ipn/tokens", times=9)
+    made = office.made("thinksurance/forward", FORWARD)
+    assert (made["state"], made["problem"]["code"]) == ("refused", code)
+    assert {one.path for one in office.thinksurance.heard} <= {"/api/ipn/tokens"}
+
+
+def test_a_login_that_was_refused_is_not_asked_for_again_by_each_call(office: Office) -> None:
+    office.thinksurance.world.user_secret = "another"
+    states = [office.made("thinksurance/forward", FORWARD)["state"] for _ in range(3)]
+    assert states == ["refused"] * 3
+    assert [one.path for one in office.thinksurance.heard] == ["/api/ipn/tokens"]
+
+
+def test_a_session_that_one_callers_token_began_serves_no_other(office: Office) -> None:
+    cookies = []
+
+    async def remembering(scope: Any, _: Any, send: Any) -> None:
+        cookies.append(dict(scope["headers"]).get(b"cookie"))
+        await JSONResponse({"id": "a"}, headers={"Set-Cookie": "session=lotte; Path=/"})(scope, _, send)
+
+    office.stages["wegroup"].app = remembering
+    for token in ("lotte", "emma"):
+        assert office.made("wegroup/customer-lead", LEAD, X_WeGroup_Access_Token=token)["state"] == "accepted"
+    assert cookies == [None, None]
 
 
 def test_a_call_that_took_too_long_is_unknown_and_keeps_its_references(new_office: Callable[..., Office]) -> None:
@@ -234,6 +267,8 @@ def test_an_answer_is_kept_though_the_database_is_slow(office: Office, database_
         (rb'{"id": "a\u0000b", "x": ["\ud800", 1e999, 99999999999999999999]}', "a\ufffdb"),
         (b'{"id": "a", "x": "' + b"y" * 300_000 + b'"}', "a"),
         (b'{"id": "a", "x": ' + b"[" * 150 + b"]" * 150 + b"}", "a"),
+        (b'{"id": 17}', "17"),
+        (b'{"id": "0B7E6A52-3D7B-4D39-9A53-6F1F5A0C1E01"}', "0b7e6a52-3d7b-4d39-9a53-6f1f5a0c1e01"),
     ],
 )
 def test_an_odd_answer_is_kept_as_far_as_it_can_be(office: Office, said: bytes, kept: str) -> None:
@@ -245,6 +280,21 @@ def test_an_odd_answer_is_kept_as_far_as_it_can_be(office: Office, said: bytes, 
     made = office.made("wegroup/customer-lead", LEAD)
     assert (made["state"], made["platform_ids"]["lead_id"]) == ("accepted", kept)
     assert len(str(made["answer"])) < 200_000
+
+
+def test_an_address_that_is_no_secret_of_a_forward_hinders_no_repeat(office: Office) -> None:
+    office.stages["wegroup"].app = JSONResponse({"id": "a", "url": "https://app.wegroup.example/leads/a"})
+    made = office.made("wegroup/customer-lead", LEAD, Idempotency_Key="k")
+    again = office.post("wegroup/customer-lead", LEAD, Idempotency_Key="k")
+    assert (again.status_code, again.json()["id"]) == (200, made["id"])
+
+
+def test_an_alta_with_signs_of_a_lead_is_not_called_refused(office: Office) -> None:
+    said = {"status": "OK", "partnerManage": True, "client": False, "leadId": 0, "message": "error"}
+    office.stages["allianz"].app = JSONResponse(said)
+    assert office.made("allianz/lead", ALTA)["state"] == "refused"
+    office.stages["allianz"].app = JSONResponse(said | {"idLanding": "77"})
+    assert office.made("allianz/lead", ALTA)["state"] == "unknown"
 
 
 def test_a_platform_that_is_not_there_was_sent_nothing(office: Office) -> None:
@@ -274,3 +324,16 @@ def test_a_callback_before_the_answer_is_not_lost(office: Office) -> None:
     office.client.portal.call(store, Outcome("refused"))  # type: ignore[union-attr]
     known = office.get(f"/submissions/{made['id']}").json()
     assert (known["state"], known["first_event_id"], known["answered_at"]) == ("refused", None, None)
+
+
+def test_what_called_with_earlier_settings_lets_go_of_its_connections(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.submissions.clients._LONGEST_CALL_S", 0.0)
+    app: Any = office.client.app
+    used = []
+    for hours in range(1, 6):
+        office.set("wegroup", "wg", overdue_after=f"{hours}h")
+        office.made("wegroup/customer-lead", LEAD)
+        used += [held._caller._client for _, held in app.state.sender.clients._held.values()]
+    until(lambda: [one.is_closed for one in used] == [True] * 4 + [False])

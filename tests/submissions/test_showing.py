@@ -1,6 +1,9 @@
 """The list of calls, the catalogs, and what the OpenAPI document says of both."""
 
+import pytest
+
 from app.accounts.model import Scope
+from app.query import fullness
 from tests.doubles import allianz
 from tests.submissions.conftest import FORWARD, LEAD, Office
 
@@ -54,6 +57,25 @@ def test_pages_follow_each_other(office: Office) -> None:
     second = office.get(f"/submissions?limit=2&cursor={first['next_cursor']}").json()
     assert [row["id"] for row in (*first["data"], *second["data"])] == made[::-1]
     assert second["next_cursor"] is None
+
+
+def test_a_page_of_large_ones_ends_early(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fullness, "MOST_BYTES", 150_000)
+    made = [office.made("wegroup/customer-lead", LEAD)["id"] for _ in range(3)]
+    office.database.execute("""UPDATE submissions SET answer = jsonb_build_object('text', repeat('x', 100000))""")
+    first = office.get("/submissions").json()
+    second = office.get(f"/submissions?cursor={first['next_cursor']}").json()
+    assert [[row["id"] for row in page["data"]] for page in (first, second)] == [[made[2], made[1]], [made[0]]]
+    for row in (*first["data"], *second["data"]):
+        assert row["answer"] == {"text": "x" * 100_000}
+        assert row == office.get(f"/submissions/{row['id']}").json()
+
+
+def test_an_answer_may_be_a_text(office: Office) -> None:
+    made = office.made("wegroup/customer-lead", LEAD)["id"]
+    office.database.execute("""UPDATE submissions SET answer = '"no object"'""")
+    assert office.get(f"/submissions/{made}").json()["answer"] == "no object"
+    assert office.get("/submissions").json()["data"][0]["answer"] == "no object"
 
 
 # --- catalogs and documentation ---

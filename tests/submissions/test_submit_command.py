@@ -80,6 +80,15 @@ def test_a_key_makes_one_call_here_too(office: Office, submit: Submit) -> None:
     assert (by_api.status_code, by_api.json()["id"]) == (200, first["id"])
 
 
+def test_a_repeat_whose_answer_was_not_kept_names_the_submission(office: Office, submit: Submit) -> None:
+    words = ("thinksurance", "forward", "--source", "ts", "--data", json.dumps(FORWARD), "--idempotency-key", "k")
+    submit(*words)
+    code, _, err = submit(*words)
+    ((made,),) = office.rows("SELECT id FROM submissions")
+    assert code == 1
+    assert f"submission_id: {made}" in err
+
+
 def test_the_callers_own_token_goes_with_the_call(office: Office, submit: Submit) -> None:
     token = ("--access-token", wegroup.ACCESS_TOKEN)
     code, _, _ = submit("wegroup", "customer-lead", "--source", "wg", "--data", json.dumps(LEAD), *token)

@@ -64,7 +64,7 @@ def read_client_data(value: Any, nif: str) -> ClientData:
 def read_lead_answer(value: Any) -> LeadAnswer:
     """Return what an answer of Alta Lead or Update Lead says."""
     found = _unwrapped(value, _LEAD)
-    return LeadAnswer(_text(found.get("leadId")), _text(found.get("idLanding")), _text(found.get("message")))
+    return LeadAnswer(_id(found.get("leadId")), _id(found.get("idLanding")), _text(found.get("message")))
 
 
 def _unwrapped(value: Any, names: frozenset[str]) -> Mapping[str, Any]:
@@ -84,6 +84,12 @@ def _text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value).strip() or None
+
+
+def _id(value: Any) -> str | None:
+    """Return an id as text. Zeros are none: what stands in an error where a number has to be."""
+    told = _text(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return told if told is not None and told.strip("0") else None
 
 
 def _boolean(value: Any) -> bool | None:

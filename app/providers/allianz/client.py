@@ -135,6 +135,9 @@ class AllianzClient:
         if told.lead_id is None:
             if not isinstance(answer.value, dict) or not answer.value:
                 raise OutcomeUnknownError(ALTA, "the answer says nothing", answer=answer, may_have_happened=True)
+            if told.id_landing is not None:
+                detail = "the answer has an idLanding, but no leadId"
+                raise OutcomeUnknownError(ALTA, detail, answer=answer, may_have_happened=True)
             # There is no status in this answer: without a lead id `message` is an error's.
             raise RefusedError(ALTA, "answered without a leadId", answer=answer, said=told.message)
         return told

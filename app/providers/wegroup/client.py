@@ -16,7 +16,7 @@ import httpx2
 from app.ingest.contract import Source, Warned
 from app.providers.calling import ANSWER_SECONDS, Answer, Caller, RefusedError, UnusableAnswerError
 from app.providers.checking import FieldProblem, InvalidRequestError
-from app.providers.wegroup.identity import DEFAULT_COMPANY
+from app.providers.wegroup.identity import DEFAULT_COMPANY, find_id
 from app.providers.wegroup.lead_request import PartyKind, PreparedLead, prepare_lead
 from app.providers.wegroup.refusals import FieldRefusal, Refusal, read_refusal
 
@@ -150,10 +150,10 @@ class WeGroupClient:
         except RefusedError as error:
             value = None if error.answer is None else error.answer.value
             raise LeadRefusedError(lead.call, error.answer, read_refusal(value, lead.body)) from None
-        lead_id = answer.value.get("id") if isinstance(answer.value, dict) else None
-        if not isinstance(lead_id, str) or not lead_id.strip():
+        lead_id = find_id(answer.value.get("id"), lambda _: None) if isinstance(answer.value, dict) else None
+        if lead_id is None:
             raise UnusableAnswerError(lead.call, "the answer has no id", answer=answer, may_have_happened=True)
-        return PushedLead(lead_id.strip(), lead.external_ref, answer, lead.warnings)
+        return PushedLead(lead_id, lead.external_ref, answer, lead.warnings)
 
     def _authorization(self, lead: PreparedLead, access_token: str | None) -> str:
         """Return the header's value; the scheme words are in lower case on the page."""

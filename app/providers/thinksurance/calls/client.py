@@ -31,7 +31,7 @@ from app.providers.thinksurance.calls.brokers import (
 )
 from app.providers.thinksurance.calls.documents import DOCUMENT, check_document_id, unwrap
 from app.providers.thinksurance.calls.forward import FORWARD, Forwarded, PreparedForward, prepare_forward
-from app.providers.thinksurance.calls.session import Credentials, Session, credentials_of
+from app.providers.thinksurance.calls.session import Credentials, Session, credentials_of, log_in
 from app.providers.thinksurance.calls.v1 import ThinksuranceV1, find_v1_base_url
 
 DEFAULT_BASE_URL = "https://ipn.thinksurance.de"
@@ -67,7 +67,7 @@ class ThinksuranceClient:
     ) -> None:
         self._caller = Caller(base_url, transport=transport, answer_seconds=answer_seconds)
         self._credentials = credentials
-        self._session = Session(self._caller, credentials, clock)
+        self._session = Session(partial(log_in, self._caller, credentials), clock)
         self._make_v1 = partial(
             ThinksuranceV1.at,
             v1_base_url or find_v1_base_url(base_url),

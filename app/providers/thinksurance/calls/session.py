@@ -1,15 +1,15 @@
 """Keeps the session token of an API user: logs in when there is none, renews it once it is old or was refused.
 
-What calls are made with it is `client`'s.
+What calls are made with it is `client`'s, `v1`'s and `v2`'s.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
-from app.providers.calling import Caller, RefusedError, UnusableAnswerError
+from app.providers.calling import Answer, Caller, CallError, RefusedError, UnusableAnswerError
 from app.providers.thinksurance.calls.answers import find_text, judge
 
 TOKENS = "thinksurance.tokens"
@@ -19,10 +19,12 @@ TOKEN_SECONDS = 14 * 60.0
 """Good for 15 minutes (V1 Authentication); `expired` has no zone, so our own clock counts, less one minute."""
 
 _YOUNG_SECONDS = 60.0
+_REFUSED_SECONDS = 60.0
+"""As long a login that was refused is not tried again: others wait with the same credentials, and users get locked."""
 # No page says how an expired token is answered. These words, or 401 and 403, are taken for it at any age of the token.
 _EXPIRY_WORDS = re.compile(r"token|expire|abgelaufen|authori[sz]|authenti|log.?in|session|api user", re.IGNORECASE)
 _NO_ACCESS = (401, 403)
-_HEADER_VALUE = re.compile(r"[\x21-\x7e]{1,4096}")
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]{1,8000}")
 
 
 Served = TypeVar("Served")
@@ -30,6 +32,11 @@ Served = TypeVar("Served")
 
 class LoginRefusedError(RefusedError):
     """Thinksurance did not take the source's `hash` and `secret`."""
+
+    @classmethod
+    def of(cls, error: RefusedError) -> Self:
+        """Return a refusal as that of a login."""
+        return cls(error.call, error.detail, answer=error.answer, said=error.said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +71,18 @@ class Held(NamedTuple):
 
 
 class Session:
-    """The session of one API user. One login, at `path`, at a time; those who wait take its token."""
+    """The session of one API user. One login at a time; those who wait take its token, which is good for `seconds`."""
 
     def __init__(
-        self, caller: Caller, credentials: Credentials, clock: Callable[[], float], path: str = TOKENS_PATH
+        self, log_in: Callable[[], Awaitable[str]], clock: Callable[[], float], seconds: float = TOKEN_SECONDS
     ) -> None:
-        self._caller = caller
-        self._path = path
-        self._credentials = credentials
+        self._ask_for_token = log_in
         self._clock = clock
+        self._seconds = seconds
         self._lock = asyncio.Lock()
         self._token: str | None = None
         self._received = 0.0
+        self._refused: tuple[float, LoginRefusedError] | None = None
 
     async def serve(self, send: Callable[[str], Awaitable[Served]]) -> Served:
         """Return what `send` brings with the session's token; if that may have expired, once more with a new one.
@@ -94,11 +101,11 @@ class Session:
         """Return the token, logging in if there is none or it is old.
 
         Raises:
-            LoginRefusedError: hash and secret are not good.
-            CallError: the login failed otherwise.
+            LoginRefusedError: hash and secret are not good, or were not within the last minute.
+            CallError: the login failed otherwise. In either case what the token was wanted for did not happen.
         """
         async with self._lock:
-            if self._token is not None and self._age() < TOKEN_SECONDS:
+            if self._token is not None and self._age() < self._seconds:
                 return Held(self._token, is_fresh=False)
             return Held(await self._log_in(), is_fresh=True)
 
@@ -122,14 +129,37 @@ class Session:
 
     async def _log_in(self) -> str:
         self._token = None
-        body: dict[str, Any] = {"hash": self._credentials.hash, "secret": self._credentials.secret}
         asked = self._clock()
+        if self._refused is not None and asked - self._refused[0] < _REFUSED_SECONDS:
+            raise LoginRefusedError.of(self._refused[1])
         try:
-            answer = await judge(self._caller.send(TOKENS, "POST", self._path, json=body, repeatable=True), TOKENS)
-        except RefusedError as error:
-            raise LoginRefusedError(TOKENS, error.detail, answer=error.answer, said=error.said) from None
-        token = find_text(answer.value, "token")
-        if token is None or not _HEADER_VALUE.fullmatch(token):
-            raise UnusableAnswerError(TOKENS, "the answer has no usable token", answer=answer)
-        self._token, self._received = token, asked
-        return token
+            self._token = await self._ask_for_token()
+        except CallError as error:
+            error.may_have_happened = False
+            self._refused = (asked, error) if isinstance(error, LoginRefusedError) else None
+            raise
+        self._received = asked
+        return self._token
+
+
+async def log_in(caller: Caller, credentials: Credentials, path: str = TOKENS_PATH) -> str:
+    """Return a new session token of V1.1, or with its `path` of V1.
+
+    Raises:
+        LoginRefusedError: hash and secret are not good.
+        CallError: the login failed otherwise.
+    """
+    body: dict[str, Any] = {"hash": credentials.hash, "secret": credentials.secret}
+    try:
+        answer = await judge(caller.send(TOKENS, "POST", path, json=body, repeatable=True), TOKENS)
+    except RefusedError as error:
+        raise LoginRefusedError.of(error) from None
+    return token_in(TOKENS, answer, "token")
+
+
+def token_in(call: str, answer: Answer, name: str) -> str:
+    """Return the token of an answer; raises UnusableAnswerError where it has none that can be sent."""
+    token = find_text(answer.value, name)
+    if token is None or not _HEADER_VALUE.fullmatch(token):
+        raise UnusableAnswerError(call, "the answer has no usable token", answer=answer)
+    return token

@@ -15,7 +15,7 @@ from app.providers.downloading import download
 from app.providers.thinksurance.calls import answers
 from app.providers.thinksurance.calls.answers import Pulled
 from app.providers.thinksurance.calls.documents import check_document_id, unwrap
-from app.providers.thinksurance.calls.session import Credentials, Session
+from app.providers.thinksurance.calls.session import Credentials, Session, log_in
 
 DOCUMENT_V1 = "thinksurance.document-v1"
 INQUIRIES_V1 = "thinksurance.inquiries-v1"
@@ -29,7 +29,7 @@ class ThinksuranceV1:
 
     def __init__(self, caller: Caller, credentials: Credentials, clock: Callable[[], float]) -> None:
         self._caller = caller
-        self._session = Session(caller, credentials, clock, _TOKENS_PATH)
+        self._session = Session(partial(log_in, caller, credentials, _TOKENS_PATH), clock)
 
     @classmethod
     def at(

@@ -10,11 +10,17 @@ from typing import Any, Final
 import httpx2
 
 from app.ingest.contract import Source
-from app.providers.calling import Answer, Caller, RefusedError, UnusableAnswerError
+from app.providers.calling import Answer, Caller, RefusedError
 from app.providers.links import Allowed, GuardedTransport, Origin, allowed_links, origin_of
 from app.providers.thinksurance.calls import answers
 from app.providers.thinksurance.calls.documents import OWN_HOSTS
-from app.providers.thinksurance.calls.session import Credentials, LoginRefusedError, credentials_of
+from app.providers.thinksurance.calls.session import (
+    Credentials,
+    LoginRefusedError,
+    Session,
+    credentials_of,
+    token_in,
+)
 
 DEFAULT_V2_BASE_URL: Final = "https://rest.thinksurance.de"
 
@@ -48,9 +54,7 @@ class ThinksuranceV2:
         self._allowed = allowed
         guarded = transport or GuardedTransport(allowed)
         self._caller = Caller(base_url, transport=guarded, answer_seconds=answer_seconds)
-        self._clock = clock
-        self._token: str | None = None
-        self._received = 0.0
+        self._session = Session(self._log_in, clock, _TOKEN_SECONDS)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -64,34 +68,34 @@ class ThinksuranceV2:
             CallError: nothing usable came.
         """
         url = str(self._allowed.check(link))
-        headers = {"Authorization": f"Bearer {await self._log_in()}"}
-        sending = self._caller.send(REFERENCE, "GET", url, headers=headers, repeatable=True, wants_json=False)
-        return await answers.judge(sending, REFERENCE)
+
+        async def send(token: str) -> Answer:
+            headers = {"Authorization": f"Bearer {token}"}
+            sending = self._caller.send(REFERENCE, "GET", url, headers=headers, repeatable=True, wants_json=False)
+            return await answers.judge(sending, REFERENCE)
+
+        return await self._session.serve(send)
 
     async def _log_in(self) -> str:
-        if self._token is not None and self._clock() - self._received < _TOKEN_SECONDS:
-            return self._token
         # The names are crossed over: accessKey is the secret, secretKey the hash (V2 Authentication).
         body: dict[str, Any] = {"accessKey": self._credentials.secret, "secretKey": self._credentials.hash}
-        asked = self._clock()
-        answer = await self._ask_for_token(body)
-        token = answers.find_text(answer.value, "access_token")
-        if token is None or not token.isascii() or " " in token:
-            raise UnusableAnswerError(TOKENS_V2, "the answer has no usable token", answer=answer)
-        self._token, self._received = token, asked
-        return token
+        return token_in(TOKENS_V2, await self._ask_for_token(body), "access_token")
 
     async def _ask_for_token(self, body: dict[str, Any]) -> Answer:
         first, second = _TOKEN_PATHS
         try:
             return await self._post(first, body)
-        except RefusedError as error:
+        except LoginRefusedError as error:
             if error.status != _NOT_FOUND:
-                raise LoginRefusedError(TOKENS_V2, error.detail, answer=error.answer, said=error.said) from None
+                raise
         return await self._post(second, body)
 
     async def _post(self, path: str, body: dict[str, Any]) -> Answer:
-        return await answers.judge(self._caller.send(TOKENS_V2, "POST", path, json=body, repeatable=True), TOKENS_V2)
+        sending = self._caller.send(TOKENS_V2, "POST", path, json=body, repeatable=True)
+        try:
+            return await answers.judge(sending, TOKENS_V2)
+        except RefusedError as error:
+            raise LoginRefusedError.of(error) from None
 
 
 def v2_for(source: Source, *, answer_seconds: float) -> ThinksuranceV2:
