@@ -36,6 +36,7 @@ class Said:
     received_at: datetime
     subject: str
     keys: frozenset[str]
+    broker: str | None = None
     is_stored: bool = True
 
 
@@ -46,6 +47,11 @@ class _Asked:
     sent_at: datetime
     id: UUID
     by_customer: bool = False
+    broker: str | None = None
+
+    def may_be_of(self, broker: str | None) -> bool:
+        """Tell whether an event of a broker can be about it: brokers count their own cases, and may count alike."""
+        return self.broker is None or broker is None or self.broker == broker
 
 
 def match_events(database: Database, rows: Sequence[EventRow]) -> None:
@@ -58,6 +64,7 @@ def match_events(database: Database, rows: Sequence[EventRow]) -> None:
             row.received_at,
             subject,
             keys_of(subject, row.parts, row.token_id),
+            row.statement.broker,
             row.known is not None,
         )
         for row in rows
@@ -78,15 +85,15 @@ def match_waiting(database: Database) -> int:
         return 0
     found = _about_inquiries(database, waiting) | _about_leads(database, waiting) | _by_tokens(database, waiting)
     rows = database.execute(
-        "SELECT e.id, e.source_id, e.received_at, e.subject, e.parts, d.token_id FROM events e"
+        "SELECT e.id, e.source_id, e.received_at, e.subject, e.parts, d.token_id, e.broker FROM events e"
         " LEFT JOIN deliveries d ON d.id = e.delivery_id AND d.source_id = e.source_id WHERE e.id = ANY(%s)",
         (list(found),),
     )
     _tie(
         database,
         [
-            Said(event_id, source_id, at, subject, keys_of(subject, parts, token_id))
-            for event_id, source_id, at, subject, parts, token_id in rows
+            Said(event_id, source_id, at, subject, keys_of(subject, parts, token_id), broker)
+            for event_id, source_id, at, subject, parts, token_id, broker in rows
         ],
     )
     database.execute(
@@ -131,6 +138,7 @@ def _tie(database: Database, said: Sequence[Said]) -> None:
             for key in event.keys
             for one in asked[event.source_id, key]
             if one.sent_at <= event.received_at
+            and one.may_be_of(event.broker)
             and (not one.by_customer or one.sent_at <= begun.get(event.id, one.sent_at))
         ]
         if before:
@@ -150,14 +158,14 @@ def _load_asked(database: Database, said: Sequence[Said]) -> Mapping[tuple[UUID,
     if not wanted:
         return asked
     rows = database.execute(
-        "SELECT k.source_id, k.key, s.sent_at, s.id FROM submission_keys k"
+        "SELECT k.source_id, k.key, s.sent_at, s.id, s.broker FROM submission_keys k"
         " JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, key) USING (source_id, key)"
         " JOIN submissions s ON s.id = k.submission_id AND s.source_id = k.source_id"
         " WHERE s.sent_at IS NOT NULL AND s.state <> 'refused'",
         columns(wanted),
     )
-    for source_id, key, sent_at, submission_id in rows:
-        asked[source_id, key].append(_Asked(sent_at, submission_id, key.startswith(BY_CUSTOMER)))
+    for source_id, key, sent_at, submission_id, broker in rows:
+        asked[source_id, key].append(_Asked(sent_at, submission_id, key.startswith(BY_CUSTOMER), broker))
     return asked
 
 

@@ -29,14 +29,15 @@ class Calls:
         state: str = "accepted",
         matched: bool = False,
         ago: timedelta = timedelta(seconds=1),
+        broker: str | None = None,
     ) -> UUID:
         submission_id = self.desk.ids.next()
         source_id = source_id or self.desk.thinksurance
         sent_at = time_of(submission_id) - ago
         self.desk.database.execute(
-            "INSERT INTO submissions (id, source_id, kind, state, request, request_sha256, created_at, sent_at)"
-            " VALUES (%s, %s, 'forward', %s, '{}', '', %s, %s)",
-            (submission_id, source_id, state, sent_at, sent_at),
+            "INSERT INTO submissions (id, source_id, kind, state, request, request_sha256, created_at, sent_at, broker)"
+            " VALUES (%s, %s, 'forward', %s, '{}', '', %s, %s, %s)",
+            (submission_id, source_id, state, sent_at, sent_at, broker),
         )
         for key in keys:
             self.desk.database.execute(
@@ -154,6 +155,17 @@ def test_an_inquiry_is_known_by_our_reference(desk: Desk, calls: Calls, item: It
     desk.lay(item(7, iExternalReferences=references))
     desk.process()
     assert ties(desk) == [ours]
+
+
+def test_brokers_may_have_the_same_reference(desk: Desk, calls: Calls, item: Item) -> None:
+    key = reference_key("crm", "Vorgang", "1")
+    theirs = calls.add(key, matched=True, broker="43")
+    ours = calls.add(key, matched=True, broker="42", ago=timedelta(seconds=9))
+    references = [{"origin": "crm", "paramKey": "Vorgang", "paramValue": "1"}]
+    desk.lay(item(7, bExternalId="42", iExternalReferences=references))
+    desk.process()
+    assert ties(desk) == [ours]
+    assert [calls.state(one) for one in (ours, theirs)] == ["answered", "accepted"]
 
 
 def test_a_customer_leads_to_inquiries_that_are_new_since_the_call(desk: Desk, calls: Calls, item: Item) -> None:
