@@ -4,7 +4,7 @@ What is said of it, a warning or `duplicate_of`, is written by `batch`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from app.accounts.model import Source
@@ -20,7 +20,8 @@ Named: TypeAlias = Iterable[tuple[UUID, UUID, int, Statement]]
 NewBrokers: TypeAlias = Callable[[Database, Named, Mapping[UUID, Source]], set[tuple[UUID, int]]]
 """Tells which items were the first to name a broker: `note_brokers`, or without noting it `find_new_brokers`."""
 
-_FirstOnes: TypeAlias = dict[tuple[UUID, str], tuple[UUID, int]]
+_Naming: TypeAlias = dict[tuple[UUID, str], dict[UUID, int]]
+"""Which deliveries name a broker (source, key), and in which item first."""
 
 
 def note_brokers(database: Database, named: Named, sources: Mapping[UUID, Source]) -> set[tuple[UUID, int]]:
@@ -29,51 +30,58 @@ def note_brokers(database: Database, named: Named, sources: Mapping[UUID, Source
     Return (delivery, item number) of those items that were the first to name one. A broker token that stands in the
     source's credentials is known from the start.
     """
-    first = _first_to_name(named, sources)
-    if not first:
+    naming = _naming(named, sources)
+    if not naming:
         return set()
     rows = database.execute(
         "WITH named AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, key, delivery_id)),"
         " added AS (INSERT INTO brokers (source_id, key, delivery_id) SELECT * FROM named"
-        " ON CONFLICT DO NOTHING RETURNING source_id, key)"
-        " SELECT source_id, key FROM added UNION"
-        " SELECT b.source_id, b.key FROM brokers b JOIN named USING (source_id, key, delivery_id)",
-        _as_columns(first),
+        " ON CONFLICT DO NOTHING RETURNING source_id, key, delivery_id)"
+        " SELECT source_id, key, delivery_id FROM added UNION"
+        " SELECT b.source_id, b.key, b.delivery_id FROM brokers b JOIN named USING (source_id, key)",
+        _as_columns(naming),
     )
-    return {first[source_id, key] for source_id, key in rows}
+    return _noted(naming, rows)
 
 
 def find_new_brokers(database: Database, named: Named, sources: Mapping[UUID, Source]) -> set[tuple[UUID, int]]:
     """Return what `note_brokers` would, and remember nothing."""
-    first = _first_to_name(named, sources)
-    if not first:
+    naming = _naming(named, sources)
+    if not naming:
         return set()
     rows = database.execute(
-        "SELECT n.source_id, n.key FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, key, delivery_id)"
-        " LEFT JOIN brokers b USING (source_id, key) WHERE b.key IS NULL OR b.delivery_id = n.delivery_id",
-        _as_columns(first),
+        "SELECT source_id, key, coalesce(b.delivery_id, n.delivery_id)"
+        " FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, key, delivery_id)"
+        " LEFT JOIN brokers b USING (source_id, key)",
+        _as_columns(naming),
     )
-    return {first[source_id, key] for source_id, key in rows}
+    return _noted(naming, rows)
 
 
-def _first_to_name(named: Named, sources: Mapping[UUID, Source]) -> _FirstOnes:
-    """Return for each broker (source, key) the first of the items that names it."""
-    first: _FirstOnes = {}
+def _noted(naming: _Naming, rows: Iterable[Sequence[Any]]) -> set[tuple[UUID, int]]:
+    """Return of the items those whose delivery is the one that is noted as the first."""
+    found = ((delivery_id, naming[source_id, key].get(delivery_id)) for source_id, key, delivery_id in rows)
+    return {(delivery_id, index) for delivery_id, index in found if index is not None}
+
+
+def _naming(named: Named, sources: Mapping[UUID, Source]) -> _Naming:
+    naming: _Naming = {}
     for source_id, delivery_id, index, statement in named:
         keys = [f"id:{bounded_key(statement.broker)}"] if statement.broker else []
         digest = statement.broker_token_digest
         if digest is not None and digest not in _own_tokens(sources[source_id]):
             keys.append(f"token:{digest.hex()}")
         for key in keys:
-            first.setdefault((source_id, key), (delivery_id, index))
-    return first
+            naming.setdefault((source_id, key), {}).setdefault(delivery_id, index)
+    return naming
 
 
-def _as_columns(first: _FirstOnes) -> tuple[list[UUID], list[str], list[UUID]]:
+def _as_columns(naming: _Naming) -> tuple[list[UUID], list[str], list[UUID]]:
+    """Return source, key and the first delivery that names it."""
     return (
-        [source_id for source_id, _ in first],
-        [key for _, key in first],
-        [delivery_id for delivery_id, _ in first.values()],
+        [source_id for source_id, _ in naming],
+        [key for _, key in naming],
+        [next(iter(deliveries)) for deliveries in naming.values()],
     )
 
 

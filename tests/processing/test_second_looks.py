@@ -154,6 +154,20 @@ def test_comparing_survives_what_cannot_be_read(desk: Desk, item: Item, monkeypa
     assert waiting not in report.failed
 
 
+def test_who_was_the_first_to_name_a_broker_stays_it(desk: Desk, item: Item) -> None:
+    earlier, later = desk.ids.next(), desk.ids.next()
+    warned = 'SELECT delivery_id, warnings @> \'[{"reason": "new-broker"}]\' FROM events ORDER BY delivery_id'
+    for one in (later, earlier):  # which a spool had kept
+        desk.lay(item(), delivery_id=one)
+        desk.process()
+    assert desk.rows(warned) == [(earlier, False), (later, True)]
+    assert compare(desk.database, Selection(), Circumstances(PROVIDERS, desk.sources, desk.vault, ZONE)).changed == 0
+    desk.ask_again(earlier)
+    desk.ask_again(later)
+    desk.process()
+    assert desk.rows(warned) == [(earlier, False), (later, True)]
+
+
 def test_no_more_is_compared_at_once_than_can_be_held(desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in (1, 2, 3):
         desk.lay(item(number))
