@@ -57,7 +57,7 @@ class Circumstances:
     """Is told the events of a batch before it is committed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
     """A delivery of the batch and what an earlier processing left of it."""
 
@@ -125,6 +125,7 @@ def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored
     """Return those of the deliveries that exist, in the order of their ids."""
     rows = database.execute(STORED, (array(UUIDS, delivery_ids),), binary=True).fetchall()
     stored = []
+    sources: dict[UUID, UUID] = {}  # one object for each source: two that are equal take longer to compare
     for delivery_id, source_id, received_at, judged, headers, body, digest, token_id, *met, seq, items in sorted(
         rows, key=itemgetter(0)
     ):
@@ -135,8 +136,9 @@ def load_stored(database: Database, delivery_ids: Sequence[UUID]) -> list[Stored
         if was_sender_refused(answered, judged):
             refused = Sender(address.decode(), pairs, delivery_id.bytes)
         kept = find_kept(via, pairs)
+        same_id = sources.setdefault(source_id, source_id)
         delivery = Delivery(
-            delivery_id, source_id, received_at, judged, *content, body, digest, token_id, refused, via, kept
+            delivery_id, same_id, received_at, judged, *content, body, digest, token_id, refused, via, kept
         )
         stored.append(Stored(delivery, seq, items or ()))
     return stored

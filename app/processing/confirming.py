@@ -86,6 +86,8 @@ def confirm(
 
 def stay_confirmed(read: Read, earlier: Sequence[Mapping[str, Any]]) -> Read:
     """Return a delivery in which what a pull agreed with once is as good as it was found then."""
+    if not earlier:
+        return read
     was = {item["index"]: item["verdict"] for item in earlier if item["status"] == "event"}
     good = {index: Verdict(word) for index, word in was.items() if word in {Verdict.VERIFIED, Verdict.CONFIRMED}}
     if not any(good.get(item.item.index, item.item.verdict).rank < item.item.verdict.rank for item in read.items):

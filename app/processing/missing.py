@@ -108,7 +108,10 @@ def note_late(database: Database, news: Sequence[News]) -> None:
 
 def want_pulls(database: Database, news: Sequence[News], sources: Mapping[UUID, Source]) -> None:
     """Ask for pulls of what thin notifications refer to, and of what pushes leave in doubt, where we may pull."""
-    new = [one for one in news if one.via == PUSH and one.row.known is None and may_pull(sources[one.row.source_id])]
+    pulling = {source_id for source_id in {one.row.source_id for one in news} if may_pull(sources[source_id])}
+    if not pulling:
+        return
+    new = [one for one in news if one.via == PUSH and one.row.known is None and one.row.source_id in pulling]
     wanted = [
         (one, Cause.NOTIFICATION)
         for one in new

@@ -59,6 +59,8 @@ def outcome_of(read: Read, seq: int | None, earlier: Sequence[Mapping[str, Any]]
 
 
 def _with_kept(read: Read, earlier: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    if not earlier:
+        return [item.as_json() for item in read.items]
     items: dict[int, Mapping[str, Any]] = {item.item.index: item.as_json() for item in read.items}
     for was in earlier:
         if was["status"] == "event" and items.get(was["index"], {}).get("status") != "event":

@@ -61,7 +61,7 @@ class Projection:
             for part, keys in zip(event.parts, event.keys, strict=True)
             if part["kind"] in {"customer", "lead"}
         ]
-        wanted = {(scope, key) for _, scope, keys in mentions for key in keys}
+        wanted = [(scope, key) for _, scope, keys in mentions for key in keys]
         record_rows.load_aliases(self._database, wanted, self._names)
         for receipt, scope, keys in sorted(mentions):
             self._names[scope].learn(keys, receipt)
@@ -209,22 +209,19 @@ class Projection:
     def _link_customers(self) -> None:
         """Set the customer record of each inquiry of the batch, and of those whose customer was joined or parted."""
         inquiries = [r for r in self._records.values() if r.scope[1] == "inquiry" and r.touched]
-        keys = {
-            r.id: ((r.scope[0], "customer"), bounded_key(key))
+        named = [
+            (r, (r.scope[0], "customer"), bounded_key(key))
             for r in inquiries
             if (key := r.account.state.values.get("customer_key"))
-        }
-        wanted = set(keys.values())
-        missing = {place for place in wanted if place not in self._records}
+        ]
+        missing = {(scope, key) for _, scope, key in named if (scope, key) not in self._records}
         record_rows.load_aliases(self._database, missing, self._names)
         record_rows.load_records(
             self._database, {(scope, self._names[scope].root(key)) for scope, key in missing}, self._records
         )
-        for record in inquiries:
-            if record.id in keys:
-                scope, key = keys[record.id]
-                customer = self._records.get((scope, self._names[scope].root(key)))
-                record.customer_record_id = customer.id if customer else None
+        for record, scope, key in named:
+            customer = self._records.get((scope, self._names[scope].root(key)))
+            record.customer_record_id = customer.id if customer else None
 
     def _write_marks_and_links(self, marks: Mapping[UUID, Mark]) -> None:
         """Write the marks and links of stored events that are other than before."""

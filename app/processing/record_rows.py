@@ -58,14 +58,17 @@ WITH RECURSIVE led (source_id, kind, key, target, order_key) AS (
 
 def load_aliases(database: Database, keys: Collection[tuple[Scope, str]], names: MutableMapping[Scope, Names]) -> None:
     """Add the aliases of `keys`, and of what they lead to, to `names`; what was asked before is not asked again."""
-    missing = [(scope, key) for scope, key in keys if key not in names[scope].asked]
+    missing = []
+    for scope, key in keys:
+        asked = names[scope].asked
+        if key not in asked:
+            asked.add(key)
+            missing.append((scope, key))
     if not missing:
         return
     rows = database.execute(
         _ALIASES, arrays((UUIDS, TEXTS, TEXTS), [(source, kind, key) for (source, kind), key in missing])
     ).fetchall()
-    for scope, key in missing:
-        names[scope].asked.add(key)
     for source, kind, key, target, order in rows:
         names[source, kind].recall(key, Alias(target, order))
 
@@ -91,8 +94,12 @@ def load_records(
     database: Database, wanted: Collection[tuple[Scope, str]], records: MutableMapping[tuple[Scope, str], Record]
 ) -> None:
     """Add the records that exist among `wanted` (scope, identity) to `records`; those already there stay."""
-    for kind in RECORDS:
-        rows = [(scope[0], key) for scope, key in wanted if scope[1] == kind and (scope, key) not in records]
+    missing: dict[str, list[tuple[UUID, str]]] = {kind: [] for kind in RECORDS}
+    for place in wanted:
+        if place not in records:
+            (source_id, kind), identity = place
+            missing[kind].append((source_id, identity))
+    for kind, rows in missing.items():
         if not rows:
             continue
         for row in database.execute(LOAD[kind], arrays((UUIDS, TEXTS), rows), binary=True).fetchall():
@@ -102,8 +109,8 @@ def load_records(
 
 def _to_record(kind: str, row: tuple[Any, ...]) -> Record:
     record_id, source_id, identity, head_receipt, *counted, customer_record_id, values = row
-    said = dict(zip(SAID[kind], values, strict=True))
-    if said.get("token_expires_at"):
+    said = {name: value for name, value in zip(SAID[kind], values, strict=True) if value is not None}
+    if "token_expires_at" in said:
         said["token_expires_at"] = to_text(to_moment(said["token_expires_at"]))
     return Record(
         record_id,

@@ -97,17 +97,14 @@ def _name(path: str) -> str:
 
 def flatten(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a part by path; what is null sets nothing."""
-    flat: dict[str, Any] = {}
-    maps = MAPS[kind]
-    for name, value in fields.items():
-        if value is None:
-            continue
-        if name in maps:
-            for entry, inner in value.items():
+    flat = {**fields}
+    if None in flat.values():
+        flat = {name: value for name, value in flat.items() if value is not None}
+    for name in MAPS[kind]:
+        if name in flat:
+            for entry, inner in flat.pop(name).items():
                 if inner is not None:
                     flat[f"{name}{ENTRY}{entry}"] = inner
-        else:
-            flat[name] = value
     return flat
 
 
@@ -127,14 +124,14 @@ def to_columns(kind: str, state: State) -> dict[str, Any]:
 
 
 def to_state(kind: str, row: Mapping[str, Any]) -> State:
-    """Return the state that a row of the kind's table holds; the reverse of `to_columns`."""
-    names = FIELDS[kind]
-    fields = dict(zip(names, map(row.get, names), strict=True))
+    """Return the state that a row's `SAID` makes, of which what is null may be missing; the reverse of `to_columns`."""
+    fields = {**row}
+    head_key, exceptions = fields.pop("head_key"), fields.pop("field_keys")
     if kind == "customer":
-        fields["broker_names"] = dict.fromkeys(row["brokers"], True)
+        fields["broker_names"] = dict.fromkeys(fields.pop("brokers"), True)
     values = flatten(kind, fields)
-    keys = dict.fromkeys(values, row["head_key"])
-    for path, key in row["field_keys"].items():
+    keys = dict.fromkeys(values, head_key)
+    for path, key in exceptions.items():
         if path in keys:
             keys[path] = key
     return State(values, keys)
@@ -142,7 +139,10 @@ def to_state(kind: str, row: Mapping[str, Any]) -> State:
 
 def key_exceptions(state: State, head_key: str) -> dict[str, str]:
     """Return the keys of the paths that another event than the newest set."""
-    return {path: key for path, key in state.keys.items() if key != head_key}
+    keys = state.keys
+    if {head_key}.issuperset(keys.values()):  # as where all was said again
+        return {}
+    return {path: key for path, key in keys.items() if key != head_key}
 
 
 META = frozenset(

@@ -17,7 +17,7 @@ from app.processing.records import ENTRY, UNTOLD, Mark, Told, flatten
 Place: TypeAlias = tuple[Scope, str]
 """Where a record is: its scope, and the key by which it is kept."""
 
-_INDEXED = ("broker_external_id", "external_id", "lead_id", "party_id", "hash")
+_INDEXED = frozenset({"broker_external_id", "external_id", "lead_id", "party_id", "hash"})
 
 _BY_CUSTOMER = f"customer_said{ENTRY}"
 
@@ -57,9 +57,8 @@ def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] |
     part, key, receipt = event.parts[number], event.key, receipt_in(event.key)
     kind = part["kind"]
     said = flatten(kind, part["fields"])
-    for name in _INDEXED:
-        if name in said:
-            said[name] = bounded_key(said[name])
+    for name in _INDEXED & said.keys():
+        said[name] = bounded_key(said[name])
     if kind == "customer":
         if broker := said.pop("broker_external_id", None):
             said[f"broker_names{ENTRY}{broker}"] = True
@@ -71,9 +70,10 @@ def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] |
                 told.pop("broker_external_id", None)
                 said |= {_BY_CUSTOMER + name: value for name, value in told.items()}
                 break
-    for name in [other for one, other in _EITHER.items() if one in said]:
-        said[name] = None
-    said.update(sealed or {})
+    for name in _EITHER.keys() & said.keys():
+        said[_EITHER[name]] = None
+    if sealed:
+        said.update(sealed)
     return Told(event.id, key, receipt, event.received_at, said)
 
 

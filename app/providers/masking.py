@@ -10,6 +10,8 @@ from app.crypto import mask_tokens
 
 MASK = "***"
 
+_NO_TEXT = frozenset({int, float, bool, type(None)})
+
 
 def plain_names(names: Iterable[str], credentials: Collection[str], holders: Collection[str] = ()) -> frozenset[str]:
     """Return those of the names that are neither of credentials nor of what may hold one."""
@@ -49,7 +51,8 @@ def _mask_object(value: dict[str, Any], names: _Names) -> dict[str, Any]:
     plain = names.plain
     shown = value
     for name, child in value.items():
-        if child.__class__ is str and name in plain and "cb" not in child:
+        kind = child.__class__
+        if name in plain and ("cb" not in child if kind is str else kind in _NO_TEXT):
             continue  # most are so: a call for each would cost more than all the rest
         masked = child
         if name not in plain and names.hide(name, child):

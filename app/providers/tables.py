@@ -127,14 +127,13 @@ def read_rows(rows: Table, value: Mapping[str, Any], prefix: str, notes: Notes) 
     nested: list[tuple[str, dict[str, Any]]] | None = None
     get = value.get
     for first, below, name, parse in rows.looks:
-        path = first
-        if below is None:
-            found = get(first)
-        elif first == _ANY:
-            nested = _nested(value, rows.anywhere) if nested is None else nested
-            found, path = _first_known(nested, below)
-        else:
-            found, path = _below(get(first), below), f"{first}.{below}"
+        found, path = get(first), first
+        if below is not None:
+            if first == _ANY:
+                nested = _nested(value, rows.anywhere) if nested is None else nested
+                found, path = _first_known(nested, below)
+            else:
+                found, path = _below(found, below), f"{first}.{below}"
         # A name that is there already was read at another path of the same row.
         if found is None or name in fields:
             continue

@@ -163,14 +163,14 @@ def read_references(
         if not members and not is_unknown(given):
             notes.add(prefix + name, "wrong-type")
         for index, member in members:
-            path = f"{prefix}{name}.{index}"
             if not isinstance(member, dict):
-                notes.add(path, "wrong-type")
+                notes.add(f"{prefix}{name}.{index}", "wrong-type")
                 continue
-            reference = read_rows(REFERENCE, member, f"{path}.", notes)
-            notes.unknown_names(f"{path}.", member, REFERENCE_NAMES)
+            inside = f"{prefix}{name}.{index}."
+            reference = read_rows(REFERENCE, member, inside, notes)
+            notes.unknown_names(inside, member, REFERENCE_NAMES)
             if "origin" not in reference or "key" not in reference:
-                notes.add(path, "incomplete-reference")
+                notes.add(inside[:-1], "incomplete-reference")
             elif "value" in reference:
                 found.setdefault(reference["origin"] + SEPARATOR + reference["key"], reference)
     return found
