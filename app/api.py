@@ -101,8 +101,8 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
         pages.router,
         jobs,
     )
-    for router in routers:
-        api.include_router(router)
+    for router in routers:  # not `include_router`, which has every request look for its path twice
+        api.router.routes.extend(router.routes)
     _document_receiver(api, sorted(providers))
     return api
 

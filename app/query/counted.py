@@ -12,7 +12,7 @@ from math import floor
 from typing import Any, Final
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, case, func, literal, literal_column
+from sqlalchemy import ColumnElement, Select, func, literal, literal_column, select, true
 
 from app.accounts.model import Access
 from app.query.deliveries import DELIVERIES
@@ -39,7 +39,8 @@ _MOST_KEPT: Final = 4_096
 class Statistic:
     """What is counted: the rows of a list, by groups and by times (the first where none is named).
 
-    `measures` are counted besides, `nothing` is what they come to where there are no rows, `shown` their fields.
+    `measures` are counted besides, and what they come to may be told of a group as a whole (`told`); `nothing` is that
+    where there are no rows, `shown` its fields.
     """
 
     resource: Resource
@@ -47,6 +48,7 @@ class Statistic:
     times: Mapping[str, ColumnElement[Any]]
     schema: type[BaseModel]
     measures: Callable[[], list[ColumnElement[Any]]] = list
+    told: Callable[[Select[Any]], Select[Any]] = lambda grouped: grouped
     nothing: tuple[Any, ...] = ()
     shown: Callable[[Sequence[Any]], dict[str, Any]] = lambda _: {}
 
@@ -116,12 +118,19 @@ def shown_spread(row: Sequence[Any], digits: int = 3) -> dict[str, Any]:
 
 def _premiums() -> list[ColumnElement[Any]]:
     own = inquiries.c
-    counted = case((own.status.not_in(WITHOUT_PREMIUM), own.premium_yearly_cents))
-    return [
-        func.coalesce(func.sum(counted), 0),
-        func.percentile_cont(0.5).within_group(counted),
-        func.count(counted),
-    ]
+    return [func.array_agg(own.premium_yearly_cents).filter(own.status.not_in(WITHOUT_PREMIUM)).label("premiums")]
+
+
+def _told_of_premiums(grouped: Select[Any]) -> Select[Any]:
+    """Return groups with the sum, the median and the number of their premiums.
+
+    The database sorts the premiums of one group at a time, which takes half as long as to sort all rows by their group.
+    """
+    begin, count, premiums, *others = (own := grouped.subquery("grouped")).c
+    premium = func.unnest(premiums).column_valued("premium")
+    median = func.percentile_cont(0.5).within_group(premium)
+    told = select(func.coalesce(func.sum(premium), 0), median, func.count(premium)).lateral("told")
+    return select(begin, count, *told.c, *others).select_from(own.join(told, true()))
 
 
 def _shown_premiums(row: Sequence[Any]) -> dict[str, Any]:
@@ -141,8 +150,8 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
         },
         DeliveryStatistic,
         _times_to_process,
-        (None,),
-        lambda row: {"seconds_to_process": shown_times(row)},
+        nothing=(None,),
+        shown=lambda row: {"seconds_to_process": shown_times(row)},
     ),
     "inquiries": Statistic(
         INQUIRIES,
@@ -156,6 +165,7 @@ STATISTICS: Final[Mapping[str, Statistic]] = {
         },
         InquiryStatistic,
         _premiums,
+        _told_of_premiums,
         (0, None, 0),
         _shown_premiums,
     ),

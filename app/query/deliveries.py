@@ -16,7 +16,7 @@ from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide, may_see
 from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Delivery, DeliveryDetail, DeliveryFeed, DeliveryItem, DeliveryPage
-from app.query.shapes import from_json, in_order, path, source_columns
+from app.query.shapes import from_json, in_order, source_columns
 from app.query.values import Context, Fault
 from app.query.walls import Statement, cache_of_walls, in_reach
 from app.storage.models import deliveries, inbox, outcomes, source_tokens
@@ -100,7 +100,7 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
             "self": own,
             "body": f"{own}/body",
             "replay": f"{own}/replay",
-            "events": path("/v1/events", [("delivery_id", row["id"])]),
+            "events": f"/v1/events?delivery_id={row['id']}",
             "source": f"/v1/sources/{row['source']}",
         },
     }

@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
+import orjson
+from sqlalchemy import JSON, ColumnElement, Text, cast, func, literal, literal_column, null, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from app.accounts.model import Access
 from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.personal import hide, is_personal
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import TROUBLES, Document, DocumentPage
-from app.query.shapes import blank, path, source_columns
-from app.query.walls import Statement, cache_of_walls
-from app.storage.models import documents
+from app.query.shapes import as_text, blank, source_columns, text_unless_large
+from app.query.walls import Statement, cache_of_walls, walled
+from app.storage.models import documents, inquiries
 from app.times import now
 
 WAYS = ("v1.1", "v1", "link")
@@ -63,12 +65,32 @@ def within_inquiry(row: Row, access: Access) -> dict[str, Any]:
     return hide("document", {name: row[name] for name in _WITHIN}, access)
 
 
+@cache_of_walls
+def written_within(access: Access, *, whole: bool) -> ColumnElement[str]:
+    """Return the list of each inquiry's documents as JSON, each as `within_inquiry` shows it; null where there is none.
+
+    PostgreSQL writes it as we would, and takes a fraction of the time. Unless `whole`, a large one is left out.
+    """
+    nothing = hide("document", dict.fromkeys(_WITHIN, ""), access)
+    shown = [
+        null().label(one.name) if nothing[one.name] is None else one for one in (documents.c[name] for name in _WITHIN)
+    ]
+    redacted = cast(literal(orjson.dumps(nothing["redacted"]).decode(), Text), JSON).label("redacted")
+    its_own = (documents.c.inquiry_id == inquiries.c.inquiry_id, documents.c.source_id == inquiries.c.source_id)
+    statement: Statement = as_text(select(*shown, redacted)).where(*its_own).correlate(inquiries)
+    within = walled(statement, documents, access).subquery("within")
+    in_order: Any = aggregate_order_by(literal_column("within"), within.c.hash.collate("C"))
+    listed = select(cast(func.array_to_json(func.array_agg(in_order)), Text).label("told")).select_from(within)
+    told = listed.correlate(inquiries).subquery("listed").c.told
+    return select(told if whole else text_unless_large(told)).scalar_subquery()
+
+
 def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     shown = {**_BLANK, **row}
     del shown["source_id"]
     shown["links"] = {
         "self": f"/v1/documents/{row['id']}",
-        "inquiry": path("/v1/inquiries", [("source", row["source"]), ("inquiry_id", row["inquiry_id"])]),
+        "inquiry": f"/v1/inquiries?source={row['source']}&inquiry_id={row['inquiry_id']}",
         "content": f"/v1/documents/{row['id']}/content" if row["state"] == "archived" else None,
     }
     shown["seconds_left"] = _seconds_left(row)

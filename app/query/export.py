@@ -30,15 +30,18 @@ from app.query.inquiries import INQUIRIES
 from app.query.leads import LEADS
 from app.query.months import looking, newest_rows
 from app.query.personal import may_see
+from app.query.prepared import rows_of_shape
 from app.query.reading import DatabaseAway, Reading, moment_of, reading_of
-from app.query.resource import Resource, Row, neighbours_of, rows_of
+from app.query.resource import Resource, Row, neighbours_of
 from app.query.shaping import FIELDS, Shaping, read_shaping
 from app.query.trail import actor_of
 from app.query.values import Context
 from app.query.walls import Statement, walled
 
 EXPORTED = {one.name: one for one in (EVENTS, INQUIRIES, CUSTOMERS, DOCUMENTS, LEADS)}
-PAGE = 200
+FIRST_PAGE, PAGE = 50, 200
+"""So many rows are asked for at a time, at first fewer, so that a reader has something soon."""
+
 _AT_ONCE = 50
 """So many rows are written before others have their turn: a process that exports receives callbacks too."""
 
@@ -144,18 +147,18 @@ async def _patient_page(
 async def _page(
     reading: Reading, resource: Resource, question: Question, access: Access, after: Any
 ) -> tuple[list[dict[str, Any]], Any]:
-    by = resource.table.c.id
+    by, wanted = resource.table.c.id, FIRST_PAGE if after is None else PAGE
     ascending = question.order == "asc"
     statement = chosen(resource, resource.in_pages(access), question.conditions, access)
     if after is not None:
         statement = statement.where(by > after if ascending else by < after)
-    statement = statement.order_by(by.asc() if ascending else by.desc()).limit(PAGE)
+    statement = statement.order_by(by.asc() if ascending else by.desc()).limit(wanted)
     async with reading.asking() as connection:
         if resource.seq is None or ascending or question.finds_few:
-            found: Sequence[Row] = rows_of(await connection.execute(statement))
+            found: Sequence[Row] = await rows_of_shape(connection, statement, {})
         else:
             ids = question.ids if after is None else question.ids.within(IdRange(ANY_ID.low, after))
-            found = await newest_rows(looking(connection, resource, statement), ids, PAGE)
+            found = await newest_rows(looking(connection, resource, statement), ids, wanted)
     rows, ended_at = await held_rows(reading.asking, resource, found, access)
     neighbours = await neighbours_of(reading, resource, rows, access)
     shown = []
@@ -163,7 +166,7 @@ async def _page(
         if at % _AT_ONCE == 0:
             await asyncio.sleep(0)
         shown.append(resource.shape(row, access, neighbours))
-    last = ended_at or (found[-1] if len(found) == PAGE else None)
+    last = ended_at or (found[-1] if len(found) == wanted else None)
     return shown, last and last["id"]
 
 

@@ -38,7 +38,7 @@ async def held_rows(
             rows = await _large_of_one(resource, access).rows(connection, {"wanted": row["id"]})
         return {**row, **rows[0]} if rows else None
 
-    return await held(found, [one.name for one in resource.large_for(access)], read)
+    return await held(found, [*(one.name for one in resource.large_for(access)), *resource.long], read)
 
 
 async def held(found: Sequence[Row], names: Sequence[str], read: Read) -> tuple[Sequence[Row], Row | None]:
@@ -67,6 +67,8 @@ async def held(found: Sequence[Row], names: Sequence[str], read: Read) -> tuple[
 @cache_of_walls
 def _large_of_one(resource: Resource, access: Access) -> Prepared:
     """Return the statement of what is large in one row."""
-    large = (written_whole(one) for one in resource.large_for(access))
-    statement = resource.columns(access).with_only_columns(*large, maintain_column_froms=True)
+    columns = resource.columns(access)
+    large = [written_whole(one) for one in resource.large_for(access)]
+    long = [columns.selected_columns[name] for name in resource.long]
+    statement = columns.with_only_columns(*large, *long, maintain_column_froms=True)
     return Prepared.of(walled(statement.where(resource.table.c.id == asked("wanted", Uuid())), resource.table, access))

@@ -3,8 +3,10 @@
 How it is counted is told in `statistics`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from app.storage.models import deliveries, delivery_counts, inquiries, leads, ou
 
 Columns = list[ColumnElement[Any]]
 Show = Callable[[list[Any], Mapping[UUID, Source]], dict[str, Any]]
+GroupOf = Callable[[tuple[Any, ...]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +93,19 @@ OF_LEADS: Final[Mapping[str, Group]] = {
     **{name: _plain(name, leads.c[name]) for name in ("origin", "status")},
     "kind": _plain("kind", func.coalesce(leads.c.kind, "unknown")),
 }
+
+
+def groups_of(groups: Sequence[Group], sources: Mapping[UUID, Source]) -> GroupOf:
+    """Return what gives the group of a row, its keys and its fields: a row has the keys of all groups, then values."""
+    keys = [len(group.keys(sources)) for group in groups]
+    values = [len(group.values()) for group in groups]
+    key_ends, value_ends = [*accumulate(keys)], [*accumulate(values, initial=sum(keys))][1:]
+
+    @cache
+    def group_of(row: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        shown: dict[str, Any] = {}
+        for group, key, key_end, value, value_end in zip(groups, keys, key_ends, values, value_ends, strict=True):
+            shown |= group.show([*row[key_end - key : key_end], *row[value_end - value : value_end]], sources)
+        return row[: sum(keys)], shown
+
+    return group_of

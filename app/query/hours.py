@@ -9,14 +9,13 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    CompoundSelect,
     Select,
     Text,
     Uuid,
@@ -28,6 +27,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    true,
     union_all,
 )
 from sqlalchemy.exc import DBAPIError
@@ -35,14 +35,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.ids import first_id_at
-from app.query.buckets import Buckets
+from app.query.buckets import Buckets, has_whole_hours, instants
 from app.query.deliveries import FIELDS
 from app.query.fields import ANY_ID, EARLIER, LATER, Condition, Field, IdRange, Op, source_fields
 from app.query.filters import Parameters
 from app.query.groups import OF_COUNTED_DELIVERIES
+from app.query.prepared import Prepared
 from app.query.shapes import in_braces
 from app.query.values import Context, parse_span
-from app.query.walls import walled
+from app.query.walls import Statement, cache_of_walls, walled
 from app.storage.models import deliveries, delivery_counts, delivery_counts_end, inbox, outcomes
 
 BY: Final = "received_at"
@@ -116,18 +117,6 @@ def _condition(name: str, text: str, context: Context) -> Condition:
     return _FIELDS[plain].condition(Op(word.rstrip("]")) if mark else Op.EQ, [text], context)
 
 
-@cache
-def has_whole_hours(zone: ZoneInfo) -> bool:
-    """Tell whether the clocks of a zone have only ever shown the minutes of UTC since there are deliveries."""
-    moment, last = datetime(1970, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC)
-    while moment < last:
-        offset = moment.astimezone(zone).utcoffset()
-        if offset is None or offset % _HOUR:
-            return False
-        moment += timedelta(days=7)
-    return True
-
-
 @asynccontextmanager
 async def one_snapshot(connection: AsyncConnection) -> AsyncGenerator[None]:
     """Have all statements see the same."""
@@ -141,6 +130,12 @@ async def one_snapshot(connection: AsyncConnection) -> AsyncGenerator[None]:
 
 async def find_waiting(connection: AsyncConnection, access: Access) -> list[UUID] | None:
     """Return the deliveries that no hour holds yet; None where they are too many."""
+    found = [row["delivery_id"] for row in await _waiting(access).rows(connection, {})]
+    return found if len(found) <= _MOST_WAITING else None
+
+
+@cache_of_walls
+def _waiting(access: Access) -> Prepared:
     end = select(func.coalesce(func.max(delivery_counts_end.c.seq), 0)).scalar_subquery()
     since = walled(select(outcomes.c.delivery_id).where(outcomes.c.seq > end), outcomes, access)
     done = exists(
@@ -149,9 +144,7 @@ async def find_waiting(connection: AsyncConnection, access: Access) -> list[UUID
         )
     )
     waiting = walled(select(inbox.c.delivery_id).where(~done), inbox, access)
-    both = union_all(*(one.limit(_MOST_WAITING + 1).subquery().select() for one in (since, waiting)))
-    found = list((await connection.execute(both)).scalars())
-    return found if len(found) <= _MOST_WAITING else None
+    return Prepared.of(union_all(*(one.limit(_MOST_WAITING + 1).subquery().select() for one in (since, waiting))))
 
 
 def of_waiting(hours: Hours, waiting: Sequence[UUID]) -> tuple[IdRange, Condition]:
@@ -162,24 +155,35 @@ def of_waiting(hours: Hours, waiting: Sequence[UUID]) -> tuple[IdRange, Conditio
     return ids, and_(own.id == these, own.id >= ids.low, own.id <= ids.high, *hours.within)
 
 
-def of_hours(hours: Hours, groups: Sequence[str], buckets: Buckets | None, context: Context) -> Select[Any]:
-    """Return the statement of what was counted in the hours: the bucket, how many, how long they took, the groups."""
-    begin = _begin_of(buckets)
+def of_hours(
+    hours: Hours, groups: Sequence[str], buckets: Buckets | None, known: Sequence[datetime], context: Context
+) -> Select[Any] | CompoundSelect[Any]:
+    """Return the statement of what was counted in the hours: the bucket, how many, how long they took, the groups.
+
+    Within the `known` beginnings of buckets each is looked up by itself, which spares to sort all by their buckets.
+    """
     chosen = [OF_COUNTED_DELIVERIES[name] for name in groups]
     keys = [column.label(f"k{n}") for n, column in enumerate(c for one in chosen for c in one.keys(context.sources))]
-    spent = func.string_agg(_own.spent, literal(b""))
-    statement: Select[Any] = select(begin.label("begin"), func.sum(_own.number), spent, *keys)
+    counted = (func.sum(_own.number).label("number"), func.string_agg(_own.spent, literal(b"")).label("spent"))
     bounds = ((hours.first, _own.hour.__ge__), (hours.end, _own.hour.__lt__))
     within = [compare(bound) for bound, compare in bounds if bound is not None]
-    statement = walled(statement, delivery_counts, context.access).where(*within, *hours.conditions)
-    grouped = [*(["begin"] if buckets is not None else []), *(f"k{n}" for n in range(len(keys)))]
-    return statement.group_by(*grouped)
 
+    def of(*begin: ColumnElement[Any]) -> Statement:
+        statement: Statement = select(*begin, *counted, *keys)
+        statement = walled(statement, delivery_counts, context.access).where(*within, *hours.conditions)
+        return statement.group_by(*(one.name for one in keys))
 
-def _begin_of(buckets: Buckets | None) -> ColumnElement[Any]:
     if buckets is None:
-        return null()
-    return _own.hour if buckets.word == "hour" else buckets.of(_own.hour, is_date=False)
+        return of(null().label("begin"))
+    begin = _own.hour if buckets.word == "hour" else buckets.of(_own.hour, is_date=False)
+    whole = of(begin.label("begin")).group_by("begin")
+    if buckets.word == "hour" or not known:
+        return whole
+    bucket = func.unnest(instants(known[:-1]), instants(known[1:])).table_valued("first", "next", name="bucket")
+    bucket = bucket.render_derived()
+    each = of().where(_own.hour >= bucket.c.first, _own.hour < bucket.c.next).lateral("each")
+    inside = select(bucket.c.first, *each.c).select_from(bucket.join(each, true()))
+    return union_all(inside, whole.where(_own.hour >= known[-1]))
 
 
 def put_together(counted: Iterable[Sequence[Any]], rest: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:

@@ -1,11 +1,11 @@
 """Shows inquiries, with their customers and documents."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
-from sqlalchemy import ARRAY, BigInteger, Text, Uuid, and_, any_, cast, exists, literal, select
+import orjson
+from sqlalchemy import and_, exists, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -14,13 +14,12 @@ from app.query import documents as of_documents
 from app.query.contained import reference_field
 from app.query.fields import Condition, Field, Kind, of_column, source_fields, submission_field
 from app.query.personal import hide
-from app.query.prepared import Prepared, asked
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Inquiry, InquiryPage
-from app.query.shapes import as_text, blank, in_braces, references, source_columns
+from app.query.shapes import blank, references, source_columns
 from app.query.values import Context, Fault
-from app.query.walls import Statement, cache_of_walls, wall, walled
-from app.storage.models import customers, documents, inquiries
+from app.query.walls import Statement, cache_of_walls, wall
+from app.storage.models import customers, inquiries
 
 STATUS_NAMES: Mapping[int, str] = {
     2: "tendering_lead",
@@ -74,6 +73,11 @@ _PLAIN = (
 
 _BLANK = blank(Inquiry)
 
+ITS_DOCUMENTS: Final = "its_documents"
+"""The column of an inquiry's documents: their list as JSON."""
+
+Customers = Mapping[str, dict[str, Any]]
+
 
 def status_name(status: int | None) -> str | None:
     """Return what Thinksurance's documents call a status."""
@@ -91,60 +95,33 @@ def parse_status_name(text: str, _: Context) -> int:
 
 
 @cache_of_walls
-def _columns(_: Access) -> Statement:
+def _columns(access: Access) -> Statement:
     plain = [inquiries.c[name] for name in _PLAIN]
     source, _provider = source_columns(inquiries)
     own = inquiries.c
-    return select(own.id, own.source_id, own.customer_record_id, own.external_references, source, *plain)
+    its_documents = of_documents.written_within(access, whole=True).label(ITS_DOCUMENTS)
+    return select(
+        *(own.id, own.source_id, own.customer_record_id, own.external_references, its_documents, source),
+        *plain,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """The customers and documents of a page, shaped and with the personal fields hidden, by ids as text."""
-
-    customers: Mapping[str, dict[str, Any]]
-    documents: Mapping[tuple[str, int | None], list[dict[str, Any]]]
-
-
-async def _neighbours(connection: AsyncConnection, rows: Sequence[Row], access: Access) -> Neighbours:
+async def _customers(connection: AsyncConnection, rows: Sequence[Row], access: Access) -> Customers:
+    """Return the customers of a page by their ids as text, shaped and with the personal fields hidden."""
     wanted = {str(row["customer_record_id"]) for row in rows if row["customer_record_id"] is not None}
-    return Neighbours(
-        await of_customers.shown_by_id(connection, wanted, access) if wanted else {},
-        await _documents_of(connection, rows, access),
-    )
+    return await of_customers.shown_by_id(connection, wanted, access)
 
 
-@cache_of_walls
-def _documents_by_number(access: Access) -> Prepared:
-    statement = as_text(of_documents.columns_within(access)).where(
-        documents.c.inquiry_id == any_(cast(asked("numbers", Text()), ARRAY(BigInteger))),
-        documents.c.source_id == any_(cast(asked("among", Text()), ARRAY(Uuid()))),
-    )
-    return Prepared.of(walled(statement, documents, access).order_by(of_documents.BY_HASH))
-
-
-async def _documents_of(
-    connection: AsyncConnection, rows: Sequence[Row], access: Access
-) -> Mapping[tuple[str, int | None], list[dict[str, Any]]]:
-    found: defaultdict[tuple[str, int | None], list[dict[str, Any]]] = defaultdict(list)
-    numbers = {row["inquiry_id"] for row in rows if row["inquiry_id"] is not None}
-    if numbers:
-        among = {row["source_id"] for row in rows}
-        wanted = {"numbers": in_braces(numbers), "among": in_braces(among)}
-        for row in await _documents_by_number(access).rows(connection, wanted):
-            found[row["source_id"], row["inquiry_id"]].append(of_documents.within_inquiry(row, access))
-    return found
-
-
-def _shape(row: Row, access: Access, neighbours: Neighbours) -> dict[str, Any]:
+def _shape(row: Row, access: Access, its_customers: Customers) -> dict[str, Any]:
     shown = {**_BLANK, **row}
-    source_id, customer = str(shown.pop("source_id")), neighbours.customers.get(str(shown.pop("customer_record_id")))
+    del shown["source_id"]
+    customer, its_documents = its_customers.get(str(shown.pop("customer_record_id"))), shown.pop(ITS_DOCUMENTS)
     own_id, named = str(row["id"]), f"source={row['source']}"  # names of sources stand in a query as they are
     own = f"/v1/inquiries/{own_id}"
     shown["status_name"] = status_name(row["status"])
     shown["customer"] = customer
     shown["external_references"] = references(row["external_references"])
-    shown["documents"] = neighbours.documents.get((source_id, row["inquiry_id"]), [])
+    shown["documents"] = [] if its_documents is None else orjson.Fragment(its_documents)
     shown["links"] = {
         "self": own,
         "history": f"{own}/history",
@@ -238,9 +215,10 @@ INQUIRIES = Resource(
     once=True,
     told=("status",),
     large=(inquiries.c.external_references,),
+    long={ITS_DOCUMENTS: partial(of_documents.written_within, whole=False)},
     sorts=("last_received_at", "changed_at", "updated_on", "premium_yearly_cents"),
     schema=Inquiry,
     page=InquiryPage,
-    neighbours=_neighbours,
+    neighbours=_customers,
     hint="To find one by Thinksurance's number ask `/v1/inquiries?inquiry_id=...`.",
 )

@@ -26,9 +26,9 @@ from app.query.filters import Parameters, Question, read_question
 from app.query.fullness import held_rows
 from app.query.ids_first import is_told_by_index, rows_by_id
 from app.query.months import in_reach_of, looking, newest_rows
-from app.query.prepared import Prepared
+from app.query.prepared import Prepared, rows_of_shape
 from app.query.reading import Reading, moment_of, reading_of
-from app.query.resource import Resource, Row, neighbours_of, rows_of
+from app.query.resource import Resource, Row, neighbours_of
 from app.query.shaping import count_rows, read_shaping
 from app.query.sorting import place_of, sorted_rows
 from app.query.trail import noting
@@ -67,18 +67,14 @@ async def answer_list(
     if is_feed and not found and question.position is not None:
         await check_place(reading, int(str(question.position.after[0])))
     has_more, found = len(found) > question.limit, found[: question.limit]
-    last, rows, ended_at = found[-1] if found else None, found, None
-    asking = partial(reading.asking, once=resource.once)
-    if not told:
-        rows, ended_at = await held_rows(asking, resource, found, access)
-    ids = [row["id"] for row in rows]
+    last = found[-1] if found else None
+    rows = await rows_by_id(reading, resource, [row["id"] for row in found], access) if told else found
+    rows, ended_at = await held_rows(partial(reading.asking, once=resource.once), resource, rows, access)
+    has_more, last = has_more or ended_at is not None, ended_at or last
     # An empty page tells something personal only to whoever asks by it; followers of a feed are answered many of them.
-    is_noted = resource.audited and (ids or question.by_personal)
+    is_noted = resource.audited and (rows or question.by_personal)
+    ids = [row["id"] for row in rows]
     async with noting(reading, access, resource.name, ids) if is_noted else nullcontext():
-        if told:
-            rows = await rows_by_id(reading, resource, ids, access)
-            rows, ended_at = await held_rows(asking, resource, rows, access)
-        has_more, last = has_more or ended_at is not None, ended_at or last
         neighbours = await neighbours_of(reading, resource, rows, access)
         shown = [shaping.cut(resource.shape(row, access, neighbours)) for row in rows]
         end = _end(reading, question, last, is_feed=is_feed)
@@ -129,10 +125,10 @@ async def _found(
 ) -> Sequence[Row]:
     """Return what a statement finds, of tables with months the newest first."""
     if resource.seq is None:
-        return rows_of(await connection.execute(ordered))
+        return await rows_of_shape(connection, ordered, {})
     ids = _ids_before(question)
     if question.order == "asc" or question.finds_few:
-        return rows_of(await connection.execute(ordered, in_reach_of(ids)))
+        return await rows_of_shape(connection, ordered, in_reach_of(ids))
     look = looking(connection, resource, ordered)
     if access.brokers is None or not _by_outcomes_alone(question):
         return await newest_rows(look, ids, question.limit + 1)

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.ids import first_id_at, time_of
 from app.query.fields import ANY_ID, IdRange
-from app.query.resource import Resource, Row, rows_of
+from app.query.prepared import rows_of_shape
+from app.query.resource import Resource, Row
 from app.query.walls import HIGHEST, LOWEST, Statement
 from app.times import now
 
@@ -34,7 +35,7 @@ def looking(connection: AsyncConnection, resource: Resource, ordered: Statement)
     async def look(ids: IdRange, wanted: int) -> Sequence[Row]:
         within = [own_id >= ids.low] if ids.low != ANY_ID.low else []
         within += [own_id <= ids.high] if ids.high != ANY_ID.high else []
-        return rows_of(await connection.execute(ordered.where(*within).limit(wanted), in_reach_of(ids)))
+        return await rows_of_shape(connection, ordered.where(*within).limit(wanted), in_reach_of(ids))
 
     return look
 

@@ -4,7 +4,7 @@ The lists themselves stand in a module each beside this one; `lists` and `detail
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -49,7 +49,8 @@ class Resource:
     `once` says that statements may be planned once for all values: not where months are joined with months, for each
     would be looked into. `told` are columns that stand in an index with the ids, in their order, and with what walls
     are about. `large` are columns of JSON that may be as large as a callback; where there are many rows, `shape` is
-    given them as text.
+    given them as text. `long` are texts that the statement makes and that may be as large, by name, each with what
+    stands for it where there are many rows: the same without what is large.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Resource:
     once: bool = False
     told: Collection[str] = ()
     large: Sequence[Column[Any]] = ()
+    long: Mapping[str, Callable[[Access], ColumnElement[str]]] = field(default_factory=dict)
     audited: bool = True
     hint: str = ""
 
@@ -88,6 +90,7 @@ class Resource:
         """Return `columns` for many rows: without what is large, see `fullness`, and what the key may not see of it."""
         columns, seen = self.columns(access), self.large_for(access)
         large = {one.name: unless_large(one) if one in seen else null().label(one.name) for one in self.large}
+        large |= {name: make(access).label(name) for name, make in self.long.items()}
         shown = (large.get(str(one.key), one) for one in columns.selected_columns)
         return columns.with_only_columns(*shown, maintain_column_froms=True)
 

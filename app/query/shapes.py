@@ -12,7 +12,8 @@ from uuid import UUID
 
 import orjson
 from pydantic import BaseModel
-from sqlalchemy import Column, ColumnElement, Date, DateTime, Numeric, Table, Text, Uuid, literal_column
+from sqlalchemy import Column, ColumnElement, Date, DateTime, Numeric, Table, Text, Uuid, case, func, literal_column
+from sqlalchemy.dialects.postgresql import JSONB
 
 from app.query.walls import Statement
 
@@ -27,12 +28,15 @@ _PLAIN_TEXT = "CAST({0} AS text)"
 LEFT_OUT: Final = ""
 """Stands where JSON was left out of a row because it is large; JSON itself is never empty."""
 
+LARGE: Final = 65536
+"""So many bytes of JSON a row may have and still not be large."""
+
 # PostgreSQL knows what a value takes where it is stored without reading it. Compressed it is a hundredth at best, so
 # that how much it really is must be looked at where it may be much; of what is stored in 2 kB it can be 200.
-_UNLESS_LARGE = """
-CASE WHEN pg_column_size({0}) <= 2048 THEN CAST({0} AS text)
-    WHEN pg_column_size({0}) <= 16384 AND octet_length(CAST({0} AS text)) <= 65536 THEN CAST({0} AS text)
-    WHEN {0} IS NOT NULL THEN '' END
+_UNLESS_LARGE = f"""
+CASE WHEN pg_column_size({{0}}) <= 2048 THEN CAST({{0}} AS text)
+    WHEN pg_column_size({{0}}) <= 16384 AND octet_length(CAST({{0}} AS text)) <= {LARGE} THEN CAST({{0}} AS text)
+    WHEN {{0}} IS NOT NULL THEN '' END
 """
 
 
@@ -50,14 +54,15 @@ def source_columns(table: Table) -> tuple[ColumnElement[str], ColumnElement[str]
 def as_text(statement: Statement, besides: Collection[str] = ()) -> Statement:
     """Return a statement of rows to be shown: the database writes ids, times, dates and decimals as they are answered.
 
-    It takes a tenth of the time. Columns `besides` stay what they are, for somebody reckons with them.
+    It takes a tenth of the time; JSON is text, too, see `from_json`. Columns `besides` stay what they are, for somebody
+    reckons with them.
     """
     columns = (one if one.key in besides else _written(one) for one in statement.selected_columns)
     return statement.with_only_columns(*columns, maintain_column_froms=True)
 
 
 def _written(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    if not isinstance(column, Column) or not isinstance(column.type, DateTime | Date | Numeric | Uuid):
+    if not isinstance(column, Column) or not isinstance(column.type, DateTime | Date | Numeric | Uuid | JSONB):
         return column
     form = _TIME if isinstance(column.type, DateTime) else _PLAIN_TEXT
     return literal_column(form.format(f"{column.table.name}.{column.name}"), Text).label(column.name)
@@ -66,6 +71,11 @@ def _written(column: ColumnElement[Any]) -> ColumnElement[Any]:
 def unless_large(column: Column[Any]) -> ColumnElement[str]:
     """Return a column of JSON as text, `LEFT_OUT` in its place where it is large."""
     return literal_column(_UNLESS_LARGE.format(f"{column.table.name}.{column.name}"), Text).label(column.name)
+
+
+def text_unless_large(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return a text that the database makes, `LEFT_OUT` in its place where it is large."""
+    return case((func.octet_length(column) <= LARGE, column), (column.is_not(None), LEFT_OUT))
 
 
 def written_whole(column: Column[Any]) -> ColumnElement[str]:
@@ -83,11 +93,12 @@ def in_braces(values: Iterable[UUID | str | int]) -> str:
     return f"{{{','.join(map(str, dict.fromkeys(values)))}}}"
 
 
-def address(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def address(stored: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
     """Return an address with all its keys, or None where nothing of it is known."""
-    if not stored:
+    known = from_json(stored)
+    if not known:
         return None
-    found = {**_NO_ADDRESS, **stored}
+    found = _NO_ADDRESS | known
     return found if found != _NO_ADDRESS else None
 
 
@@ -95,10 +106,14 @@ def references(stored: Mapping[str, Mapping[str, Any]] | str) -> list[dict[str, 
     """Return references in a fixed order."""
     if stored == "{}":
         return []
-    found = [{**_NO_REFERENCE, **entry} for entry in from_json(stored).values()]
-    if len(found) < 2:  # noqa: PLR2004 - nothing to put in order
-        return found
-    return sorted(found, key=lambda entry: tuple(str(entry[key] or "") for key in ("origin", "key", "value")))
+    found = [_NO_REFERENCE | entry for entry in from_json(stored).values()]
+    if len(found) > 1:
+        found.sort(key=_place)
+    return found
+
+
+def _place(reference: Mapping[str, Any]) -> tuple[str, str, str]:
+    return str(reference["origin"] or ""), str(reference["key"] or ""), str(reference["value"] or "")
 
 
 @cache

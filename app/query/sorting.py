@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.query.cursor import Position
 from app.query.filters import Question
-from app.query.resource import Resource, Row, rows_of
+from app.query.prepared import rows_of_shape
+from app.query.resource import Resource, Row
 from app.query.walls import Statement
 
 
@@ -32,11 +33,11 @@ async def sorted_rows(
     rows: list[Row] = []
     if position is None or position.after[0] is not None:
         known = _known(statement.where(by.is_not(None)), by, resource.table.c.id, question)
-        rows += rows_of(await connection.execute(known.limit(wanted)))
+        rows += await rows_of_shape(connection, known.limit(wanted), {})
         position = None
     if len(rows) < wanted and by.nullable:
         unknown = _unknown(statement.where(by.is_(None)), resource.table.c.id, question, position)
-        rows += rows_of(await connection.execute(unknown.limit(wanted - len(rows))))
+        rows += await rows_of_shape(connection, unknown.limit(wanted - len(rows)), {})
     return rows
 
 

@@ -4,7 +4,7 @@ Late ones are counted right, for it is the rows that are counted, or what `hours
 told in `groups`, what a bucket in `buckets`, what is counted at all in `counted`; rows are chosen as in the lists.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache
@@ -25,8 +25,9 @@ from app.query.counted import STATISTICS, Statistic, within_wall
 from app.query.deliveries import DELIVERIES
 from app.query.export import chosen
 from app.query.filters import Parameters, Question, Slips, read_question
-from app.query.groups import Group
+from app.query.groups import Group, groups_of
 from app.query.months import in_reach_of
+from app.query.prepared import tuples_of_shape
 from app.query.reading import Reading, moment_of, reading_of
 from app.query.trail import note_reading
 from app.query.values import Context, Fault, Span, parse_date, parse_span
@@ -164,7 +165,7 @@ async def _count(statistic: Statistic, reading: Reading, asked: Asked, access: A
     column = statistic.times[asked.by]
     begin: ColumnElement[Any] = null()
     if asked.buckets is not None:
-        begin = asked.buckets.of(column, is_date=isinstance(column.type, Date))
+        begin = asked.buckets.of(column, is_date=isinstance(column.type, Date), known=_known(asked))
     keys = [column.label(f"k{n}") for n, column in enumerate(c for group in groups for c in group.keys(sources))]
     values = [column for group in groups for column in group.values()]
     resource = statistic.resource
@@ -175,12 +176,11 @@ async def _count(statistic: Statistic, reading: Reading, asked: Asked, access: A
     if asked.buckets is not None:
         statement = statement.where(column.is_not(None))
     grouped = [*(["begin"] if asked.buckets is not None else []), *(f"k{n}" for n in range(len(keys)))]
-    statement = statement.group_by(*grouped).limit(MOST_ROWS + 1)
+    statement = statistic.told(statement.group_by(*grouped).limit(MOST_ROWS + 1))
     async with reading.asking() as connection:
         found = await _by_hours(connection, asked, statement) if statistic.resource is DELIVERIES else None
         if found is None:
-            rows = await connection.execute(statement, in_reach_of(asked.question.ids))
-            found = [tuple(row) for row in rows]
+            found = await tuples_of_shape(connection, statement, in_reach_of(asked.question.ids))
     if len(found) > MOST_ROWS:
         raise too_many()
     return _shown(statistic, asked, _aligned(asked.buckets, found), sources)
@@ -205,11 +205,12 @@ async def _by_hours(connection: AsyncConnection, asked: Asked, statement: Select
         if waiting is None:
             return None
         rest = [*found.beside(), *([hours.of_waiting(found, waiting)] if waiting else [])]
-        counted = hours.of_hours(found, asked.groups, asked.buckets, context).limit(MOST_ROWS + 1)
-        of_hours = (await connection.execute(counted)).all()
+        counted = hours.of_hours(found, asked.groups, asked.buckets, _known(asked), context).limit(MOST_ROWS + 1)
+        of_hours = await tuples_of_shape(connection, counted, {})
         others: list[Any] = []
         for ids, condition in rest:
-            others += await connection.execute(statement.where(condition), in_reach_of(asked.question.ids.within(ids)))
+            reach = in_reach_of(asked.question.ids.within(ids))
+            others += await tuples_of_shape(connection, statement.where(condition), reach)
     return hours.put_together(of_hours, others)
 
 
@@ -224,12 +225,12 @@ def _shown(
 ) -> list[dict[str, Any]]:
     """Return the rows, with every bucket for every group, the largest group first."""
     groups = [statistic.groups[name] for name in asked.groups]
-    measured = 2 + len(statistic.measures())
+    measured = 2 + len(statistic.nothing)
     by_group: dict[tuple[Any, ...], dict[Any, tuple[Any, ...]]] = {}
     fields: dict[tuple[Any, ...], dict[str, Any]] = {}
-    group_by_row = cache(lambda own: group_of(groups, own, sources))
+    group_of = groups_of(groups, sources)
     for row in found:
-        key, shown = group_by_row(row[measured:])
+        key, shown = group_of(row[measured:])
         by_group.setdefault(key, {})[row[0]] = row
         fields.setdefault(key, shown)
     if not groups and not by_group:
@@ -266,34 +267,32 @@ def _begins(asked: Asked, found: Sequence[Any]) -> list[datetime | None]:
     moments = [one for one in (*found, first, last) if one is not None]
     if not moments:
         return []
-    try:
-        expected = _between(asked.buckets, asked.buckets.begin(min(moments)), asked.buckets.begin(max(moments)))
-    except (TooManyError, OverflowError):  # the calendar ends in the year 9999
-        raise too_many() from None
+    expected = _between(asked.buckets, min(moments), max(moments))
     others = set(found).difference(expected)
     return sorted([*expected, *others]) if others else [*expected]
 
 
-@lru_cache(_MOST_RANGES)
+def _known(asked: Asked) -> Sequence[datetime]:
+    """Return the beginnings of the buckets that the filters bound, and of the one after them."""
+    first, last = asked.bounds
+    if asked.buckets is None or first is None or last is None or first > last:
+        return ()
+    begins = _between(asked.buckets, first, last)
+    try:
+        return (*begins, asked.buckets.next(begins[-1]))
+    except OverflowError:  # here, too
+        return ()
+
+
 def _between(buckets: Buckets, first: datetime, last: datetime) -> Sequence[datetime]:
+    """Return the beginnings of the buckets from that of one moment to that of another."""
+    try:
+        return _between_begins(buckets, buckets.begin(first), buckets.begin(last))
+    except (TooManyError, OverflowError):  # the calendar ends in the year 9999
+        raise too_many() from None
+
+
+@lru_cache(_MOST_RANGES)
+def _between_begins(buckets: Buckets, first: datetime, last: datetime) -> Sequence[datetime]:
     """Return the beginnings of buckets: the same ones are asked for again until the next one begins."""
     return tuple(buckets.between(first, last))
-
-
-def group_of(
-    groups: Sequence[Group], row: Sequence[Any], sources: Mapping[UUID, Source]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the group's keys, and its fields."""
-    keys, values = _cut(groups, row, sources)
-    shown: dict[str, Any] = {}
-    for group, own_keys, own_values in zip(groups, keys, values, strict=True):
-        shown |= group.show([*own_keys, *own_values], sources)
-    return tuple(one for own in keys for one in own), shown
-
-
-def _cut(
-    groups: Sequence[Group], row: Sequence[Any], sources: Mapping[UUID, Source]
-) -> tuple[list[list[Any]], list[list[Any]]]:
-    rest: Iterator[Any] = iter(row)
-    keys = [[next(rest) for _ in group.keys(sources)] for group in groups]
-    return keys, [[next(rest) for _ in group.values()] for group in groups]

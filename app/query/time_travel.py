@@ -22,10 +22,10 @@ from app.processing.records import FIELDS, Account, Mark, fold_events, to_column
 from app.processing.telling import told_of
 from app.query import customers as of_customers
 from app.query import documents as of_documents
-from app.query.answers import tagged_answer
+from app.query.answers import tagged_answer, to_json
 from app.query.details import check_parameters, get_row, no_such, parse_id
 from app.query.filters import Slips
-from app.query.inquiries import INQUIRIES, Neighbours
+from app.query.inquiries import INQUIRIES, ITS_DOCUMENTS, Customers
 from app.query.kept import RECORD, life_of, told_since, with_beginning
 from app.query.leads import LEADS
 from app.query.months import in_reach_of
@@ -65,11 +65,12 @@ async def answer_as_of(request: Request, resource: Resource, text: str, access: 
             noting_it = noting(reading, access, resource.name, [present["id"]], as_of=to_text(until))
             await noted.enter_async_context(noting_it)
             told = {**present, **_as_row(resource.kind, account)}
-            row, neighbours = _shown_of(present, told), None
+            row, its_customers = _shown_of(present, told), None
             if resource is INQUIRIES:
                 row["confirmed_at"] = _not_after(present["confirmed_at"], until)
-                neighbours = await _neighbours(connection, told, until, access)
-        return tagged_answer(request, resource.shape(row, access, neighbours), access)
+                row[ITS_DOCUMENTS] = to_json(await _documents(connection, told, until, access))
+                its_customers = await _customers(connection, told, until, access)
+        return tagged_answer(request, resource.shape(row, access, its_customers), access)
 
 
 def _until(request: Request, context: Context) -> datetime:
@@ -143,10 +144,8 @@ def _not_after(moment: datetime | None, until: datetime) -> datetime | None:
     return moment if moment is not None and moment < until else None
 
 
-async def _neighbours(
-    connection: AsyncConnection, row: Mapping[str, Any], until: datetime, access: Access
-) -> Neighbours:
-    """Return the customer and the documents of an inquiry as they were."""
+async def _customers(connection: AsyncConnection, row: Mapping[str, Any], until: datetime, access: Access) -> Customers:
+    """Return the customer of an inquiry as it was, if there was one."""
     found: dict[str, dict[str, Any]] = {}
     if row["customer_key"] is not None:  # by then it may have been another's than now
         values = {"key": bounded_key(row["customer_key"]), "source": row["source_id"]}
@@ -154,8 +153,7 @@ async def _neighbours(
             customer = await _customer(connection, named["id"], until, access)
             if customer is not None:
                 found[str(row["customer_record_id"])] = customer
-    place = (str(row["source_id"]), row["inquiry_id"])
-    return Neighbours(found, {place: await _documents(connection, row, until, access)})
+    return found
 
 
 @cache_of_walls

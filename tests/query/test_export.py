@@ -148,6 +148,7 @@ def test_nobody_breaks_out_of_a_cell_where_semicolons_part_them(rows: Rows, open
 def test_it_is_whole_and_in_order(
     rows: Rows, open_caller: Callable[[], Caller], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(export, "FIRST_PAGE", 2)
     monkeypatch.setattr(export, "PAGE", 3)
     source, key = rows.source("s"), rows.key(Scope.READ)
     made = [str(rows.inquiry(source, number, number, status=number % 2)) for number in range(13)]
@@ -165,7 +166,25 @@ def test_it_is_whole_and_in_order(
     assert empty.count("\r\n") == 1
 
 
+def test_a_reader_has_the_first_rows_soon(
+    rows: Rows, open_caller: Callable[[], Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, key, ask, sizes = rows.source("s"), rows.key(Scope.READ), export._patient_page, []
+    for number in range(60):
+        rows.inquiry(source, number)
+
+    async def page(*asked: Any) -> Any:
+        shown, after = await ask(*asked)
+        sizes.append(len(shown))
+        return shown, after
+
+    monkeypatch.setattr(export, "_patient_page", page)
+    assert len(open_caller().get(key, "/v1/export/inquiries.ndjson").content.splitlines()) == 60
+    assert sizes == [50, 10]
+
+
 def test_no_connection_is_held_between_pages(rows: Rows, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "FIRST_PAGE", 2)
     monkeypatch.setattr(export, "PAGE", 2)
     source = rows.source("s")
     made = [rows.lead(source, number) for number in range(5)]
@@ -200,6 +219,7 @@ def test_no_connection_is_held_between_pages(rows: Rows, database_url: str, monk
 
 
 def test_it_ends_with_the_key(rows: Rows, open_caller: Callable[[], Caller], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "FIRST_PAGE", 2)
     monkeypatch.setattr(export, "PAGE", 2)
     source, key, other = rows.source("s"), rows.key(Scope.READ), rows.key(Scope.READ, Scope.READ_PERSONAL)
     for number in range(5):
@@ -267,6 +287,7 @@ def test_a_reader_who_leaves_interrupts_no_question(
     rows: Rows, served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """To interrupt one costs the connection, and the driver warns of it in words that say nothing to an operator."""
+    monkeypatch.setattr(export, "FIRST_PAGE", 2)
     monkeypatch.setattr(export, "PAGE", 2)
     source, key = rows.source("s"), rows.key(Scope.READ)
     for number in range(200):  # more than what lies between us and the service

@@ -53,6 +53,14 @@ def _ids(pages: Sequence[Any]) -> list[str]:
     return [row["id"] for page in pages for row in page["data"]]
 
 
+def _noted(rows: Rows) -> list[list[str]]:
+    """Return the ids of each entry about what was read, the first first."""
+    found = rows.connection.execute(
+        select(audit.c.detail["ids"]).where(audit.c.action == "personal.read").order_by(audit.c.id)
+    )
+    return [*found.scalars()]
+
+
 @pytest.mark.parametrize("posted", [False, True])
 @pytest.mark.parametrize("query", ["limit=500", "limit=500&verdict=verified", "limit=500&order=asc"])
 def test_a_page_of_large_events_ends_early(
@@ -69,8 +77,7 @@ def test_a_page_of_large_events_ends_early(
     if "asc" in query:
         assert [page["caught_up"] for page in pages] == [False, False, False, True]
         assert all(page["follow_cursor"] == page["next_cursor"] for page in pages[:-1])
-    noted = rows.connection.execute(select(audit.c.detail).where(audit.c.action == "personal.read")).scalars().all()
-    assert sorted(len(one["ids"]) for one in noted) == sorted(len(page["data"]) for page in pages)
+    assert _noted(rows) == [[row["id"] for row in page["data"]] for page in pages]
 
 
 def test_many_that_are_not_large_fill_a_page_too(rows: Rows, open_caller: Callable[[], Caller]) -> None:
@@ -93,7 +100,9 @@ def test_one_that_is_larger_than_a_page_is_answered_alone(
     rows.connection.execute(events.update().values(broker="B-1"))
     rows.connection.commit()
     query = "limit=500&type=thinksurance.inquiry.calculated"
+    before = len(_noted(rows))
     assert _ids(_pages(caller, walled, query)) == made[::-1]
+    assert _noted(rows)[before:] == [[one] for one in made[::-1]]  # what is shown, and no more
 
 
 def test_what_a_key_may_not_see_takes_no_room(rows: Rows, open_caller: Callable[[], Caller]) -> None:
@@ -147,3 +156,29 @@ def test_large_leads_and_deliveries(
         assert len(row["policy_packages"][0]["id"]) == 100_000
         assert (row["policy_packages"][0]["package_nr"] is None) is (scopes == (Scope.READ,))
     assert all(len(row["items"]) == 100 for row in caller.walk(key, "/v1/deliveries?limit=500"))
+
+
+@pytest.mark.parametrize("scopes", [(Scope.READ, Scope.READ_PERSONAL), (Scope.READ,)])
+def test_the_documents_of_inquiries_take_room(
+    rows: Rows, open_caller: Callable[[], Caller], monkeypatch: pytest.MonkeyPatch, scopes: tuple[Scope, ...]
+) -> None:
+    monkeypatch.setattr(fullness, "MOST_BYTES", 150_000)
+    source = rows.source("s")
+    purpose = _text(50_000) + '\x01\n\u2028"/\\ü😀'  # PostgreSQL writes it
+    made = []
+    for number in range(5):
+        made.append(str(rows.inquiry(source, number, number)))
+        for name in ("a", "b"):
+            rows.document(source, number, hash=f"{number}{name}", name=name, full_name=name, purpose=purpose)
+    caller, key = open_caller(), rows.key(*scopes)
+    for query in ("/v1/inquiries?limit=500", "/v1/inquiries?limit=500&inquiry_id[gte]=0"):
+        assert len(caller.found(key, query)) == 2
+        found = caller.walk(key, query)
+        assert [row["id"] for row in found] == made[::-1]
+        for row in found:
+            shown = caller.get(key, f"/v1/inquiries/{row['id']}").json()["documents"]
+            assert row["documents"] == shown
+            assert [one["hash"][1:] for one in shown] == ["a", "b"]
+            assert {one["purpose"] for one in shown} == {purpose}
+            whole = {one["hash"]: one for one in caller.found(key, f"/v1/documents?inquiry_id={row['inquiry_id']}")}
+            assert [{name: whole[one["hash"]][name] for name in one} for one in shown] == shown

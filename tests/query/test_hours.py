@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg.errors import LockNotAvailable
 
 from app.accounts.model import Scope
-from app.query.hours import has_whole_hours
+from app.query.buckets import has_whole_hours
 from app.storage import counting
 from app.storage.counting import count_next, histogram, packed, recounted, to_three_digits
 from app.storage.database import connect

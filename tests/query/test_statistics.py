@@ -2,6 +2,7 @@
 
 import io
 import struct
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from app.query.buckets import Buckets, TooManyError
 from app.query.counted import STATISTICS
 from app.query.schemas.statistics import FunnelStatistic
 from app.storage.models import audit
+from app.times import to_text
 from tests.query.conftest import START, Caller, Rows, World
 
 DAY = 24 * 60
@@ -212,12 +214,32 @@ def test_no_bucket_stands_there_twice(
 ) -> None:
     source, key = rows.source("s"), rows.key(Scope.READ)
     for number in range(30):
-        rows.delivery(source, 0, received_at=datetime.fromisoformat(night) + timedelta(minutes=20 * number))
+        rows.delivery(source, (datetime.fromisoformat(night) - START) / timedelta(minutes=1) + 20 * number)
     found = _statistic(open_caller(), key, f"deliveries?bucket={word}&tz={zone}")["data"]
     shown = [(row["bucket"][-11 if word == "hour" else 0 :], row["from"][11:16], row["count"]) for row in found]
     assert shown[: len(expected)] == expected
     assert sum(row["count"] for row in found) == 30
     assert len({row["bucket"] for row in found}) == len(found)
+    since, until = (datetime.fromisoformat(night) + timedelta(days=days) for days in (-60, 60))
+    bounds = f"received_at[gte]={since:%Y-%m-%d}&received_at[lt]={until:%Y-%m-%d}"
+    for asked in (bounds, f"{bounds}&size[gte]=0"):  # from the hours, and from the rows
+        bounded = _statistic(open_caller(), key, f"deliveries?bucket={word}&tz={zone}&{asked}")
+        assert [row for row in bounded["data"] if row["count"]] == [row for row in found if row["count"]]
+
+
+@pytest.mark.parametrize("word", ["hour", "day", "week", "month"])
+def test_what_lies_beyond_the_bounds_of_a_clock_has_its_bucket(
+    rows: Rows, open_caller: Callable[[], Caller], word: str
+) -> None:
+    """A beginning alone bounds the buckets until now; a host whose clock is ahead receives later than that."""
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    moments = [datetime.now(UTC) + timedelta(days=days) for days in (-40, -1, 0, 1, 100)]
+    for number, moment in enumerate(moments):
+        rows.inquiry(source, number, first_received_at=moment)
+    path = f"inquiries?bucket={word}&first_received_at[gte]=-60d&tz=America/New_York"
+    found = {row["from"]: row["count"] for row in _statistic(open_caller(), key, path)["data"] if row["count"]}
+    begins = Counter(Buckets(word, ZoneInfo("America/New_York")).begin(moment) for moment in moments)
+    assert found == {to_text(begin): count for begin, count in begins.items()}
 
 
 @pytest.mark.parametrize("by", ["first_received_at", "updated_on"])
@@ -269,6 +291,23 @@ def test_the_ends_of_the_calendar_are_too_far_for_buckets(asking: Caller, world:
     response = asking.get(world.keys["plain"], f"{path}&bucket=month")
     assert (response.status_code, response.json()["errors"][0]["code"]) == (422, "too-many-buckets")
     assert asking.get(world.keys["plain"], path).status_code == 200
+    last_days = "leads?bucket=day&first_received_at[gte]=9999-12-30&first_received_at[lte]=9999-12-31T01:00Z"
+    assert asking.get(world.keys["plain"], f"/v1/stats/{last_days}").status_code in (200, 422)
+
+
+def test_a_funnel_believes_no_day_later_than_the_day_after(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    inquiry = rows.inquiry(source, 1)
+    received = (START + timedelta(minutes=30 * DAY)).date()
+    for at, (name, day) in enumerate(
+        {"calculated": received - timedelta(days=4), "ordered": date(2099, 11, 21)}.items()
+    ):
+        type_ = f"thinksurance.inquiry.{name}"
+        delivery = rows.delivery(source, 30 * DAY + at)
+        told = {"type": type_, "record_kind": "inquiry", "record_id": inquiry}
+        rows.event(source, delivery, 30 * DAY + at, occurred_on=day, **told)
+    (row,) = _statistic(open_caller(), key, "funnel?from=4&to=6")["data"]
+    assert row["days_between"]["median"] == 4.0
 
 
 def test_the_funnel_is_counted_by_hand(rows: Rows, open_caller: Callable[[], Caller]) -> None:
@@ -288,6 +327,7 @@ def test_the_funnel_is_counted_by_hand(rows: Rows, open_caller: Callable[[], Cal
             rows.event(
                 source,
                 delivery,
+                30 * DAY + at,
                 type=f"thinksurance.inquiry.{name}",
                 record_kind="inquiry",
                 record_id=inquiry,

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, event
 from starlette.testclient import TestClient
 from structlog.testing import capture_logs
 
@@ -30,6 +29,7 @@ from app.storage.database import MIGRATION_LOCK, connect
 from app.storage.partitions import PARTITION_KEYS, months_around
 from app.storage.upkeep import EVERY, Counting, Upkeep
 from app.times import now, to_text
+from tests.overheard import overheard
 from tests.processing.conftest import Desk
 
 LATER = months_around(now(), 14)[-1][0] + timedelta(days=16, hours=3)
@@ -55,21 +55,6 @@ def lying(connection: Connection, table: str) -> dict[str, int]:
     """Return how many rows lie in which partition."""
     rows = connection.execute(f"SELECT tableoid::regclass::text, count(*) FROM {table} GROUP BY 1")  # noqa: S608 - ours
     return dict(rows.fetchall())
-
-
-@contextmanager
-def overheard() -> Iterator[list[tuple[str, Any]]]:
-    """Give the statements that are executed meanwhile, with their parameters."""
-    seen: list[tuple[str, Any]] = []
-
-    def listen(*said: Any) -> None:
-        seen.append((said[2], said[3]))
-
-    event.listen(Engine, "before_cursor_execute", listen)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", listen)
 
 
 def until(is_so: Callable[[], bool]) -> None:
