@@ -117,8 +117,10 @@ class Supervisor:
 
     def watch(self) -> None:
         """Restart what dies, until a signal asks for the end."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # an import loses the exception of a signal, and says so
         from app.log import configure_logging  # noqa: PLC0415 - the first to log; the start does without
 
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
         configure_logging(self._settings)
         look_at_database = time.monotonic()
         while not self.is_stopping:
