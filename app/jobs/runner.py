@@ -20,7 +20,7 @@ from app.jobs.bench import Bench
 from app.jobs.kind import Kind
 from app.jobs.queue import open_queue
 from app.jobs.sweeping import Sweeper
-from app.storage.database import CONNECT_TIMEOUT_S, lively
+from app.storage.database import CONNECT_TIMEOUT_S
 
 JOBS_AT_ONCE = 3
 """Of each queue."""
@@ -38,7 +38,6 @@ def run_jobs(url: str, vault: Vault, settings: Settings, kinds: Sequence[Kind], 
     """Do what is due until `stop` is set; comes back after the database was away. Any number of processes may."""
     logging.getLogger("procrastinate").setLevel(logging.CRITICAL)  # what matters is logged here, without tracebacks
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
-    url = lively(url)
     while not stop.is_set():
         try:
             asyncio.run(_work(url, vault, settings, kinds, stop))

@@ -28,7 +28,7 @@ from app.processing.matching import LOOK_S
 from app.processing.meanwhile import BusyConnection
 from app.processing.processor import DatabaseTroubleError, Processor
 from app.processing.record_rows import Database
-from app.storage.database import CONNECT_TIMEOUT_S, lively
+from app.storage.database import CONNECT_TIMEOUT_S
 from app.times import now
 
 POLL_S = 0.05
@@ -126,7 +126,6 @@ class _Clocks:
 def run(url: str, worker: Worker, stop: threading.Event) -> None:
     """Process what comes until `stop` is set; waits for its turn while another processor is active."""
     gc.set_threshold(_COLLECT_AFTER)
-    url = lively(url)
     clocks, doubts = _Clocks(worker.clock), Doubts()
     interrupted: Sequence[UUID] = ()
     told = ""

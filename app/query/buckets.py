@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import psycopg
 from sqlalchemy import ARRAY, ColumnElement, DateTime, Grouping, case, cast, func, literal
-from sqlalchemy.exc import DBAPIError
 
 from app.problems import Invalid
 from app.query.values import Fault
@@ -40,10 +39,7 @@ async def known_to_the_database() -> AsyncGenerator[None]:
     """Refuse a zone that the database does not know: its list may be older than ours, or from elsewhere."""
     try:
         yield
-    except (DBAPIError, psycopg.Error) as error:
-        original = error.orig if isinstance(error, DBAPIError) else error
-        if not isinstance(original, psycopg.errors.InvalidParameterValue):
-            raise
+    except psycopg.errors.InvalidParameterValue:
         detail = "is no time zone that the database knows"
         errors = [{"in": "query", "name": "tz", "code": "unknown-value", "detail": detail}]
         raise Invalid(f"The parameter `tz` {detail}.", errors=errors) from None

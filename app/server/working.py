@@ -61,7 +61,7 @@ def work_alone(settings: Settings) -> int:
 
 
 def _run(url: str, vault: Vault, settings: Settings) -> None:
-    stop = threading.Event()
+    url, stop = lively(url), threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop.set()
@@ -70,8 +70,8 @@ def _run(url: str, vault: Vault, settings: Settings) -> None:
         signal.signal(number, on_signal)
     jobs = threading.Thread(target=_run_jobs, args=(url, vault, settings, stop), name="jobs", daemon=True)
     jobs.start()
-    threading.Thread(target=Upkeep(lively(url)).run, args=(stop,), name="partitions", daemon=True).start()
-    threading.Thread(target=Counting(lively(url)).run, args=(stop,), name="counting", daemon=True).start()
+    threading.Thread(target=Upkeep(url).run, args=(stop,), name="partitions", daemon=True).start()
+    threading.Thread(target=Counting(url).run, args=(stop,), name="counting", daemon=True).start()
     run(url, Worker(vault, PROVIDERS, settings.zone, Measured(), settings.keep_months), stop)
     jobs.join(_JOBS_STOP_WITHIN_S)
 
