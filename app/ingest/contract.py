@@ -106,14 +106,12 @@ class Part:
     `fields` hold only what is known: plain JSON values under the names of the API; dates as `YYYY-MM-DD`, instants as
     RFC 3339 in UTC with milliseconds and `Z`, money as integer cents. Map fields (`external_references`, `documents`)
     are merged entry by entry: `{entry key: entry}`. `secrets` are stored encrypted and never served.
-    `by_receipt` orders by the delivery alone instead of the effective time.
     """
 
     kind: str
     keys: tuple[str, ...]
     fields: Mapping[str, Any]
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    by_receipt: bool = False
 
 
 @dataclass(slots=True)

@@ -3,13 +3,14 @@
 Which these are is settled in `matching`; the transaction is the processor's.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 import orjson
 
+from app.processing.arrays import columns
 from app.processing.call_keys import inquiry_key, lead_key
 from app.processing.record_rows import Database
 
@@ -84,8 +85,3 @@ def _name_of(subject: str) -> tuple[str, str] | None:
     if kind == "lead" and not name.startswith(_NO_LEAD_ID):
         return orjson.dumps({"lead_id": name}).decode(), lead_key(name)
     return None
-
-
-def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
-    """Return rows column by column, for `unnest`."""
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -84,6 +84,11 @@ def arrays(types: Sequence[Type], rows: Iterable[Sequence[Any]]) -> list[Array]:
     return [array(type_, column) for type_, column in zip(types, zip(*rows, strict=True), strict=True)]
 
 
+def columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Return rows column by column, to be written by psycopg: for what is rare."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
 def unnested(names: Iterable[str], types: Iterable[Type]) -> str:
     """Return the SQL of a subquery that makes rows of `arrays` again, with these names of their columns.
 

@@ -28,7 +28,7 @@ from app.processing.missing import News, note_late, note_pulls, want_pulls
 from app.processing.order import order_key
 from app.processing.outcome import Outcome, failed_outcome, outcome_of, write_outcomes
 from app.processing.projection import Projection
-from app.processing.pulls import find_kept
+from app.processing.pulls import find_kept, parts_json
 from app.processing.reading import Delivery, Read, ReadItem, read_delivery
 from app.processing.record_rows import Database
 from app.processing.telling import Event
@@ -189,7 +189,7 @@ def _to_row(
         statement=statement,
         verdict=item.item.verdict,
         warnings=[{"field": one.field, "reason": one.reason} for one in dict.fromkeys(warned)],
-        parts=[{"kind": part.kind, "keys": list(part.keys), "fields": dict(part.fields)} for part in statement.parts],
+        parts=parts_json(statement.parts),
         known=known,
         token_id=delivery.token_id,
     )

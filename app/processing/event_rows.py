@@ -75,6 +75,9 @@ class EventRow:
             "type": self.statement.type,
             "subject": self.statement.subject,
             "order_key": self.key,
+            "broker": self.statement.broker,
+            "occurred_at": self.statement.occurred_at,
+            "occurred_on": self.statement.occurred_on,
             "verdict": self.verdict,
             "warnings": self.warnings,
             "parts": self.parts,
@@ -88,6 +91,9 @@ _KNOWN = (
     "type",
     "subject",
     "order_key",
+    "broker",
+    "occurred_at",
+    "occurred_on",
     "verdict",
     "warnings",
     "parts",
@@ -100,8 +106,7 @@ _KNOWN = (
 def load_known_events(database: Database, event_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     """Return what is stored of those of the events that were written before."""
     rows = database.execute(
-        "SELECT id, seq, type, subject, order_key, verdict, warnings, parts, data, record_id, customer_id"
-        " FROM events WHERE id = ANY(%s::uuid[])",
+        f"SELECT {', '.join(_KNOWN)} FROM events WHERE id = ANY(%s::uuid[])",  # noqa: S608 - the names are our own
         (array(UUIDS, event_ids),),
     )
     return {row[0]: dict(zip(_KNOWN, row, strict=True)) for row in rows}

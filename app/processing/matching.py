@@ -11,7 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from app.ids import first_id_at
-from app.processing.answered import Call, First, columns, learn_names, write_answers, write_ties
+from app.processing.answered import Call, First, learn_names, write_answers, write_ties
+from app.processing.arrays import columns
 from app.processing.call_keys import BY_CUSTOMER, BY_TOKEN, keys_of
 from app.processing.event_rows import EventRow
 from app.processing.identity import Names

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.accounts.model import Source
 from app.ids import IdSource
-from app.processing.arrays import TEXTS, UUIDS, arrays
+from app.processing.arrays import TEXTS, UUIDS, arrays, columns
 from app.processing.event_rows import EventRow
 from app.processing.order import EFFECTIVE_DIGITS
 from app.processing.pulls import PULL, PUSH, Cause, content_of
@@ -99,7 +99,7 @@ def note_late(database: Database, news: Sequence[News]) -> None:
         " %s::text[], %s::text[], %s::bool[]) AS n (source_id, subject, content, at, type, day, is_old), events e"
         " WHERE (g.source_id, g.subject) = (n.source_id, n.subject) AND g.late_at IS NULL AND e.id = g.id"
         " AND (g.content = n.content OR (n.is_old AND e.type = n.type AND starts_with(e.order_key, n.day)))",
-        _columns(
+        columns(
             (*one.place, one.content, one.row.received_at, one.row.statement.type, _day(one), not one.is_change)
             for one in pushes
         ),
@@ -202,7 +202,7 @@ def _write_gaps(database: Database, gaps: Sequence[tuple[News, datetime]]) -> No
             "INSERT INTO gaps (id, source_id, subject, broker, delivery_id, missed_since, found_at, content)"
             " SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::uuid[], %s::timestamptz[],"
             " %s::timestamptz[], %s::bytea[]) ON CONFLICT DO NOTHING",
-            _columns(
+            columns(
                 (
                     one.row.id,
                     *one.place,
@@ -244,7 +244,7 @@ def _earlier(database: Database, news: Iterable[News]) -> dict[tuple[UUID, str],
         "SELECT e.source_id, e.subject, e.id, e.received_at, e.order_key, e.parts, e.type, d.via FROM events e"
         " JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, subject) USING (source_id, subject)"
         " LEFT JOIN deliveries d ON d.id = e.delivery_id AND d.source_id = e.source_id",
-        _columns(places),
+        columns(places),
     )
     for source_id, subject, event_id, received_at, key, parts, type_, via in rows:
         day = key[:EFFECTIVE_DIGITS]
@@ -254,8 +254,3 @@ def _earlier(database: Database, news: Iterable[News]) -> dict[tuple[UUID, str],
 
 def _day(one: News) -> str:
     return one.row.key[:EFFECTIVE_DIGITS]
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    """Turn rows into one list for each column, as `unnest` takes them."""
-    return [list(column) for column in zip(*rows, strict=True)]

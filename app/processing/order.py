@@ -3,13 +3,12 @@
 Where the effective time comes from is the platform reader's business.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from app.ids import derived_id
+from app.times import to_epoch_ms
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _BEFORE_ANY_DATE = 1 << 48  # so that a date before 1970 is no negative number
 
 EFFECTIVE_DIGITS = 13
@@ -21,7 +20,7 @@ _INDEX_DIGITS = 6
 
 def order_key(effective_at: datetime, delivery_id: UUID, index: int) -> str:
     """Return the key of an item: its effective time, then its receipt. A higher one is newer news."""
-    millis = (effective_at - _EPOCH) // _MILLISECOND + _BEFORE_ANY_DATE
+    millis = to_epoch_ms(effective_at) + _BEFORE_ANY_DATE
     return f"{millis:0{EFFECTIVE_DIGITS}x}{receipt_key(delivery_id, index)}"
 
 

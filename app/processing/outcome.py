@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from app.ingest.contract import VERDICTS, Reason, Verdict
+from app.ingest.contract import Reason, Verdict
 from app.ingest.judged import unpack
 from app.processing.arrays import INT8S, JSONS, TEXTS, UUIDS, array, arrays, unnested
 from app.processing.reading import Delivery, Read, brokers_of
@@ -35,26 +35,18 @@ def outcome_of(read: Read, seq: int | None, earlier: Sequence[Mapping[str, Any]]
 
     `earlier` are the items of an earlier processing: of these, what is an event and cannot be read any more stays one.
     """
+    delivery = read.delivery
+    if (kept := delivery.kept) is not None:
+        brokers = [kept.broker] if kept.broker else []
+        return Outcome(delivery.id, delivery.source_id, "accepted", Verdict.CONFIRMED, None, (), brokers, seq)
     items = _with_kept(read, earlier)
     events = sum(item["status"] == "event" for item in items)
     whole = events == len(items) and read.reason is None
     status = "quarantined" if not events else "accepted" if whole else "partial"
-    if (kept := read.delivery.kept) is not None:
-        return Outcome(
-            read.delivery.id,
-            read.delivery.source_id,
-            "accepted",
-            Verdict.CONFIRMED,
-            None,
-            (),
-            [kept.broker] if kept.broker else [],
-            seq,
-        )
     reasons = [item["reason"] for item in items if item["status"] != "event"]
     reason = read.reason or (reasons[0] if reasons else None)
     verdicts = [item.item.verdict for item in read.items]
-    worst = max(verdicts, key=lambda verdict: verdict.rank) if verdicts else _verdict_at_receipt(read.delivery)
-    delivery = read.delivery
+    worst = max(verdicts, key=lambda verdict: verdict.rank) if verdicts else _verdict_at_receipt(delivery)
     return Outcome(delivery.id, delivery.source_id, status, worst, reason, items, brokers_of(read), seq)
 
 
@@ -76,7 +68,7 @@ def failed_outcome(delivery: Delivery, seq: int | None, items: Sequence[Mapping[
 
 
 def _verdict_at_receipt(delivery: Delivery) -> str:
-    return max((verdict for verdict, _ in unpack(delivery.judged)), key=lambda one: one.rank, default=VERDICTS[3])
+    return max((verdict for verdict, _ in unpack(delivery.judged)), key=lambda one: one.rank, default=Verdict.UNSIGNED)
 
 
 _COLUMNS: Final = ("delivery_id", "source_id", "seq", "status", "verdict", "reason", "items", "brokers")

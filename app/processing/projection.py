@@ -50,6 +50,7 @@ class Projection:
         self._link_customers()
         record_rows.write_aliases(self._database, self._names)
         record_rows.write_records(self._database, self._records.values())
+        record_rows.delete_records(self._database, [record for record in self._records.values() if record.is_gone])
         self._write_marks_and_links(remarked)
 
     # --- who is who ----------------------------------------------------------------------------------------------
@@ -92,21 +93,28 @@ class Projection:
         return record
 
     def _join(self) -> None:
-        """Join the records that turned out to be one: rename where the stronger key is new, else fold both anew."""
+        """Join the records that turned out to be one: rename where the stronger key is new, else fold both anew.
+
+        A key may turn out to be another's than the one that it was joined with, which is folded anew without it, then.
+        """
         for scope, names in self._names.items():
-            for key in sorted(names.redirected):
-                root, record = names.root(key), self._records.get((scope, key))
-                if record is not None and root != key:
-                    survivor = self._records.get((scope, root))
-                    if survivor is None:
-                        del self._records[scope, key]
-                        record.identity, record.touched = root, True
-                        self._records[scope, root] = record
-                    else:
-                        record.merged_into, record.touched = survivor.id, True
-                        record.anew = survivor.anew = True
-                elif (before := self._records.get((scope, names.root_before(key)))) is not None:
-                    before.anew = before.anew or names.root_before(key) != root
+            ways = [(key, names.root_before(key), names.root(key)) for key in sorted(names.redirected)]
+            for key, before, root in ways:
+                holder = self._records.get((scope, before))
+                if holder is not None and before not in {key, root}:
+                    holder.anew = True
+            for key, _, root in ways:
+                record = self._records.get((scope, key))
+                if record is None or root == key:
+                    continue
+                survivor = self._records.get((scope, root))
+                if survivor is None:
+                    del self._records[scope, key]
+                    record.identity, record.touched = root, True
+                    self._records[scope, root] = record
+                else:
+                    record.merged_into, record.touched = survivor.id, True
+                    record.anew = survivor.anew = True
 
     # --- what they are told --------------------------------------------------------------------------------------
 
@@ -194,7 +202,7 @@ class Projection:
         """Fold what the records are told; return the marks that are new or other than before."""
         remarked: dict[UUID, Mark] = {}
         for record in self._records.values():
-            if record.merged_into or not (record.told or record.anew):
+            if record.merged_into or record.is_gone or not (record.told or record.anew):
                 continue
             record.touched = True
             if record.anew:
@@ -214,6 +222,8 @@ class Projection:
             for r in inquiries
             if (key := r.account.state.values.get("customer_key"))
         ]
+        for record in inquiries:
+            record.customer_record_id = None
         missing = {(scope, key) for _, scope, key in named if (scope, key) not in self._records}
         record_rows.load_aliases(self._database, missing, self._names)
         record_rows.load_records(

@@ -162,13 +162,18 @@ def _rank(verdict: Verdict) -> int:
 
 def bounded(statement: Statement) -> Statement:
     """Cut what stands in indexes, so that no platform's text can be refused there."""
-    subject, type_ = statement.subject, statement.type
-    if bounded_key(subject) != subject or len(type_) > TYPE_CHARACTERS:
-        return replace(statement, subject=bounded_key(subject), type=type_[:TYPE_CHARACTERS])
-    return statement
+    named = statement.subject, statement.type, statement.broker
+    subject, type_, broker = bounded_key(named[0]), named[1][:TYPE_CHARACTERS], _bounded_broker(named[2])
+    if (subject, type_, broker) == named:
+        return statement
+    return replace(statement, subject=subject, type=type_, broker=broker)
+
+
+def _bounded_broker(broker: str | None) -> str | None:
+    return None if broker is None else bounded_key(broker)
 
 
 def brokers_of(read: Read) -> list[str]:
     """Return the brokers that a delivery's items name; one item without a broker makes it nobody's."""
-    named = {item.statement.broker if item.statement else item.item.broker for item in read.items}
+    named = {item.statement.broker if item.statement else _bounded_broker(item.item.broker) for item in read.items}
     return sorted(broker for broker in named if broker) if named and None not in named else []

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg import Connection, sql
 
-from app.processing.arrays import TEXTS, UUIDS, arrays
+from app.processing.arrays import TEXTS, UUIDS, arrays, columns
 from app.processing.baselines import Baseline
 from app.processing.identity import Alias, Names, bounded_key
 from app.processing.record_columns import COLUMNS, LOAD, NOTE, NOTED, NOTED_TYPES, SAID, TYPES, WRITE, array_text
@@ -42,6 +42,11 @@ class Record:
     merged_into: UUID | None = None
     customer_record_id: UUID | None = None
     touched: bool = False
+
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether nothing speaks of it any more: its events were read otherwise than before."""
+        return self.anew and not (self.is_new or self.merged_into or self.told or self.stored or self.baselines)
 
 
 _ALIASES = """
@@ -138,6 +143,22 @@ def write_records(database: Database, records: Iterable[Record]) -> None:
         database.execute(NOTE[kind], arrays(NOTED_TYPES[kind], rows))
 
 
+def delete_records(database: Database, records: Iterable[Record]) -> None:
+    """Delete records; notifications, which only refer to an inquiry, refer to none then."""
+    gone: dict[str, list[UUID]] = {}
+    for record in records:
+        gone.setdefault(record.scope[1], []).append(record.id)
+    for kind, ids in gone.items():
+        database.execute(
+            sql.SQL("DELETE FROM {} WHERE id = ANY(%s)").format(sql.Identifier(RECORDS[kind].name)), (ids,)
+        )
+        database.execute(
+            "UPDATE events SET record_kind = NULL, record_id = NULL"
+            " WHERE record_id = ANY(%s) AND jsonb_array_length(parts) = 0",
+            (ids,),
+        )
+
+
 def _to_row(record: Record) -> list[Any]:
     """Return the values of `COLUMNS`."""
     kind = record.scope[1]
@@ -217,7 +238,7 @@ def relink(database: Database, link: str, moved: Sequence[tuple[UUID, UUID]]) ->
             "UPDATE events e SET {link} = m.record_id FROM unnest(%s::uuid[], %s::uuid[]) AS m (id, record_id)"
             " WHERE e.id = m.id"
         ).format(link=sql.Identifier(link)),
-        _columns(moved),
+        columns(moved),
     )
 
 
@@ -242,7 +263,7 @@ def link_inquiries(
         database.execute(
             "UPDATE inquiries i SET customer_record_id = m.customer_id"
             " FROM unnest(%s::uuid[], %s::uuid[]) AS m (id, customer_id) WHERE i.id = m.id",
-            _columns(moved),
+            columns(moved),
         )
 
 
@@ -256,8 +277,3 @@ def link_notifications(database: Database, records: Iterable[Record]) -> None:
             " WHERE (e.source_id, e.subject) = (n.source_id, n.subject) AND e.record_id IS NULL",
             arrays((UUIDS, TEXTS, UUIDS), new),
         )
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    """Turn rows into one list for each column, as `unnest` takes them."""
-    return [list(column) for column in zip(*rows, strict=True)]

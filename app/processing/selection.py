@@ -17,7 +17,6 @@ from app.processing.record_rows import Database
 
 PAGE = 1000
 _AHEAD = timedelta(minutes=1)
-STATUSES = ("accepted", "partial", "quarantined")
 
 _WHERE = """
 WHERE ({own}.source_id = %(source)s OR %(source)s::uuid IS NULL)

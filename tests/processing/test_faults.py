@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from app.accounts.audit import record
-from app.processing.faults import FIRST_REST_S
+from app.processing.faults import FIRST_REST_S, MOST_ATTEMPTS
 from app.processing.work import Worker, run
 from app.providers import PROVIDERS
 from tests.conftest import PATIENCE_S
@@ -109,7 +109,7 @@ def test_a_delivery_that_fails_the_database_each_time_is_given_up_alone(
     assert desk.rows("SELECT DISTINCT reason FROM outcomes") == [(None,)]
 
 
-@pytest.mark.parametrize("state", ["XX001", "58030", "55P03", "53200"])
+@pytest.mark.parametrize("state", ["XX001", "58030", "55P03", "53200", "40P01"])
 def test_what_is_no_deliverys_fault_is_tried_until_it_is_mended(desk: Desk, item: Item, state: str) -> None:
     _poison(desk, f"PERFORM nextval('tries'); {_raises(state)}")
     desk.database.execute("CREATE SEQUENCE tries")
@@ -120,6 +120,19 @@ def test_what_is_no_deliverys_fault_is_tried_until_it_is_mended(desk: Desk, item
         assert desk.rows("SELECT delivery_id, attempts <= 1 FROM inbox") == [(poison, True)]
         desk.database.execute("DROP TRIGGER suffer ON events")
         _until(lambda: _accepted(desk) == 3)
+
+
+@pytest.mark.parametrize("state", ["25006", "42501", "53100", "57P03"])
+def test_a_database_that_takes_nothing_counts_against_nobody(desk: Desk, item: Item, state: str) -> None:
+    """It is read-only, without a privilege, full, or about to end."""
+    _poison(desk, f"PERFORM nextval('tries'); {_raises(state)}", when="true")
+    desk.database.execute("CREATE SEQUENCE tries")
+    laid = _lay(desk, item, 1, 2, 3)
+    with _at_work(desk):
+        _until(lambda: desk.row("SELECT last_value FROM tries")[0] > MOST_ATTEMPTS + 1)
+        assert desk.rows("SELECT 1 FROM outcomes") == desk.rows("SELECT 1 FROM inbox WHERE attempts > 1") == []
+        desk.database.execute("DROP TRIGGER suffer ON events")
+        _until(lambda: _accepted(desk) == len(laid))
 
 
 def test_who_holds_a_lock_on_a_record_holds_up_no_other(desk: Desk, item: Item) -> None:

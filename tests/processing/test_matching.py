@@ -111,6 +111,15 @@ def test_a_callback_that_was_faster_than_the_answer_is_found_afterwards(desk: De
     assert desk.rows("SELECT 1 FROM submission_keys WHERE matched_at IS NULL") == []
 
 
+def test_of_callbacks_found_afterwards_the_first_is_the_answer(desk: Desk, calls: Calls, item: Item) -> None:
+    ours = calls.add(inquiry_key(7), ago=timedelta(seconds=9))
+    first, *_ = (desk.lay(item(7, status=status)) for status in (3, 4, 6))
+    desk.process()
+    desk.database.execute("UPDATE submissions SET answered_at = NULL, first_event_id = NULL, state = 'accepted'")
+    desk.processor.match()
+    assert calls.first(ours) == desk.row("SELECT id, received_at FROM events WHERE delivery_id = %s", first)
+
+
 def test_a_lead_is_found_afterwards_by_each_of_its_ids(desk: Desk, calls: Calls) -> None:
     desk.lay({"id": "L-1", "prospect": {"id": LEAD, "first_name": "Lotte"}}, desk.wegroup)
     desk.process()

@@ -157,6 +157,31 @@ def test_a_later_customer_id_joins_what_was_known_without_it(desk: Desk, item: C
     assert desk.rows("SELECT merged_into FROM customers WHERE id <> %s", survivor) == [(survivor,)]
 
 
+_LATE: tuple[list[list[int]], ...] = ([[0, 1, 3], [2]], [[0], [1], [3], [2]], [[1, 0], [3, 2]], [[3], [2], [1], [0]])
+"""Orders of four deliveries, in most of which the third comes when the fourth has joined the first two."""
+
+
+@pytest.mark.parametrize("steps", _LATE)
+def test_a_late_item_parts_customers_that_were_joined_wrongly(
+    desk: Desk, start: IdSource, item: Callable[..., dict[str, Any]], steps: list[list[int]]
+) -> None:
+    theirs = {"cExternalId": "K"}
+    customers = ({"cId": 1}, {**theirs, "cLastName": "Eins"}, {"cId": 2, **theirs}, {"cId": 1, **theirs})
+    bodies = [item(7 + number, customer=customer) for number, customer in enumerate(customers)]
+    _assert_same(desk, desk.thinksurance, start, (bodies, steps))
+    named = desk.rows("SELECT customer_id, last_name, event_count FROM customers WHERE merged_into IS NULL ORDER BY 1")
+    assert named == [(1, None, 2), (2, "Eins", 2)]
+
+
+@pytest.mark.parametrize("steps", _LATE)
+def test_a_late_item_parts_leads_that_were_joined_wrongly(desk: Desk, start: IdSource, steps: list[list[int]]) -> None:
+    ours = {"external_refs": [{"company": "hub", "ref": "L1"}]}
+    bodies = [{"id": "a"}, {**ours, "first_name": "Lotte"}, {"id": "b", **ours}, {"id": "a", **ours}]
+    _assert_same(desk, desk.wegroup, start, (bodies, steps))
+    named = desk.rows("SELECT lead_id, first_name FROM leads WHERE merged_into IS NULL ORDER BY 1")
+    assert named == [("a", None), ("b", "Lotte")]
+
+
 def _told(number: int, day: int, minute: int, said: dict[str, Any]) -> Told:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     delivery = UUID(int=minute << 64)

@@ -1,7 +1,10 @@
 """What becomes of deliveries, seen in the tables."""
 
 import gzip
+import hashlib
+import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +12,7 @@ import orjson
 import pytest
 
 from app.accounts.model import Mode, Secret
-from app.ids import IdSource, first_id_at
+from app.ids import IdSource, first_id_at, time_of
 from app.processing.arrays import UUIDS, array
 from app.processing.batch import STORED
 from app.processing.faults import MOST_ATTEMPTS
@@ -69,6 +72,20 @@ def test_older_news_fills_gaps_but_overwrites_nothing(desk: Desk, item: Item) ->
     desk.process()
     assert desk.row("SELECT status, product_name, updated_on::text FROM inquiries") == (6, "Haftpflicht", "2026-01-05")
     assert desk.rows("SELECT stale FROM events ORDER BY seq") == [(False,), (True,)]
+
+
+def test_records_tell_when_they_were_changed_by_receipt(desk: Desk, item: Item) -> None:
+    first, last = (first_id_at(datetime.now(UTC) - timedelta(minutes=minutes)) for minutes in (2, 1))
+    desk.lay(item(iUpdated="2026-01-05", status=6, customer={"cId": 5, "cLastName": "Alt"}), delivery_id=first)
+    desk.process()
+    older = item(iUpdated="2026-01-03", productName="Haftpflicht", customer={"cId": 5, "cLastName": "Neu"})
+    desk.lay(older, delivery_id=last)
+    desk.process()
+    times = "first_received_at, last_received_at, changed_at"
+    expected = (time_of(first), time_of(last), time_of(last))
+    assert desk.row(f"SELECT {times}, status FROM inquiries") == (*expected, 6)  # noqa: S608 - ours
+    # The day of an inquiry says nothing of its customer.
+    assert desk.row(f"SELECT {times}, last_name FROM customers") == (*expected, "Neu")  # noqa: S608
 
 
 def test_marks_above_a_late_event_are_judged_again(desk: Desk, item: Item) -> None:
@@ -201,6 +218,47 @@ def test_a_delivery_that_cannot_be_processed_is_quarantined_and_holds_up_no_othe
     assert desk.row("SELECT status, reason FROM outcomes WHERE delivery_id = %s", poison) == ("accepted", None)
 
 
+def test_what_fails_when_it_is_processed_again_keeps_what_it_gave(
+    desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = desk.lay([item(8), item(9)])
+    desk.process()
+    outcome = "SELECT seq, items, status, reason FROM outcomes"
+    seq, items, *_ = desk.row(outcome)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError
+
+    monkeypatch.setattr("app.processing.batch.read_delivery", fail)
+    desk.ask_again(delivery)
+    desk.process()
+    assert desk.row(outcome) == (seq, items, "partial", "processing-failed")
+    assert desk.row("SELECT count(*) FROM events") == (2,)
+    monkeypatch.undo()
+    desk.ask_again(delivery)
+    desk.process()
+    assert desk.row(outcome) == (seq, items, "accepted", None)
+
+
+def test_what_is_gone_from_the_deliveries_leaves_the_inbox(desk: Desk, item: Item) -> None:
+    dropped = desk.ids.next()
+    desk.ask_again(dropped)
+    good = desk.lay(item())
+    desk.process()
+    assert desk.rows("SELECT delivery_id, status FROM outcomes") == [(good, "accepted")]
+
+
+def test_who_ends_leaves_what_was_begun_ahead_as_if_untouched(
+    desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.processing.processor.BATCH_DELIVERIES", 2)
+    laid = [desk.lay(item(number)) for number in (1, 2, 3)]
+    assert desk.processor.step() == 2
+    assert desk.rows("SELECT delivery_id, attempts FROM inbox") == [(laid[2], 1)], "begun ahead"
+    desk.processor.finish()
+    assert desk.rows("SELECT delivery_id, attempts FROM inbox") == [(laid[2], 0)]
+
+
 def test_a_delivery_that_ended_three_processors_is_not_tried_a_fourth_time(desk: Desk, item: Item) -> None:
     poison = desk.lay(item(8))
     good = desk.lay(item(9))
@@ -237,12 +295,74 @@ def test_a_notification_is_an_event_and_its_repeat_is_marked(desk: Desk, item: I
     assert desk.row("SELECT event_count FROM inquiries") == (1,)
 
 
+@pytest.mark.parametrize("steps", [[[0, 1, 2]], [[2], [0, 1]], [[1], [2], [0]], [[2, 1], [0]]])
+def test_of_equal_notifications_the_first_received_is_none_s_repeat(desk: Desk, steps: list[list[int]]) -> None:
+    thin = {"eventType": "InquiryOrdered", "affected": [{"referenceType": "inquiry", "referenceId": "7"}]}
+    ids = [first_id_at(datetime.now(UTC) - timedelta(seconds=ago)) for ago in (3, 2, 1)]
+    for step in steps:
+        for position in step:
+            desk.lay(thin, delivery_id=ids[position])
+        desk.process()
+    (first, none), *others = desk.rows("SELECT id, duplicate_of FROM events ORDER BY delivery_id")
+    assert none is None
+    assert [of for _, of in others] == [first, first]
+
+
+def test_the_verdict_of_a_delivery_is_its_worst_items(desk: Desk, item: Item) -> None:
+    source = desk.add_source("thinksurance", Mode.OBSERVE, (Secret("s", datetime.now(UTC) - timedelta(days=1)),))
+    right = item(8) | {"sHash": hashlib.md5(b"0123456789abcdef8s", usedforsecurity=False).hexdigest()}
+    desk.lay([right, item(9), right], source)
+    desk.lay(b"{", source, judged=b"\x00\x04\x03")  # of which today's reader finds no item
+    desk.process()
+    verdicts = "SELECT verdict, (SELECT array_agg(i ->> 'verdict') FROM jsonb_array_elements(items) i) FROM outcomes"
+    read, unread = desk.rows(f"{verdicts} ORDER BY seq")
+    assert read == ("invalid", ["verified", "invalid", "verified"])
+    assert unread == ("invalid", None)
+
+
 def test_the_first_to_name_a_broker_is_warned_of(desk: Desk, item: Item) -> None:
     for broker in ("42", "42", "43"):
-        desk.lay(item(bExternalId=broker))
+        desk.lay([item(7, bExternalId=broker), item(8, bExternalId=broker)])
+    desk.process()
+    warned = desk.rows('SELECT warnings @> \'[{"reason": "new-broker"}]\' FROM events ORDER BY delivery_id, item_index')
+    assert [is_warned for (is_warned,) in warned] == [True, False, False, False, True, False]
+
+
+def test_a_broker_token_of_our_own_is_not_new(desk: Desk, item: Item) -> None:
+    known = replace(desk.sources[desk.thinksurance], credentials={"b_token": ("0123456789abcdef",)})
+    desk.sources[desk.thinksurance] = known
+    for token in ("0123456789abcdef", "another"):
+        desk.lay(item(bExternalId=None, bToken=token))
     desk.process()
     warned = desk.rows('SELECT warnings @> \'[{"reason": "new-broker"}]\' FROM events ORDER BY seq')
-    assert warned == [(True,), (False,), (True,)]
+    assert warned == [(False,), (True,)]
+
+
+def test_what_stands_in_an_index_may_be_of_any_length(desk: Desk, item: Item) -> None:
+    dice = random.Random(1)  # noqa: S311 - what PostgreSQL cannot compress
+    long = "".join(chr(dice.randrange(0x4E00, 0x9FFF)) for _ in range(1000))
+    docs = {"files": [{"hash": long, "name": long, "fullName": long}]}
+    desk.lay(item(7, productName=long, customer={"cExternalId": long, "cLastName": long}) | {"docs": docs})
+    desk.lay({"id": long, "event": long, "first_name": long, "prospect": {"id": long + "2"}}, desk.wegroup)
+    desk.process()
+    assert desk.rows("SELECT reason FROM outcomes") == [(None,)] * 2
+    assert desk.row("SELECT product_name FROM inquiries") == (long,)
+
+
+def test_a_broker_is_kept_however_long_its_name_is(desk: Desk, item: Item) -> None:
+    dice = random.Random(1)  # noqa: S311 - what PostgreSQL cannot compress
+    long = "".join(chr(dice.randrange(0x4E00, 0x9FFF)) for _ in range(1000))
+    bodies = [item(7, bExternalId=long), item(8, bExternalId=long)]
+    bodies[1]["data"]["iId"] = "none"
+    affected = [{"referenceType": "inquiry", "referenceId": "7"}]
+    for body in (*bodies, {"eventType": "InquiryOrdered", "brokerReference": long, "affected": affected}):
+        desk.lay(body)
+    desk.process()
+    assert desk.rows("SELECT reason FROM outcomes ORDER BY seq") == [(None,), ("unusable-id",), (None,)]
+    (known,) = desk.row("SELECT broker_external_id FROM inquiries")
+    assert known.startswith(long[:60])
+    assert desk.rows("SELECT broker FROM events") == [(known,)] * 2
+    assert desk.rows("SELECT brokers FROM outcomes") == [([known],)] * 3
 
 
 def test_what_was_accepted_at_receipt_stays_accepted_when_its_secret_is_revoked(desk: Desk, item: Item) -> None:
@@ -255,6 +375,39 @@ def test_what_was_accepted_at_receipt_stays_accepted_when_its_secret_is_revoked(
     assert desk.row("SELECT status, verdict FROM outcomes WHERE delivery_id = %s", verified) == ("accepted", "verified")
     status, reason = desk.row("SELECT status, reason FROM outcomes WHERE delivery_id = %s", invalid)
     assert (status, reason) == ("quarantined", "signature-unproven")
+
+
+def test_what_was_released_stays_accepted_when_its_secret_is_revoked(desk: Desk, item: Item) -> None:
+    long_ago = datetime.now(UTC) - timedelta(days=30)
+    source_id = desk.add_source("thinksurance", Mode.ENFORCE, (Secret("s", long_ago),))
+    right = item(8) | {"sHash": hashlib.md5(b"0123456789abcdef8s", usedforsecurity=False).hexdigest()}
+    delivery = desk.lay(right, source_id, judged=b"\x84")  # as if the secret had been set after the receipt
+    desk.process()
+    accepted = ("accepted", "verified")
+    assert desk.row("SELECT status, verdict FROM outcomes") == accepted
+    desk.sources[source_id] = replace(desk.sources[source_id], secrets=(Secret("another", long_ago),))
+    right["data"]["productName"] = "Haftpflicht"  # as if it had been misread
+    desk.database.execute("UPDATE deliveries SET body = %s", (orjson.dumps(right),))
+    desk.ask_again(delivery, source_id)
+    desk.process()
+    assert desk.row("SELECT status, verdict FROM outcomes") == accepted
+    assert desk.row("SELECT product_name FROM inquiries") == ("Haftpflicht",)
+
+
+def test_verdicts_of_other_items_than_are_found_now_count_for_none(desk: Desk, item: Item) -> None:
+    for judged in (b"\x00", b"\x00\x00\x00"):
+        desk.lay([item(8), item(9)], judged=judged)
+    desk.process()
+    assert desk.rows("SELECT status, verdict FROM outcomes") == [("accepted", "invalid")] * 2
+
+
+@pytest.mark.parametrize(("other", "brokers"), [("43", ["42", "43"]), ("42", ["42"]), (None, [])])
+def test_a_delivery_is_of_the_brokers_that_all_its_items_name(
+    desk: Desk, item: Item, other: str | None, brokers: list[str]
+) -> None:
+    desk.lay([item(7), item(8, bExternalId=other)])
+    desk.process()
+    assert desk.row("SELECT brokers FROM outcomes") == (brokers,)
 
 
 def test_documents_are_merged_by_hash_and_their_secrets_encrypted(desk: Desk, item: Item) -> None:
@@ -321,6 +474,67 @@ def test_a_reading_that_changed_is_revised_in_place(desk: Desk, item: Item, monk
     assert after[0][2] is not None
     assert after[1][2] is None
     assert desk.row("SELECT status, product_name, event_count FROM inquiries") == (6, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("column", "before"),
+    [
+        ("type", "thinksurance.inquiry.other"),
+        ("subject", "inquiry/9"),
+        ("order_key", "0"),
+        ("broker", "43"),
+        ("occurred_at", "2026-01-02T10:00:00Z"),
+        ("occurred_on", "2026-01-01"),
+        ("verdict", "unsigned"),
+        ("warnings", "[{}]"),
+        ("parts", "[]"),
+        ("data", "{}"),
+    ],
+)
+def test_whatever_of_an_event_is_read_otherwise_is_revised(desk: Desk, item: Item, column: str, before: str) -> None:
+    delivery = desk.lay(item(iUpdated="2026-01-02 10:00:00"))
+    desk.process()
+    said = f"SELECT id, seq, {column}, (SELECT event_count FROM inquiries) FROM events"  # noqa: S608 - ours
+    read = desk.row(said)
+    desk.rows(f"UPDATE events SET {column} = %s RETURNING 1", before)  # noqa: S608 - as if an older reader had said so
+    desk.ask_again(delivery)
+    desk.process()
+    assert desk.row(said) == read
+    assert desk.row("SELECT revised_at IS NOT NULL FROM events") == (True,)
+
+
+def test_a_record_of_which_nothing_is_said_any_more_is_gone(desk: Desk, item: Item) -> None:
+    thin = {"eventType": "InquiryOrdered", "affected": [{"referenceType": "inquiry", "referenceId": "7"}]}
+    desk.lay(thin)
+    first, *_ = (desk.lay(item(7, status=status, customer={"cId": 5, "cLastName": "Alt"})) for status in (4, 6))
+    desk.process()
+    before = dict(desk.rows("SELECT identity, id FROM inquiries UNION SELECT identity, id FROM customers"))
+    records = (
+        "SELECT inquiry_id, i.status, i.event_count, c.customer_id, c.event_count, c.last_name FROM inquiries i"
+        " LEFT JOIN customers c ON c.id = i.customer_record_id ORDER BY 1"
+    )
+    assert desk.rows(records) == [(7, 6, 2, 5, 2, "Alt")]
+
+    def read_otherwise(delivery_ids: str, body: Any) -> None:
+        """Have deliveries say something else, as if today's reader understood them otherwise."""
+        done = "UPDATE deliveries SET body = %s WHERE body <> %s AND id::text ~ %s RETURNING id"
+        for (delivery_id,) in desk.rows(done, orjson.dumps(body), orjson.dumps(thin), delivery_ids):
+            desk.ask_again(delivery_id)
+        desk.process()
+
+    read_otherwise(str(first), item(8, customer={"cId": 6}))
+    assert desk.rows(records) == [(7, 6, 1, 5, 1, "Alt"), (8, 4, 1, 6, 1, None)]
+    read_otherwise("", item(8))
+    assert desk.rows(records) == [(8, 4, 2, None, None, None)]
+    assert desk.rows("SELECT 1 FROM customers") == []
+    assert desk.rows("SELECT reason FROM outcomes WHERE reason IS NOT NULL") == []
+    notified = "SELECT record_kind, record_id FROM events WHERE subject = 'inquiry/7'"
+    assert desk.row(notified) == (None, None)
+    read_otherwise("", item(7, customer={"cId": 5, "cLastName": "Alt"}))
+    assert desk.rows(records) == [(7, 4, 2, 5, 2, "Alt")]
+    after = dict(desk.rows("SELECT identity, id FROM inquiries UNION SELECT identity, id FROM customers"))
+    assert after == before
+    assert desk.rows(f"{notified} AND type LIKE '%%notification%%'") == [("inquiry", after["7"])]
 
 
 def test_it_is_behind_only_while_more_waits_than_a_step_took(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -164,6 +165,47 @@ def test_older_news_overwrite_nothing_and_newer_do(old: Old, item: Body) -> None
         [],
         True,
     )
+
+
+def test_a_file_of_which_less_was_said_later_keeps_its_names(old: Old, item: Body) -> None:
+    def with_file(day: str, inquiry_id: int, **file: str) -> dict[str, Any]:
+        return item(inquiry_id, iUpdated=day) | {"docs": {"files": [{"hash": "h", **file}]}}
+
+    whole = {"name": "Antrag", "fullName": "Antrag.pdf"}
+    for inquiry_id, day in ((7, "2026-06-01"), (8, "2026-06-09")):
+        old.receive(0, with_file("2026-06-02", inquiry_id, **whole))
+        old.receive(0, item(inquiry_id, iUpdated=day))  # the newest of its month, or not
+        old.receive(1, with_file("2026-06-05", inquiry_id, name="Police"))
+    documents = "SELECT documents FROM inquiries"
+    before = old.rows(documents)
+    old.drop()
+    for inquiry_id in (7, 8):
+        old.receive(2, item(inquiry_id, iUpdated="2026-01-01"))
+    assert old.rows(documents) == before
+    assert [(one["h"]["name"], one["h"]["full_name"]) for (one,) in before] == [("Police", "Antrag.pdf")] * 2
+
+
+def test_what_is_not_said_any_more_is_gone_although_the_rest_is_kept(old: Old, item: Body) -> None:
+    old.receive(0, item(7, status=6))
+    delivery = old.receive(2, item(7, status=6, productName="Haftpflicht"))
+    old.drop()
+    told = "SELECT status, product_name, event_count FROM inquiries"
+    assert old.row(told) == (6, "Haftpflicht", 2)
+    old.database.execute("UPDATE deliveries SET body = %s", (orjson.dumps(item(7, status=6)),))  # as if it were misread
+    old.ask_again(delivery)
+    old.process()
+    assert old.row(told) == (6, None, 2)
+
+
+def test_gaps_go_with_the_events_that_filled_them(old: Old, item: Body) -> None:
+    for month in (0, 2):
+        old.receive(month, item(7))
+    old.database.execute(
+        "INSERT INTO gaps (id, source_id, subject, delivery_id, missed_since, found_at, content)"
+        " SELECT id, source_id, subject, delivery_id, received_at, received_at, '' FROM events"
+    )
+    old.drop()
+    assert old.rows("SELECT id FROM gaps") == old.rows("SELECT id FROM events") != []
 
 
 def test_customers_are_joined_by_what_comes_after(old: Old, item: Body) -> None:

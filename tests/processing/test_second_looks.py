@@ -128,12 +128,15 @@ def test_a_selection_is_of_its_moment(desk: Desk, item: Item) -> None:
     came = time_of(ids[1]) + timedelta(milliseconds=1)
     assert list(Selection(received_after=came, received_before=came).pages(desk.database)) == []
     assert ids[0] in next(Selection(received_before=came).pages(desk.database))
+    ahead = Selection(received_before=now() + timedelta(days=1))
+    desk.lay(item())
+    assert list(ahead.pages(desk.database)) == [[*ids, later]]
 
 
 def test_a_reason_is_found_in_a_part_of_a_delivery(desk: Desk, item: Item) -> None:
-    mixed = desk.lay({"7": item(7), "x": {"sHash": "0" * 32, "data": {"iId": "x"}}})
+    mixed = desk.lay({"7": item(7), "y": "no item", "x": {"sHash": "0" * 32, "data": {"iId": "x"}}})
     desk.process()
-    assert desk.row("SELECT status FROM outcomes") == ("partial",)
+    assert desk.row("SELECT status, reason FROM outcomes") == ("partial", "unknown-shape")
     assert list(Selection(status="partial", reason=Reason.UNUSABLE_ID).pages(desk.database)) == [[mixed]]
 
 

@@ -22,7 +22,7 @@ from app.storage.database import (
     present_revision,
 )
 from app.storage.models import PARTITIONED
-from app.storage.partitions import PARTITION_KEYS, ensure_partitions
+from app.storage.partitions import PARTITION_KEYS, ensure_partitions, month_before
 
 
 def _alembic(url: str) -> Config:
@@ -74,6 +74,15 @@ def test_partitions_reach_three_months_ahead_and_take_rows_from_the_default_one(
     assert made == [f"{table}_{month}" for table in ("deliveries", "outcomes", "events") for month in months]
     assert again == []
     assert where == ("deliveries_203201",)
+
+
+@pytest.mark.parametrize(
+    ("moment", "months", "start"),
+    [("2027-01-31", 0, "2027-01-01"), ("2027-01-31", 1, "2026-12-01"), ("2027-03-01", 14, "2026-01-01")],
+)
+def test_months_are_counted_back_over_the_year(moment: str, months: int, start: str) -> None:
+    given, first = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (moment, start))
+    assert month_before(given, months) == first
 
 
 def test_the_partitioned_tables_are_those_of_the_models() -> None:

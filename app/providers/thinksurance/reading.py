@@ -144,7 +144,7 @@ def _read_customer(value: dict[str, Any], inquiry_id: int, broker: str | None, n
         fields["broker_external_id"] = broker
     if "customer_id" in fields:
         keys.insert(0, record_key("c:", str(fields["customer_id"])))
-    return Part("customer", tuple(keys), fields, by_receipt=True)
+    return Part("customer", tuple(keys), fields)
 
 
 def read_references(

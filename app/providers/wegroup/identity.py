@@ -28,15 +28,16 @@ class Reference(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """What identifies a lead; `lead_id` is the strongest platform id known, `party_id` its prospect's."""
+    """What identifies a lead: the strongest platform id known, the lead's own (None: only its party's), its party's."""
 
+    strongest_id: str | None
     lead_id: str | None
     party_id: str | None
     references: tuple[Reference, ...]
 
     def keys(self) -> tuple[str, ...]:
         """Return the record's keys, strongest first; none if nothing identifies it."""
-        ids = dict.fromkeys(one.lower() for one in (self.lead_id, self.party_id) if one is not None)
+        ids = dict.fromkeys(one.lower() for one in (self.strongest_id, self.party_id) if one is not None)
         return (
             *(record_key("id:", one) for one in ids),
             *(record_key("ref:", *reference) for reference in self.references),
@@ -44,8 +45,8 @@ class Identity(NamedTuple):
 
     def subject(self) -> str | None:
         """Return the subject of the lead's events; None if only the delivery can tell it from others."""
-        if self.lead_id is not None:
-            return record_key("lead/", self.lead_id)
+        if self.strongest_id is not None:
+            return record_key("lead/", self.strongest_id)
         if self.references:
             return record_key("lead/ref:", ":".join(self.references[0]))
         return None
@@ -69,9 +70,13 @@ def identify(lead: Lead, source: Source, notes: Notes) -> Identity:
         candidates = [explicit[0], own, *explicit[1:], *outside]
         if lead.form == "C" and explicit[0] is not None:
             partys = own
-    lead_id = next((one for one in candidates if one is not None), None)
+    strongest_id = next((one for one in candidates if one is not None), None)
+    of_leads = (own, explicit[0], *outside[:: len(EXPLICIT_IDS)])
+    lead_id = strongest_id if strongest_id in of_leads else None
     party_id = next((one for one in (partys, *explicit[1:]) if one is not None), None)
-    return Identity(lead_id, party_id, _references(lead, source, notes))
+    if lead_id is None:
+        party_id = party_id or strongest_id
+    return Identity(strongest_id, lead_id, party_id, _references(lead, source, notes))
 
 
 def find_id(value: Any, warn: Warn) -> str | None:

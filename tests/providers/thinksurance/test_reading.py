@@ -93,6 +93,7 @@ def test_the_key_of_a_dictionary_that_differs_is_told(bench: "Bench", warned: Wa
     assert told("8", 7) == {("data.iId", "differs-from-key")}
     assert told("x", 7) == {("data.iId", "differs-from-key")}
     assert told("7", "7") == set()
+    assert told("007", 7) == set()
     assert told("7", None) == set()
 
 
@@ -136,6 +137,20 @@ def test_what_was_sent_is_not_changed_by_masking(bench: "Bench") -> None:
     assert item.value == json.loads(body)
     masked = "cbt_" + "*" * 43
     assert statement.data["data"]["a"] == {"deep": [{"bToken": "***"}, masked, {masked: 1}], "b": [1]}
+
+
+@pytest.mark.parametrize("signature", [None, "", 5, ["x"]])
+def test_without_a_signature_there_is_no_digest_to_compare(signature: Any, bench: "Bench") -> None:
+    (statement,) = bench.read("thinksurance", json.dumps({"sHash": signature, "data": {"iId": 7}}).encode())
+    assert statement.signature_digest is None
+
+
+def test_warnings_are_bounded_and_name_no_token(bench: "Bench", warned: Warnings) -> None:
+    token = "cbt_" + "A" * 43
+    assert warned(read(bench, {token: 1})) == {("data.cbt_" + "*" * 43, "unknown-field")}
+    many = {"docs": {"files": [{"name": "without a hash"}] * 500}}
+    (statement,) = bench.read("thinksurance", json.dumps({"data": {"iId": 7}, **many}).encode())
+    assert len(statement.warnings) == 200
 
 
 def test_an_unknown_credential_stays_unknown(bench: "Bench") -> None:

@@ -128,8 +128,10 @@ def test_an_envelope_without_a_lead_inside_can_name_one_itself(bench: "Bench") -
         ({"id": "L", "prospect": {"id": "P"}}, "L", "P"),
         ({"id": "L", "lead_id": "M", "prospect": {}}, "L", None),
         ({"lead_id": "L", "prospect": {"id": "P"}}, "L", "P"),
-        ({"prospect_id": "P", "prospect": {}}, "P", "P"),
-        ({"prospect": {"id": "P"}}, "P", "P"),
+        ({"prospect_id": "P", "prospect": {}}, None, "P"),
+        ({"prospect": {"id": "P"}}, None, "P"),
+        ({"party_id": "P", "event_type": "updated"}, None, "P"),
+        ({"id": "P", "prospect": {"id": "P"}}, "P", "P"),
         ({"id": "P", "lead_id": "L", "first_name": "M"}, "L", "P"),
         ({"id": "L", "first_name": "M"}, "L", None),
         ({"id": "evt", "lead_id": "L"}, "L", None),
@@ -138,13 +140,15 @@ def test_an_envelope_without_a_lead_inside_can_name_one_itself(bench: "Bench") -
         ({"id": 77, "first_name": "M"}, "77", None),
         ({"id": True, "lead_id": "L", "first_name": "M"}, "L", None),
         ({"lead_id": "E", "data": {"id": "L", "prospect": {}}}, "L", None),
+        ({"lead_id": "L", "data": {"first_name": "M"}}, "L", None),
+        ({"party_id": "P", "data": {"first_name": "M"}}, None, "P"),
     ],
 )
-def test_which_id_is_the_leads(body: Any, lead_id: str, party_id: str | None, bench: "Bench") -> None:
+def test_which_id_is_the_leads(body: Any, lead_id: str | None, party_id: str | None, bench: "Bench") -> None:
     (statement,) = bench.read("wegroup", json.dumps(body).encode())
     (part,) = statement.parts
     assert (part.fields.get("lead_id"), part.fields.get("party_id")) == (lead_id, party_id)
-    assert statement.subject == f"lead/{lead_id}"
+    assert statement.subject == f"lead/{lead_id or party_id}"
     expected = dict.fromkeys(f"id:{one.lower()}" for one in (lead_id, party_id) if one)
     assert part.keys == tuple(expected)
 
