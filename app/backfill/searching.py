@@ -22,8 +22,9 @@ from app.jobs.kind import LIMIT, Kind
 from app.processing.pulls import Cause
 from app.processing.second_looks import is_processor_active
 from app.providers import PROVIDERS
-from app.providers.calling import CallError
+from app.providers.calling import CallError, RefusedError, TransientCallError
 from app.providers.thinksurance.calls.answers import Pulled
+from app.providers.thinksurance.calls.session import LoginRefusedError
 from app.submissions.settings import read_setting
 
 SCHEDULED: Final = 0
@@ -45,6 +46,9 @@ WHERE s.provider = 'thinksurance' AND s.disabled_at IS NULL
 ORDER BY q.begun_at NULLS FIRST, c.id
 """
 
+_FORGET: Final = "DELETE FROM searches WHERE scope NOT IN (SELECT id::text FROM source_credentials)"
+"""Of tokens that were replaced: what failed by them needs nobody any more."""
+
 _BEGUN: Final = """
 INSERT INTO searches (source_id, scope, last_days, begun_at) VALUES (%s, %s, %s, %s)
 ON CONFLICT (source_id, scope, last_days) DO UPDATE SET begun_at = EXCLUDED.begun_at RETURNING done_at
@@ -59,12 +63,22 @@ _FAILED: Final = """
 UPDATE searches SET failed_at = %s, error = %s WHERE (source_id, scope, last_days) = (%s, %s, %s)
 """
 
+_IN_PART: Final = """
+INSERT INTO searches (source_id, scope, last_days, begun_at, failed_at, error) VALUES (%s, %s, %s, %s, %s, %s)
+ON CONFLICT (source_id, scope, last_days) DO UPDATE SET failed_at = EXCLUDED.failed_at, error = EXCLUDED.error
+"""
+
+_SEEN_TO: Final = """
+UPDATE searches SET failed_at = NULL, error = NULL WHERE source_id = %s AND scope = %s AND last_days > 0
+"""
+
 _IN_INBOX: Final = "SELECT count(*) FROM inbox WHERE delivery_id = ANY(%s)"
 
 _log = structlog.get_logger(__name__)
 
 
 def _due(database: Database, moment: datetime) -> Sequence[UUID]:
+    database.execute(_FORGET)
     found = []
     for scope_id, done_at, every in database.execute(_DUE).fetchall():
         if done_at is None or not timedelta(0) <= moment - done_at < _period(every):  # the clock may have run ahead
@@ -85,8 +99,14 @@ async def _run(bench: Bench, scope_id: UUID) -> None:
     if scope is None or source is None:  # replaced or disabled since it was found due
         return
     done_at = await bench.ask(begin, source.id, scope.id, SCHEDULED, bench.clock())
-    days = _days(read_setting(source, "pull_days", parse_days) or LAST_DAYS, done_at, bench.clock())
-    await search_and_keep(bench, source, scope, days, SCHEDULED)
+    usual = read_setting(source, "pull_days", parse_days) or LAST_DAYS
+    days = _days(usual, done_at, bench.clock())
+    try:
+        await search_and_keep(bench, source, scope, days, SCHEDULED)
+    except CallError as error:
+        if days <= usual or not _may_be_too_much(error):
+            raise
+        await _search_in_steps(bench, source, scope, usual, days)
 
 
 def _days(usual: int, done_at: datetime | None, moment: datetime) -> int:
@@ -96,6 +116,32 @@ def _days(usual: int, done_at: datetime | None, moment: datetime) -> int:
     return max(usual, min(_MOST_DAYS, (moment - done_at).days + 2))
 
 
+def _may_be_too_much(error: CallError) -> bool:
+    """Tell whether fewer days may be had: the platform was reached, and did not refuse the login or the moment."""
+    is_refusal = isinstance(error, RefusedError) and not isinstance(error, LoginRefusedError)
+    return error.may_have_happened or is_refusal
+
+
+async def _search_in_steps(bench: Bench, source: Source, scope: Scope, usual: int, days: int) -> None:
+    """Search for more and more of the last days. Where the platform cannot tell of so many, that is done and noted.
+
+    Raises:
+        CallError: it cannot tell of the usual days either; or it says how far it got, for whoever runs Callbox.
+    """
+    stored, reached, told = await _search(bench, source, scope, usual), usual, None
+    while reached < days and told is None:
+        more = min(reached * 2, days)
+        try:
+            stored, reached = await _search(bench, source, scope, more), more
+        except CallError as error:
+            told = TransientCallError(error.call, f"only the last {reached} of {days} days: {error.detail}")
+            moment = bench.clock()
+            await bench.ask(_execute, _IN_PART, (source.id, str(scope.id), days, moment, moment, str(told)))
+    await _note_done(bench, source, scope, SCHEDULED, stored)
+    if told is not None:
+        raise told
+
+
 async def search_and_keep(bench: Bench, source: Source, scope: Scope, days: int, kind: int) -> Stored:
     """Search for what the last days brought for one token, keep it, and note that it is done.
 
@@ -103,16 +149,26 @@ async def search_and_keep(bench: Bench, source: Source, scope: Scope, days: int,
         SourceNotReady: a credential or a setting is missing or wrong.
         CallError: the platform did not answer, or not with this; that is noted too.
     """
-    moment = bench.clock()
     try:
-        pulled = await search(bench, source, scope, days)
+        stored = await _search(bench, source, scope, days)
     except CallError as error:
         await bench.ask(_execute, _FAILED, (bench.clock(), str(error), source.id, str(scope.id), kind))
         raise
-    stored = await keep(bench, source, pulled, moment, Cause.SEARCH)
-    await bench.ask(_execute, _DONE, (bench.clock(), stored.items, source.id, str(scope.id), kind))
+    await _note_done(bench, source, scope, kind, stored)
+    return stored
+
+
+async def _search(bench: Bench, source: Source, scope: Scope, days: int) -> Stored:
+    moment = bench.clock()
+    stored = await keep(bench, source, await search(bench, source, scope, days), moment, Cause.SEARCH)
     _log.info("source.pulled", source=source.name, days=days, items=stored.items, new=len(stored.deliveries))
     return stored
+
+
+async def _note_done(bench: Bench, source: Source, scope: Scope, kind: int, stored: Stored) -> None:
+    await bench.ask(_execute, _DONE, (bench.clock(), stored.items, source.id, str(scope.id), kind))
+    if kind != SCHEDULED:  # somebody knows of what failed before
+        await bench.ask(_execute, _SEEN_TO, (source.id, str(scope.id)))
 
 
 async def keep(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.feeding import PATIENCE_S, TimeoutOption, feeder_of, progress
+from app.cli.feeding import PATIENCE_S, TimeoutOption, feeder_of
 from app.cli.logs import log_to_standard_error
 from app.cli.opening import Opened, opened
-from app.cli.output import FAILED, JsonFlag, show
+from app.cli.output import FAILED, JsonFlag, progress, show
 
 if TYPE_CHECKING:
     from app.accounts.model import Source
@@ -50,6 +50,8 @@ def backfill(
         row = get_source_row(room.connection, source)
         if row["provider"] != "thinksurance":
             raise AccountError("source", f"{row['provider']} cannot be asked for what it sent")
+        if row["disabled_at"] is not None:
+            raise AccountError("source", f"{source} is disabled: no platform is called by it until it is enabled")
         account = read_accounts(room.connection, room.vault).sources[row["id"]]
         note = {"source": source, "last_days": None if inquiry else last_days, "inquiry_id": inquiry}
         audit.record(room.connection, audit.CLI, "source.backfill", note)

@@ -160,6 +160,7 @@ def _due(database: Database, now: datetime) -> list[UUID]:
 
 
 def _renewable(database: Database, now: datetime) -> list[UUID]:
+    keeping.take_up(database, now)  # here, for this is asked once a minute
     return keeping.find_sources_to_renew(database, now, LIMIT)
 
 

@@ -41,8 +41,15 @@ _RENEWABLE: Final = f"""
 FROM sources s JOIN documents d ON d.source_id = s.id
 WHERE {_ABLE} AND d.state = 'announced' AND d.attempts > 0 AND d.inquiry_id IS NOT NULL
 AND d.token_expires_at < %(soon)s AND d.renewals < %(most)s
-AND (d.renewed_at IS NULL OR d.renewed_at <= %(earlier)s)
+AND (d.renewed_at IS NULL OR d.renewed_at <= %(earlier)s OR d.renewed_at > %(now)s)
 """
+
+# No wait is longer than an hour and a bit: what is to wait for days was put off by a clock that had run ahead.
+_PUT_OFF: Final = """
+UPDATE documents SET next_attempt_at = NULL
+WHERE state IN ('announced', 'fetching') AND coalesce(next_attempt_at, '-infinity'::timestamptz) > %s
+"""
+_LONGEST_WAIT: Final = timedelta(days=1)
 
 _CLAIM: Final = """
 UPDATE documents SET state = 'fetching', attempts = attempts + 1, attempted_at = %(now)s, next_attempt_at = %(until)s
@@ -173,6 +180,11 @@ def give_back(database: Database, held: Held, error: str, state: str, at: dateti
         f" attempts = CASE WHEN {_SAME} THEN attempts ELSE 0 END, last_error = %(error)s {_STILL_HELD}",
         given,
     )
+
+
+def take_up(database: Database, now: datetime) -> None:
+    """Make due again what a clock that ran ahead has put off for long."""
+    database.execute(_PUT_OFF, (now + _LONGEST_WAIT,))
 
 
 def find_sources_to_renew(database: Database, now: datetime, limit: int) -> list[UUID]:

@@ -38,15 +38,16 @@ _log = structlog.get_logger(__name__)
 
 
 class JobFailedError(Exception):
-    """A job could not be done; the text says why, without what anybody sent."""
+    """A job could not be done; the text says why, without what anybody sent. `wait_seconds` is a platform's wish."""
 
-    def __init__(self, told: str, *, retry_could_help: bool) -> None:
+    def __init__(self, told: str, *, retry_could_help: bool, wait_seconds: float | None = None) -> None:
         super().__init__(told)
         self.retry_could_help = retry_could_help
+        self.wait_seconds = wait_seconds
 
 
 class BackOff(retry.BaseRetryStrategy):
-    """Tries again after 10 s, then after four times as long each time, up to an hour."""
+    """Tries again after 10 s, then after four times as long each time, or as late as a platform asks; up to an hour."""
 
     def __init__(self, attempts: int) -> None:
         self._attempts = attempts
@@ -57,7 +58,8 @@ class BackOff(retry.BaseRetryStrategy):
             return retry.RetryDecision(retry_in={"seconds": 0})
         if not getattr(exception, "retry_could_help", True) or job.attempts + 1 >= self._attempts:
             return None
-        wait = min(_FIRST_WAIT * _FACTOR**job.attempts, _LONGEST_WAIT)
+        asked_for = timedelta(seconds=getattr(exception, "wait_seconds", None) or 0)
+        wait = min(max(_FIRST_WAIT * _FACTOR**job.attempts, asked_for), _LONGEST_WAIT)
         return retry.RetryDecision(retry_in={"seconds": int(wait.total_seconds())})
 
 
@@ -103,7 +105,7 @@ def _note_error(database: Database, job_id: int | None, told: str) -> None:
 def _failed(error: Exception) -> JobFailedError:
     """Return an error whose text may be shown: a driver's or a parser's may hold what somebody sent."""
     if isinstance(error, CallError):
-        return JobFailedError(str(error), retry_could_help=error.retry_could_help)
+        return JobFailedError(str(error), retry_could_help=error.retry_could_help, wait_seconds=error.wait_seconds)
     if isinstance(error, SourceNotReady):
         return JobFailedError(error.detail or "the source is not ready", retry_could_help=False)
     if isinstance(error, JobFailedError):

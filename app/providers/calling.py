@@ -6,7 +6,7 @@ client; what becomes of a call, the submissions room's.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -17,7 +17,9 @@ import orjson
 import stamina
 
 from app.ingest.lenient_json import NotJsonError, parse
+from app.providers.masking import mask_secrets, secrets_in
 from app.providers.tls import tls
+from app.providers.waiting import wait_seconds
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -27,7 +29,7 @@ MAX_TRIES = 3
 
 _FIRST_WAIT_SECONDS, _MAX_WAIT_SECONDS = 0.2, 10.0
 _TOO_EARLY, _NOT_DONE, _NO_CONTENT, _MAY_BE_DONE = (408, 425, 429), (425, 429), (204, 205), (302, 303)
-_REDIRECTS, _REFUSALS, _SERVER_ERRORS = 300, 400, 500
+_REDIRECTS, _REFUSALS, _UNAUTHORISED, _SERVER_ERRORS = 300, 400, 401, 500
 
 Taken = TypeVar("Taken")
 
@@ -36,13 +38,21 @@ Taken = TypeVar("Taken")
 class Answer:
     """What a platform answered: the status, the JSON value if there is one (else None), the bytes.
 
-    Nothing of it is in its repr, for it may hold persons and tokens.
+    Nothing of it is in its repr, for it may hold persons and tokens. `secrets` are those that the request carried;
+    `may_have_happened` tells that an earlier try may have done what was asked, whatever this answer says.
     """
 
     status: int
     value: Any = field(repr=False)
     body: bytes = field(repr=False, default=b"")
     content_type: str = ""
+    secrets: frozenset[str] = field(repr=False, default=frozenset())
+    may_have_happened: bool = False
+
+    @property
+    def shown(self) -> Any:
+        """Return the value as it may be kept and shown: what it quotes of the secrets is overwritten."""
+        return mask_secrets(self.value, self.secrets)
 
 
 class CallError(Exception):
@@ -50,7 +60,7 @@ class CallError(Exception):
 
     `call` names it, `detail` says why in our words; `status` and `answer` are the platform's, where there are some.
     `said` is the platform's own words: for the caller alone, they may name a person, so text and repr leave them out.
-    `may_have_happened` is false only if the platform surely did not act on it.
+    `may_have_happened` is false only if the platform surely did not act on it; `wait_seconds` is the platform's wish.
     """
 
     retry_could_help: ClassVar[bool] = False
@@ -71,7 +81,7 @@ class CallError(Exception):
         self.answer = answer
         self.status = None if answer is None else answer.status
         self.said = said
-        self.may_have_happened = may_have_happened
+        self.may_have_happened = may_have_happened or (answer is not None and answer.may_have_happened)
         self.wait_seconds = wait_seconds
 
 
@@ -186,7 +196,7 @@ class Caller:
         happened = False
         # A context, not a decorated function: stamina logs the arguments of those.
         async for attempt in stamina.retry_context(
-            _again(repeatable=repeatable),
+            partial(_again, repeatable=repeatable),
             attempts=self._tries,
             wait_initial=_FIRST_WAIT_SECONDS,
             wait_max=_MAX_WAIT_SECONDS,
@@ -195,9 +205,9 @@ class Caller:
                 try:
                     request = self.build(call, method, path, sent, params, content, form)
                     came = await self.exchange(call, request, partial(_read, call), self._try_seconds)
-                    return judged(call, came, wants_json=wants_json)
+                    # In a thread: large and broken JSON takes seconds, and callbacks wait for this loop.
+                    return await asyncio.to_thread(judged, call, came, wants_json=wants_json, happened=happened)
                 except CallError as error:
-                    # An earlier try may have done it, whatever is said to this one.
                     happened = error.may_have_happened = happened or error.may_have_happened
                     raise
         raise AssertionError  # pragma: no cover - the last attempt returns or raises
@@ -227,16 +237,12 @@ class Caller:
         """
         try:
             async with asyncio.timeout(seconds):
-                response = await self._client.send(request, stream=True)
-                try:
+                async with aclosing(await self._client.send(request, stream=True)) as response:
                     return await take(response)
-                finally:
-                    await response.aclose()
         except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
             raise TimedOutError(call, f"no connection in time ({type(error).__name__})") from None
         except (httpx2.TimeoutException, TimeoutError) as error:
-            detail = f"no answer in time ({type(error).__name__})"
-            raise TimedOutError(call, detail, may_have_happened=True) from None
+            raise TimedOutError(call, f"no answer in time ({type(error).__name__})", may_have_happened=True) from None
         except (httpx2.LocalProtocolError, httpx2.UnsupportedProtocol):
             raise PermanentCallError(call, "cannot be sent, address or headers are wrong") from None
         except (httpx2.ConnectError, httpx2.ProxyError) as error:
@@ -246,15 +252,12 @@ class Caller:
             raise UnreachableError(call, detail, may_have_happened=True) from None
 
 
-def _again(*, repeatable: bool) -> Callable[[Exception], bool | float]:
-    """Return what tells stamina whether to try again, or the seconds until then."""
-
-    def again(error: Exception) -> bool | float:
-        if not isinstance(error, TransientCallError) or (error.may_have_happened and not repeatable):
-            return False
-        return True if error.wait_seconds is None else error.wait_seconds
-
-    return again
+def _again(error: Exception, *, repeatable: bool) -> bool | float:
+    """Tell whether to try again, or the seconds until then. Who says no, or wants a long wait, is not asked again."""
+    says_no = isinstance(error, NotJsonAnswerError) and not error.may_have_happened
+    if not isinstance(error, TransientCallError) or says_no or (error.may_have_happened and not repeatable):
+        return False
+    return True if error.wait_seconds is None else error.wait_seconds <= _MAX_WAIT_SECONDS and error.wait_seconds
 
 
 async def _read(call: str, response: httpx2.Response) -> tuple[httpx2.Response, bytes]:
@@ -268,20 +271,23 @@ async def _read(call: str, response: httpx2.Response) -> tuple[httpx2.Response, 
     return response, bytes(body)
 
 
-def judged(call: str, came: tuple[httpx2.Response, bytes], *, wants_json: bool = True) -> Answer:
-    """Return the answer of a 2xx, raise on all others."""
+def judged(
+    call: str, came: tuple[httpx2.Response, bytes], *, wants_json: bool = True, happened: bool = False
+) -> Answer:
+    """Return the answer of a 2xx, raise on all others; `happened` tells that an earlier try may have done it."""
     response, body = came
-    status = response.status_code
+    status, told = response.status_code, f"answered {response.status_code}"
     value, is_json = None, not body.strip()
     if body.strip() and (wants_json or status >= _REDIRECTS):
         with suppress(NotJsonError):
             value, is_json = parse(body).value, True
-    answer, told = Answer(status, value, body, response.headers.get("content-type", "")), f"answered {status}"
+    kind, secrets = response.headers.get("content-type", ""), secrets_in(response.request.headers)
+    answer = Answer(status, value, body, kind, secrets, may_have_happened=happened)
     if status >= _SERVER_ERRORS or status in _TOO_EARLY:
-        happened, wait = status not in _NOT_DONE, _wait_seconds(response)
-        raise ServerFailedError(call, told, answer=answer, may_have_happened=happened, wait_seconds=wait)
+        wait, is_done = wait_seconds(response.headers), status not in _NOT_DONE
+        raise ServerFailedError(call, told, answer=answer, may_have_happened=is_done, wait_seconds=wait)
     if status >= _REFUSALS:
-        if not is_json:
+        if not is_json and status != _UNAUTHORISED:
             raise NotJsonAnswerError(call, f"{told} without JSON", answer=answer)
         raise RefusedError(call, told, answer=answer)
     if status >= _REDIRECTS:
@@ -292,9 +298,3 @@ def judged(call: str, came: tuple[httpx2.Response, bytes], *, wants_json: bool =
     if not has_value if wants_json else body.lstrip().startswith(b"<"):
         raise NotJsonAnswerError(call, f"{told} without JSON", answer=answer, may_have_happened=True)
     return answer
-
-
-def _wait_seconds(response: httpx2.Response) -> float | None:
-    """Return the seconds of `Retry-After`, bounded; None if there are none (a date is not read)."""
-    told = response.headers.get("retry-after", "").strip()
-    return min(float(told), _MAX_WAIT_SECONDS) if told.isascii() and told.isdigit() else None

@@ -1,16 +1,35 @@
-"""Makes the copy of an item that may be shown: credentials of the platform and callback tokens of ours overwritten.
+"""Makes the copy of an item or an answer that may be shown: credentials and callback tokens of ours overwritten.
 
 Who may see the rest is the query room's business.
 """
 
-from collections.abc import Collection, Iterable
+import base64
+import binascii
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote, quote_plus
 
 from app.crypto import mask_tokens
 
 MASK = "***"
 
 _NO_TEXT = frozenset({int, float, bool, type(None)})
+_LEAST_SECRET = 6
+"""Characters of what is overwritten wherever it stands: what is shorter stands in ordinary words, too."""
+_OPEN_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+        "user-agent",
+    }
+)
+_ENCODED = re.compile("%[0-9A-F]{2}")
 
 
 def plain_names(names: Iterable[str], credentials: Collection[str], holders: Collection[str] = ()) -> frozenset[str]:
@@ -87,3 +106,46 @@ def _mask_list(value: list[Any], names: _Names) -> list[Any]:
                 shown = [*value]
             shown[index] = masked
     return shown
+
+
+def secrets_in(headers: Mapping[str, str]) -> frozenset[str]:
+    """Return the secrets that a request carries in its headers: whatever is not named for how it is to be read."""
+    return frozenset(
+        secret for name, value in headers.items() if name.lower() not in _OPEN_HEADERS for secret in _secrets_of(value)
+    )
+
+
+def _secrets_of(value: str) -> Iterator[str]:
+    """Yield a header's value, what stands after its scheme, and the password that this may be (RFC 7617)."""
+    scheme, _, rest = value.partition(" ")
+    yield from (value, rest)
+    if scheme.lower() == "basic":
+        try:
+            yield base64.b64decode(rest).decode().partition(":")[2]
+        except (binascii.Error, ValueError):
+            return
+
+
+def mask_secrets(value: Any, secrets: Iterable[str]) -> Any:
+    """Return `value` with secrets overwritten wherever they stand in it, as they are or percent-encoded."""
+    forms = {form for secret in secrets if len(secret) >= _LEAST_SECRET for form in _forms(secret)}
+    return _without(value, sorted(forms, key=len, reverse=True)) if forms else value
+
+
+def _forms(secret: str) -> Iterator[str]:
+    plain = secret.encode(errors="replace")
+    for form in (secret, quote(plain), quote(plain, safe=""), quote_plus(plain)):
+        yield form
+        yield _ENCODED.sub(lambda found: found[0].lower(), form)
+
+
+def _without(value: Any, forms: Collection[str]) -> Any:
+    if isinstance(value, str):
+        for form in forms:
+            value = value.replace(form, MASK)
+        return value
+    if isinstance(value, list):
+        return [_without(child, forms) for child in value]
+    if isinstance(value, dict):
+        return {_without(name, forms): _without(child, forms) for name, child in value.items()}
+    return value

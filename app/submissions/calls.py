@@ -4,7 +4,7 @@ Each platform's own part stands in a module beside this one; when a call is made
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -20,10 +20,15 @@ from app.providers.calling import (
     UnusableAnswerError,
 )
 from app.providers.checking import FieldProblem, InvalidRequestError, PlatformRequest
-from app.providers.masking import mask_item
+from app.providers.masking import mask_item, mask_secrets
 from app.submissions.clients import Clients
 
-_SECRET_NAMES = frozenset({"btoken", "atoken", "token", "url", "cbankiban", "access_token"})
+_SECRET_NAMES = frozenset(
+    {
+        *("btoken", "atoken", "token", "url", "cbankiban"),
+        *("access_token", "accesstoken", "refresh_token", "refreshtoken", "id_token", "idtoken"),
+    }
+)
 """Members that are overwritten before a request or an answer is stored: credentials, and the redirect address."""
 
 State = Literal["accepted", "refused", "unknown", "closed"]
@@ -121,6 +126,14 @@ def masked(value: Any) -> Any:
     return mask_item(value, _SECRET_NAMES)
 
 
+def without_secrets(outcome: Outcome, source: Source) -> Outcome:
+    """Return an outcome as it may be kept: it quotes no credential or secret of the source it came of."""
+    held = (value for values in source.credentials.values() for value in values)
+    secrets = [*held, *(secret.value for secret in source.secrets)]
+    answer, problem = (mask_secrets(told, secrets) for told in (outcome.answer, outcome.problem))
+    return replace(outcome, answer=answer, problem=problem)
+
+
 def problem_of(
     code: str, detail: str, *, errors: Sequence[Mapping[str, str]] = (), retry: bool = False, status: int | None = None
 ) -> dict[str, Any]:
@@ -135,7 +148,7 @@ def outcome_of(error: CallError, *, errors: Sequence[Mapping[str, str]] = ()) ->
         errors = field_errors(error.problems)
     return Outcome(
         state="unknown" if error.may_have_happened else "refused",
-        answer=masked(error.answer.value) if error.answer is not None else None,
+        answer=masked(error.answer.shown) if error.answer is not None else None,
         problem=problem_of(code, error.detail, errors=errors, retry=error.retry_could_help, status=error.status),
         was_sent=error.answer is not None or error.may_have_happened,
     )

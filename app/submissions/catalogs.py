@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,9 +18,10 @@ from app.providers.calling import CallError
 from app.providers.thinksurance.calls import client_for
 from app.query.answers import answer
 from app.query.details import check_parameters
-from app.query.reading import reading_of
+from app.query.reading import reading_of, translated_errors
 from app.submissions.clients import Clients
 from app.submissions.problems import PlatformFailed
+from app.submissions.rows import check_enabled
 from app.times import now
 
 KEPT_S = 600.0
@@ -32,9 +34,10 @@ _Place = tuple[UUID, What, int | None]
 
 @dataclass(slots=True)
 class Catalogs:
-    """The catalogs of one process: one question to the platform at a time for each."""
+    """The catalogs of one process: one question to the platform at a time for each. `primary` knows the sources."""
 
     clients: Clients
+    primary: AsyncEngine
     _kept: dict[_Place, tuple[float, Mapping[str, Any]]] = field(default_factory=dict)
     _locks: dict[_Place, asyncio.Lock] = field(default_factory=dict)
 
@@ -43,8 +46,12 @@ class Catalogs:
 
         Raises:
             PlatformFailed: there is none that is young enough, and the platform does not give one.
-            SourceNotReady: the source lacks credentials.
+            SourceNotReady: the source is disabled or lacks credentials.
+            DatabaseAway, TooSlow: nobody could tell whether it is.
         """
+        with translated_errors():
+            async with self.primary.connect() as connection:
+                await check_enabled(connection, source)
         place = (source.id, what, profession_id)
         if len(self._locks) > _MOST_ENTRIES:
             self._locks.clear()

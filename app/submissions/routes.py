@@ -193,7 +193,7 @@ def _add_catalog(what: What, parameters: list[dict[str, Any]]) -> None:
         responses={
             200: {"model": Catalog, "description": "All of them."},
             **described(
-                Unauthorized, Forbidden, Invalid, SourceNotReady, TooManyRequests, PlatformFailed, DatabaseAway
+                Unauthorized, Forbidden, Invalid, SourceNotReady, TooManyRequests, PlatformFailed, DatabaseAway, TooSlow
             ),
         },
         openapi_extra={"parameters": parameters},

@@ -15,13 +15,14 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.audit import record_async
-from app.accounts.model import Access
+from app.accounts.model import Access, Source
 from app.accounts.parts import OWN_LABEL
 from app.query.resource import Row, find_row_of
 from app.query.walls import walled
 from app.storage.models import source_tokens, sources, submission_keys, submissions
 from app.submissions.calls import Outcome
 from app.submissions.listing import SUBMISSIONS
+from app.submissions.problems import SourceNotReady
 from app.times import now
 
 _LONGEST_ANSWER = 100_000
@@ -172,9 +173,14 @@ async def newest_token(connection: AsyncConnection, source_id: UUID) -> tuple[UU
     return None if row is None else (row[0], bytes(row[1]))
 
 
-async def is_enabled(connection: AsyncConnection, source_id: UUID) -> bool:
-    """Tell whether a source is there and not disabled."""
+async def check_enabled(connection: AsyncConnection, source: Source) -> None:
+    """See that a source may be called by.
+
+    Raises:
+        SourceNotReady: it is disabled.
+    """
     found = await connection.execute(
-        select(sources.c.id).where(sources.c.id == source_id, sources.c.disabled_at.is_(None))
+        select(sources.c.id).where(sources.c.id == source.id, sources.c.disabled_at.is_(None))
     )
-    return found.one_or_none() is not None
+    if found.one_or_none() is None:
+        raise SourceNotReady(f"The source {source.name} is disabled: no platform is called by it until it is enabled.")

@@ -30,7 +30,7 @@ from app.query.resource import Row
 from app.storage.engine import in_transactions
 from app.submissions import rows
 from app.submissions.bodies import unusable
-from app.submissions.calls import Given, Kind, Outcome, Prepared, masked, outcome_of
+from app.submissions.calls import Given, Kind, Outcome, Prepared, masked, outcome_of, without_secrets
 from app.submissions.catalogs import Catalogs
 from app.submissions.clients import Clients
 from app.submissions.listing import SUBMISSIONS
@@ -97,8 +97,8 @@ class Sender:
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self.clients = Clients(answer_seconds)
-        self.catalogs = Catalogs(self.clients)
         self._primary = in_transactions(primary)
+        self.catalogs = Catalogs(self.clients, self._primary)
         self._vault = vault
         self._base_url = base_url
         self._ids = ids or IdSource()
@@ -157,7 +157,7 @@ class Sender:
         return await asyncio.shield(finishing)
 
     async def _finish(self, order: Order, entry: rows.Entry, prepared: Prepared) -> Made:
-        outcome = await self._call(prepared, order.source.id)
+        outcome = without_secrets(await self._call(prepared, order.source.id), order.source)
         for wait in (*_STORE_WAITS_S, None):
             try:
                 with translated_errors():
@@ -210,8 +210,7 @@ class Sender:
         with translated_errors():
             async with self._primary.connect() as connection:
                 body, lead = await self._with_lead(order, connection)
-                if not await rows.is_enabled(connection, order.source.id):
-                    raise SourceNotReady(f"The source {order.source.name} is disabled.")
+                await rows.check_enabled(connection, order.source)
                 if order.kind.awaits_callback and not own_token:
                     for place, source in enumerate((order.source, _test_source(order.source, sources))):
                         if source is not None:
@@ -241,6 +240,7 @@ class Sender:
 
     async def _callback_url(self, source: Source, connection: AsyncConnection) -> tuple[str, str]:
         """Return id and URL of the source's newest live token. The URL is a credential."""
+        await rows.check_enabled(connection, source)
         found = await rows.newest_token(connection, source.id)
         if found is None:
             raise SourceNotReady(f"The source {source.name} has no live token to be called back by.")

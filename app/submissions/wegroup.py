@@ -46,7 +46,7 @@ def _lead(party: PartyKind, given: Given, clients: Clients) -> Prepared:
             return outcome_of(error, errors=field_errors([_renamed(one) for one in error.problems]))
         return Outcome(
             "accepted",
-            answer=masked(answer.answer.value),
+            answer=masked(answer.answer.shown),
             platform_ids={"lead_id": answer.lead_id},
             keys=[lead_key(answer.lead_id)],
         )

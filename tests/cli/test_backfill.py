@@ -83,4 +83,7 @@ def test_what_cannot_be_asked_is_refused(run: Run) -> None:
     done = run("backfill", "--source", "t", "--json")
     assert (done.code, done.json["tokens"]) == (0, 0)
     assert "no token to search by" in run("backfill", "--source", "t").out
+    run("sources", "disable", "t")
+    for words in ((), ("--inquiry", "1")):
+        assert "t is disabled" in run("backfill", "--source", "t", *words, "--json").error
     assert "there is no source" in run("backfill", "--source", "nobody", "--json").error

@@ -133,6 +133,7 @@ def test_parts_of_a_file(desk: Desk, counter: Counter) -> None:
     assert beyond.headers["content-range"] == f"bytes */{len(PDF)}"
     known = counter.get(document, If_None_Match=f'"{DIGEST}"')
     assert (known.status_code, known.content) == (304, b"")
+    assert known.headers["cache-control"] == "private, no-store"
 
 
 def test_what_is_not_archived_says_how_far_it_is(desk: Desk, counter: Counter) -> None:

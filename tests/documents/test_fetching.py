@@ -319,6 +319,22 @@ def test_disabled_sources_are_asked_nothing(desk: Desk) -> None:
     assert desk.row(document)["attempts"] == 0
 
 
+def test_what_a_clock_that_ran_ahead_put_off_is_due_again(desk: Desk) -> None:
+    document = desk.announce(desk.source())
+    desk.moment += timedelta(days=400)
+    desk.double.quirks.add("server-error", times=99)
+    desk.sweep()
+    assert desk.row(document)["next_attempt_at"] > desk.moment
+    assert desk.renew() == 1
+    desk.moment = NOON
+    desk.double.quirks.clear()
+    desk.database.execute("UPDATE documents SET token_expires_at = %s", (NOON + timedelta(minutes=9),))
+    assert desk.sweep() == 0
+    assert desk.renew() == 1  # which looks once a minute for what was put off
+    assert desk.sweep() == 1
+    assert desk.row(document)["state"] == "archived"
+
+
 def test_those_that_wait_longest_come_first(desk: Desk) -> None:
     one, other = desk.source(), desk.source("other")
     late = desk.announce(one, next_attempt_at=NOON - timedelta(minutes=1))

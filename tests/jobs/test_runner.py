@@ -21,6 +21,7 @@ from app.jobs.bench import Database
 from app.jobs.queue import open_queue
 from app.jobs.runner import JOBS_AT_ONCE, run_jobs
 from app.jobs.sweeping import Sweeper
+from app.providers.calling import ServerFailedError
 from app.storage.database import connect
 from app.times import now
 
@@ -104,6 +105,20 @@ def test_a_job_that_fails_is_dead_in_the_end_with_its_reason_and_not_queued_agai
         errors = database.execute("SELECT error FROM job_errors").fetchall()
     assert (tried, work.tried.count(ids[0])) == (1, 1)
     assert [text.startswith("HopelessError at test_runner.py") for (text,) in errors] == [True]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("asked_for", "wait"), [(1800.0, 1800), (86_400.0, 3600)])
+def test_a_platform_that_wants_to_be_left_alone_is_so_for_an_hour_at_most(
+    asked_for: float, wait: int, database_url: str, vault: Vault, ids: list[UUID]
+) -> None:
+    busy = ServerFailedError("test.call", "answered 429", wait_seconds=asked_for)
+    work = Work(due=ids[:1], goes_wrong=lambda _: busy)
+    begun = now()
+    with running(database_url, vault, work.kind()), connect(database_url) as database:
+        until(lambda: database.execute("SELECT FROM procrastinate_jobs WHERE attempts = 1").fetchone() is not None)
+        question = "SELECT extract(epoch FROM scheduled_at - %s)::float8 FROM procrastinate_jobs"
+        waits = [float(str(row[0])) for row in database.execute(question, (begun,))]
+    assert [0 <= seconds - wait < 300 for seconds in waits] == [True]
 
 
 def test_a_dead_job_is_taken_up_again_after_its_rest(database_url: str, vault: Vault, ids: list[UUID]) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from app.providers.allianz.nif import NifError, parse_nif
 from app.providers.allianz.schemas import (
-    LEAD_ORIGINS,
     REQUIRED_OF_ALTA,
     AllianzRequest,
     AltaDraft,
@@ -204,7 +203,6 @@ def test_other_branches_are_refused(ramo: Any) -> None:
 
 
 def test_codes_may_be_given_as_numbers_and_unpublished_ones_pass() -> None:
-    assert LEAD_ORIGINS["19"] == "Mobile app"
     assert body(LEAST | {"leadOrigin": 19})["leadOrigin"] == "19"
     assert body(LEAST | {"leadOrigin": "4"})["leadOrigin"] == "4"
 

@@ -1,7 +1,10 @@
 """Shows what all calls to platforms share: what is tried again, what an error says, and what it never says."""
 
 import asyncio
+import base64
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import httpx2
@@ -102,7 +105,6 @@ TRANSIENT = [
     (httpx2.Response(429, json={}), ServerFailedError, False),
     (httpx2.Response(425, json={}), ServerFailedError, False),
     (httpx2.Response(200, html=PAGE), NotJsonAnswerError, True),
-    (httpx2.Response(403, html=PAGE), NotJsonAnswerError, False),
     (httpx2.Response(200, content=b""), NotJsonAnswerError, True),
     (httpx2.ConnectError("x"), UnreachableError, False),
     (httpx2.ProxyError("x"), UnreachableError, False),
@@ -127,6 +129,30 @@ def test_what_could_pass_is_tried_again_only_where_a_repeat_is_harmless(
         assert caught.value.retry_could_help
         assert caught.value.may_have_happened is happened
         assert len(platform.asked) == tries
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx2.Response(403, html=PAGE),
+        httpx2.Response(503, json={}, headers={"Retry-After": "11"}),
+        httpx2.Response(429, json={}, headers={"Retry-After": "9" * 400}),
+    ],
+    ids=lambda answer: answer.status_code,
+)
+def test_who_says_no_or_wants_to_be_left_alone_is_not_asked_again_at_once(answer: httpx2.Response) -> None:
+    platform = Platform(answer)
+    with pytest.raises(TransientCallError) as caught:
+        platform.ask()
+    assert caught.value.retry_could_help
+    assert len(platform.asked) == 1
+
+
+def test_a_401_is_a_refusal_whatever_page_it_brings() -> None:
+    platform = Platform(httpx2.Response(401, html=PAGE))
+    with pytest.raises(RefusedError):
+        platform.ask()
+    assert len(platform.asked) == 1
 
 
 def test_a_later_try_can_succeed() -> None:
@@ -180,11 +206,80 @@ def test_where_no_json_is_wanted_a_page_is_still_none() -> None:
         Platform(httpx2.Response(404, json={"error": "no"})).ask(wants_json=False)
 
 
-def test_a_told_wait_is_kept_within_bounds() -> None:
-    for told, kept in (("3", 3.0), ("86400", 10.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)):
-        with pytest.raises(ServerFailedError) as caught:
-            Platform(httpx2.Response(503, json={}, headers={"Retry-After": told})).ask()
-        assert caught.value.wait_seconds == kept
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("3", 3.0),
+        ("0", None),
+        ("9" * 400, 86_400.0),
+        ("-1", None),
+        ("soon", None),
+        ("Wed, 21 Oct 2026 07:28:07 GMT", 7.0),
+        ("Wednesday, 21-Oct-26 07:28:07 GMT", 7.0),
+        ("Wed Oct 21 07:28:07 2026", 7.0),
+        ("Wed, 21 Oct 2026 07:27:59 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2300", None),
+    ],
+)
+def test_a_told_wait_is_read_as_seconds_or_as_a_date(told: str, kept: float | None) -> None:
+    headers = {"Retry-After": told, "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    with pytest.raises(ServerFailedError) as caught:
+        Platform(httpx2.Response(503, json={}, headers=headers)).ask()
+    assert caught.value.wait_seconds == kept
+
+
+def test_a_date_is_compared_with_our_clock_where_the_answer_has_none() -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(minutes=10), usegmt=True)
+    with pytest.raises(ServerFailedError) as caught:
+        Platform(httpx2.Response(429, json={}, headers={"Retry-After": until})).ask()
+    assert 500 < (caught.value.wait_seconds or 0) <= 600
+
+
+def test_what_an_answer_quotes_of_the_secrets_is_not_shown() -> None:
+    basic = base64.b64encode("käthe:pass wörd/1".encode()).decode()
+    headers = {"Authorization": f"Basic {basic}", "X-Broker-Token": "tok+en/4711=="}
+    said = {
+        "error": f"Basic {basic} is not good",
+        "password": "pass wörd/1",
+        "next": ["https://x.test/?p=pass%20w%C3%B6rd%2F1&t=tok%2Ben%2F4711%3D%3D", "?t=tok%2ben%2f4711%3d%3d", 7],
+        "of tok+en/4711==": None,
+        "content": "application/json",
+    }
+    with pytest.raises(RefusedError) as caught:
+        Platform(httpx2.Response(403, json=said)).ask(headers=headers)
+    answer = caught.value.answer
+    assert answer is not None
+    assert answer.value == said
+    assert answer.shown == {
+        "error": "*** is not good",
+        "password": "***",
+        "next": ["https://x.test/?p=***&t=***", "?t=***", 7],
+        "of ***": None,
+        "content": "application/json",
+    }
+    assert "4711" not in repr(answer)
+
+
+def test_json_that_takes_long_to_read_keeps_nothing_else_waiting() -> None:
+    ticks = 0
+
+    async def asked() -> None:
+        reading = asyncio.create_task(platform_call())
+        nonlocal ticks
+        while not reading.done():
+            await asyncio.sleep(0)
+            ticks += 1
+        with pytest.raises(NotJsonAnswerError):
+            await reading
+
+    async def platform_call() -> None:
+        answers = httpx2.MockTransport(lambda _: httpx2.Response(200, content=b"[" * 300_000))
+        async with Caller("https://api.example.test", transport=answers) as caller:
+            await caller.send("test.call", "GET", "/x", repeatable=False)
+
+    asyncio.run(asked())
+    assert ticks > 20
 
 
 @pytest.fixture

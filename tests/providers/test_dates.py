@@ -53,6 +53,8 @@ def test_an_unreadable_day_is_told(read_value: Run) -> None:
         ("2025-03-09 10:01:02", datetime(2025, 3, 9, 9, 1, 2, tzinfo=UTC)),
         ("2025-07-09 10:01:02", datetime(2025, 7, 9, 8, 1, 2, tzinfo=UTC)),
         ("2025-03-09T10:01", datetime(2025, 3, 9, 9, 1, tzinfo=UTC)),
+        ("2025-10-26 02:30:00", datetime(2025, 10, 26, 0, 30, tzinfo=UTC)),  # there twice: the first
+        ("2025-03-30 02:30:00", datetime(2025, 3, 30, 1, 30, tzinfo=UTC)),  # not there: as if the clock had gone on
         ("2025-03-09T10:01:02Z", datetime(2025, 3, 9, 10, 1, 2, tzinfo=UTC)),
         ("2025-03-09t10:01:02.345z", datetime(2025, 3, 9, 10, 1, 2, 345_000, tzinfo=UTC)),
         ("2025-03-09T10:01:02.123456789+00:00", datetime(2025, 3, 9, 10, 1, 2, 123_456, tzinfo=UTC)),
@@ -78,7 +80,9 @@ def test_instants(value: Any, instant: datetime | None) -> None:
         (1714979289000, datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)),
         ("1714979289", datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)),
         (1714979289.5, datetime(2024, 5, 6, 7, 8, 9, 500_000, tzinfo=UTC)),
+        (100_000_000_000, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)),
         (20240506, None),
+        ("١٧١٤٩٧٩٢٨٩", None),
         (10**300, None),
         (1e300, None),
         (True, None),

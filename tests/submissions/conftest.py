@@ -68,10 +68,13 @@ ALTA = {
 _PLATFORMS = {
     name: Platform(
         name,
-        single=frozenset({"hash", "secret", "api_token"}),
+        single=frozenset({"hash", "secret", "api_token", "username", "password", "client_id", "client_secret"}),
         several=frozenset({"b_token", "a_token"}),
         settings=frozenset(
-            {"base_url", "overdue_after", "own_tokens", "test_source", "distribution_id", "agent_id", "ramo"}
+            {
+                *("base_url", "overdue_after", "own_tokens", "test_source", "distribution_id", "agent_id", "ramo"),
+                *("auth", "token_url"),
+            }
         ),
     )
     for name in ("thinksurance", "wegroup", "allianz")

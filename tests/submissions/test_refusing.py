@@ -68,6 +68,30 @@ def test_a_source_that_lacks_something_says_what(office: Office) -> None:
     assert office.rows("SELECT 1 FROM submissions") == []
 
 
+def test_no_platform_is_called_by_a_disabled_source(office: Office) -> None:
+    assert office.get("/catalogs/thinksurance/products?source=ts").status_code == 200
+    heard = len(office.thinksurance.heard)
+    office.database.execute("UPDATE sources SET disabled_at = now() WHERE name = 'ts'")
+    for answer in (
+        office.get("/catalogs/thinksurance/products?source=ts"),
+        office.get("/catalogs/thinksurance/professions?source=ts"),
+        office.post("thinksurance/forward", FORWARD),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (409, "source-not-ready")
+        assert "ts is disabled" in answer.json()["detail"]
+    assert len(office.thinksurance.heard) == heard
+
+
+def test_a_disabled_source_is_not_named_to_be_called_back(office: Office) -> None:
+    office.source("thinksurance", "ts-test")
+    office.set("thinksurance", "ts", test_source="ts-test")
+    office.database.execute("UPDATE sources SET disabled_at = now() WHERE name = 'ts-test'")
+    answer = office.post("thinksurance/forward", FORWARD)
+    assert (answer.status_code, answer.json()["code"]) == (409, "source-not-ready")
+    assert "ts-test is disabled" in answer.json()["detail"]
+    assert office.thinksurance.heard == []
+
+
 def test_a_broker_token_must_be_clear(office: Office) -> None:
     office.source("thinksurance", "two", hash="h", secret="s")
     answer = office.post("thinksurance/forward", FORWARD | {"source": "two"})

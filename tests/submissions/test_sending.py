@@ -204,6 +204,41 @@ def test_what_is_not_known_is_called_so(office: Office, kind: str, acted: bool, 
     assert "erika" not in str(made["problem"])
 
 
+MAY_BE_REPEATED = {
+    "thinksurance/forward": {"source": "ts", "type": 1, "bExternalId": "42", "cExternalId": "K-1"},
+    "wegroup/customer-lead": LEAD,
+    "allianz/lead-update": {"source": "az", "leadId": "900123", "estado": 20, "observacion": "closed"},
+}
+
+
+@pytest.mark.parametrize("path", MAY_BE_REPEATED)
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (200, {"error": "exists already"}),
+        (422, {"error": "exists already"}),
+        (401, {"error": "The token is expired"}),
+    ],
+)
+def test_a_refusal_after_a_try_that_may_have_been_done_is_not_called_one(
+    office: Office, path: str, status: int, said: Any
+) -> None:
+    tried = []
+
+    async def nasty(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"].endswith("/tokens"):
+            await office.thinksurance(scope, receive, send)
+            return
+        tried.append(scope["path"])
+        done = JSONResponse({}, 504) if len(tried) == 1 else JSONResponse(said, status)
+        await done(scope, receive, send)
+
+    office.stages[path.partition("/")[0]].app = nasty
+    made = office.made(path, MAY_BE_REPEATED[path])
+    assert len(tried) >= 2
+    assert (made["state"], made["sent_at"] is not None) == ("unknown", True)
+
+
 @pytest.mark.parametrize(
     ("kind", "code"), [("cut", "unreachable"), ("server-error", "platform-failed"), ("html", "not-json")]
 )

@@ -104,15 +104,21 @@ class AllianzClient:
             CallError: no answer that says anything.
         """
         try:
-            value = (await self._send(CLIENT_DATA, self._settings.client_data, request.body(), repeatable=True)).value
-        except RefusedError as error:
-            value = None if error.answer is None else error.answer.value
-            if error.status == _UNAUTHORISED or read_client_data(value, request.nif).status is None:
-                raise _with_message(error) from None
+            return await self._ask_for(request)
         except CallError as error:
             error.may_have_happened = False
             raise
-        return read_client_data(value, request.nif)
+
+    async def _ask_for(self, request: ClientDataRequest) -> ClientData:
+        try:
+            answer = await self._send(CLIENT_DATA, self._settings.client_data, request.body(), repeatable=True)
+        except RefusedError as error:
+            value = None if error.answer is None else error.answer.shown
+            found = read_client_data(value, request.nif)
+            if error.status == _UNAUTHORISED or found.status is None:
+                raise _with_message(error) from None
+            return found
+        return read_client_data(answer.shown, request.nif)
 
     async def alta(self, request: AltaRequest) -> LeadAnswer:
         """Register a lead, and return its `lead_id`. Never tried again once Allianz may have got it.
@@ -131,7 +137,7 @@ class AllianzClient:
                 raise
             detail = f"{error.detail}; whether the lead was registered is unknown, do not send it again unasked"
             raise OutcomeUnknownError(ALTA, detail, answer=error.answer, may_have_happened=True) from None
-        told = read_lead_answer(answer.value)
+        told = read_lead_answer(answer.shown)
         if told.lead_id is None:
             if not isinstance(answer.value, dict) or not answer.value:
                 raise OutcomeUnknownError(ALTA, "the answer says nothing", answer=answer, may_have_happened=True)
@@ -184,7 +190,7 @@ class AllianzClient:
             answer = await self._send(UPDATE, self._settings.update, request.body(), repeatable=True)
         except RefusedError as error:
             raise _with_message(error) from None
-        told = read_lead_answer(answer.value)
+        told = read_lead_answer(answer.shown)
         if told.lead_id == request.lead_id:
             return told
         # There is no status in this answer, and a message alone proves nothing.
@@ -210,7 +216,12 @@ class AllianzClient:
         except CallError as error:
             if error.status != _UNAUTHORISED or not self._authoriser.forget(headers):
                 raise
-        return await self._send_once(call, at, body, await self._headers(), repeatable=repeatable)
+            happened = error.may_have_happened
+        try:
+            return await self._send_once(call, at, body, await self._headers(), repeatable=repeatable)
+        except CallError as error:
+            error.may_have_happened = error.may_have_happened or happened
+            raise
 
     async def _headers(self) -> Mapping[str, str]:
         """Return the credentials; if they cannot be had, the call itself surely did not happen."""
@@ -269,7 +280,7 @@ def _credential(settings: AllianzSettings, name: str) -> str:
 
 def _with_message(error: RefusedError) -> RefusedError:
     """Return the refusal with the platform's message, which may quote a person, as what it `said`."""
-    value = None if error.answer is None else error.answer.value
+    value = None if error.answer is None else error.answer.shown
     said = read_lead_answer(value).message
     return RefusedError(error.call, error.detail, answer=error.answer, said=said)
 

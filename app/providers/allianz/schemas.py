@@ -31,19 +31,6 @@ from app.providers.checking import PlatformRequest
 REQUIRED_OF_ALTA = ("acceptTerms", "agenteId", "motivoLlamada", "name", "phone")
 """The fields that the page marks as required; `dni` is not among them."""
 
-LEAD_ORIGINS = {
-    "1": "API",
-    "2": "Callme Now",
-    "3": "Callme Back",
-    "11": "Chat",
-    "12": "WhatsApp",
-    "13": "ChatBot",
-    "16": "Google Assistant",
-    "17": "Alexa",
-    "19": "Mobile app",
-}
-"""The published codes of `leadOrigin`. The page says "values like", so others pass."""
-
 CLOSED_BY_GAM = 20
 """The one published `estado`; the page does not spell GAM out."""
 
@@ -82,7 +69,12 @@ class AltaDraft(AllianzRequest):
     phone: Phone
     reference: UnstatedText | None = None
     id_landing: UnstatedText | None = Field(None, alias="idLanding")
-    lead_origin: Text25 | None = Field(None, alias="leadOrigin")
+    lead_origin: Text25 | None = Field(
+        None,
+        alias="leadOrigin",
+        description="1: API, 2: Callme Now, 3: Callme Back, 11: Chat, 12: WhatsApp, 13: ChatBot, 16: Google Assistant, "
+        "17: Alexa, 19: mobile app; the page says `values like`, so others pass",
+    )
     partner_lead_id: Text45 | None = Field(None, alias="partnerLeadId")
     parameters_url: Text999 | None = Field(None, alias="parametersURL")
     partner: Text255 | None = None

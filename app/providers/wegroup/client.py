@@ -148,7 +148,7 @@ class WeGroupClient:
                     lead.call, "POST", path, repeatable=True, headers=headers, json=lead.body
                 )
         except RefusedError as error:
-            value = None if error.answer is None else error.answer.value
+            value = None if error.answer is None else error.answer.shown
             raise LeadRefusedError(lead.call, error.answer, read_refusal(value, lead.body)) from None
         lead_id = find_id(answer.value.get("id"), lambda _: None) if isinstance(answer.value, dict) else None
         if lead_id is None:

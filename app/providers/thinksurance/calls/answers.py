@@ -102,7 +102,7 @@ def to_forwarded(answer: Answer, warnings: tuple[Warned, ...]) -> Forwarded:
 
 def to_agency_numbers(answer: Answer, warnings: tuple[Warned, ...]) -> AgencyNumbersAdded:
     """Return what was said; in a list, which the page's text promises, one error makes the whole a refusal."""
-    rows = _rows(answer.value)
+    rows = _rows(answer.shown)
     for row in rows:
         if (said := _said(row)) is not None:
             detail = "answered an error for a part"
@@ -122,7 +122,7 @@ def to_broker_tokens(answer: Answer) -> tuple[BrokerToken, ...]:
 
 def to_created_broker(answer: Answer) -> CreatedBroker:
     """Return what the answer has; the page of it is cut, so nothing is demanded but that it is an object."""
-    rows = _rows(answer.value)
+    rows = _rows(answer.shown)
     if not rows:
         detail = "the answer is no object"
         raise UnusableAnswerError(CREATE_BROKER, detail, answer=answer, may_have_happened=True)

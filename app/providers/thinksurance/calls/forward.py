@@ -18,7 +18,6 @@ FORWARD = "thinksurance.forward"
 _NEEDS_BROKER_ID = 1
 _CALL_BACK = 0
 _CREATE_NOW = "True"
-_CALLBACK_FIELDS = ("fullCallback", "callbackUrl", "mvpFullCallback", "mvpCallbackUrl")
 
 
 class Reference(ThinksuranceRequest):

@@ -95,7 +95,12 @@ class Session:
         except RefusedError as error:
             if held.is_fresh or not self.may_be_expired(error):
                 raise
-        return await send(await self.renew(held.token))
+            happened = error.may_have_happened
+        try:
+            return await send(await self.renew(held.token))
+        except CallError as error:
+            error.may_have_happened = error.may_have_happened or happened
+            raise
 
     async def token(self) -> Held:
         """Return the token, logging in if there is none or it is old.
