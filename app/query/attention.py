@@ -22,13 +22,13 @@ from app.query.access import Reader
 from app.query.answers import answer
 from app.query.details import check_parameters
 from app.query.documented import list_problems
-from app.query.noticing import Asking, by_source, notice, number
+from app.query.noticing import Asking, Counted, by_source, notice, number
 from app.query.reading import reading_of
 from app.query.schemas.brokers import NoticePage
 from app.query.shapes import path
 from app.query.source_health import IN_QUARANTINE, health_of
 from app.query.walls import Statement, walled
-from app.storage.models import PARTITIONED, documents, inbox, inquiries, outcomes, sources, submissions
+from app.storage.models import PARTITIONED, deliveries, documents, inbox, inquiries, outcomes, sources, submissions
 from app.storage.partitions import months_around
 from app.times import now
 
@@ -73,29 +73,31 @@ async def _quarantine(asking: Asking) -> list[dict[str, Any]]:
 
 
 async def _unproven(asking: Asking) -> list[dict[str, Any]]:
-    own = sources.c
-    refused = exists(select(literal(1)).where(outcomes.c.source_id == own.id, outcomes.c.status.in_(IN_QUARANTINE)))
-    statement: Statement = select(own.name, own.created_at).where(
-        own.mode == "enforce", own.recipe_proven_at.is_(None), own.disabled_at.is_(None), refused
-    )
+    """Tell of the sources that have something in quarantine: mostly their newest delivery is."""
+    if not asking.unproven:
+        return []
+    own, judged = deliveries.c, outcomes.c
+    # As values, by which deliveries of the source are looked at one by one; a join would go through all outcomes.
+    status = select(judged.status).where(judged.delivery_id == own.id, judged.source_id == own.source_id)
+    waiting = own.source_id == sources.c.id, status.scalar_subquery().in_(IN_QUARANTINE)
+    newest = select(literal(1)).where(*waiting).order_by(own.id.desc()).limit(1)
+    refused: Statement = select(sources.c.id).where(newest.scalar_subquery().is_not(None))
     return [
         notice(
             "recipe-unproven",
             "error",
-            f"No signature has ever fitted the recipe of {row.name}, so everything waits in quarantine: "
-            f"`callbox calibrate {row.name}`.",
-            source=row.name,
-            oldest_at=row.created_at,
-            link=f"/v1/sources/{row.name}",
+            f"No signature has ever fitted the recipe of {(name := asking.names[row.id])}, so everything waits in"
+            f" quarantine: `callbox calibrate {name}`.",
+            source=name,
+            oldest_at=asking.unproven[row.id],
+            link=f"/v1/sources/{name}",
         )
-        for row in await asking.rows(statement, sources)
+        for row in await asking.rows(refused.where(sources.c.id.in_(asking.unproven)), sources)
     ]
 
 
 async def _quiet(asking: Asking) -> list[dict[str, Any]]:
-    enabled: Statement = select(sources.c.id).where(sources.c.disabled_at.is_(None))
-    ids = [row.id for row in await asking.rows(enabled, sources)]
-    found = await health_of(asking.connection, ids, asking.access)
+    found = await health_of(asking.connection, asking.enabled, asking.access)
     return [
         notice(
             "source-quiet",
@@ -111,28 +113,32 @@ async def _quiet(asking: Asking) -> list[dict[str, Any]]:
 
 
 async def _behind(asking: Asking) -> list[dict[str, Any]]:
+    """Tell of what waits; what was received while the clock ran ahead has waited since it was stored."""
+    own, long_ago = inbox.c, asking.moment - _BEHIND
     done = exists(
-        select(literal(1)).where(
-            outcomes.c.delivery_id == inbox.c.delivery_id, outcomes.c.source_id == inbox.c.source_id
-        )
+        select(literal(1)).where(outcomes.c.delivery_id == own.delivery_id, outcomes.c.source_id == own.source_id)
     )
-    statement: Statement = select(func.count(), _oldest(inbox.c.delivery_id)).where(
-        ~done, inbox.c.delivery_id < first_id_at(asking.moment - _BEHIND)
+    stored = select(deliveries.c.stored_at).where(
+        deliveries.c.id == own.delivery_id, deliveries.c.source_id == own.source_id
     )
-    (row,) = await asking.rows(statement, inbox)
-    if not row[0]:
+    stored_at = stored.scalar_subquery()
+    dated, ahead = own.delivery_id < first_id_at(long_ago), own.delivery_id >= first_id_at(asking.moment)
+    statement: Statement = select(
+        func.count(), _oldest(own.delivery_id).filter(dated), func.min(stored_at).filter(ahead)
+    ).where(~done, dated | (ahead & (stored_at < long_ago)))
+    ((count, oldest, oldest_ahead),) = await asking.rows(statement, inbox)
+    if not count:
         return []
-    waiting = number(row[0], "delivery waits", "deliveries wait")
+    waiting = number(count, "delivery waits", "deliveries wait")
     sentence = f"{waiting} to be processed for longer than a minute: is `callbox work` running, and what does it log?"
-    oldest = time_of(UUID(row[1]))
+    since = min(one for one in (oldest and time_of(UUID(oldest)), oldest_ahead) if one is not None)
     link = path("/v1/deliveries", [("status", "pending")])
-    return [notice("processing-behind", "error", sentence, count=row[0], oldest_at=oldest, link=link)]
+    return [notice("processing-behind", "error", sentence, count=count, oldest_at=since, link=link)]
 
 
-async def _overdue(asking: Asking) -> list[dict[str, Any]]:
+def _overdue(asking: Asking) -> Counted:
     own = submissions.c
-    return await by_source(
-        asking,
+    return Counted(
         submissions,
         and_(own.state == "accepted", own.due_at < asking.moment),
         own.due_at,
@@ -145,11 +151,10 @@ async def _overdue(asking: Asking) -> list[dict[str, Any]]:
     )
 
 
-async def _expiring(asking: Asking) -> list[dict[str, Any]]:
+def _expiring(asking: Asking) -> Counted:
     own = documents.c
     ends = own.token_expires_at.between(asking.moment, asking.moment + _SOON)
-    return await by_source(
-        asking,
+    return Counted(
         documents,
         and_(ends, own.archived_at.is_(None)),
         own.first_received_at,
@@ -162,10 +167,9 @@ async def _expiring(asking: Asking) -> list[dict[str, Any]]:
     )
 
 
-async def _lost(asking: Asking) -> list[dict[str, Any]]:
+def _lost(_: Asking) -> Counted:
     own = documents.c
-    return await by_source(
-        asking,
+    return Counted(
         documents,
         own.state.in_(("failed", "expired")),
         own.first_received_at,
@@ -178,10 +182,9 @@ async def _lost(asking: Asking) -> list[dict[str, Any]]:
     )
 
 
-async def _failed_orders(asking: Asking) -> list[dict[str, Any]]:
+def _failed_orders(_: Asking) -> Counted:
     own = inquiries.c
-    return await by_source(
-        asking,
+    return Counted(
         inquiries,
         and_(own.status == _ORDERED, own.digital_order_success.is_(False)),
         own.last_received_at,
@@ -208,17 +211,26 @@ async def _partitions(asking: Asking) -> list[dict[str, Any]]:
     return [notice("partitions-missing", "error", sentence, count=len(missing))]
 
 
+COUNTED: Final[Sequence[Callable[[Asking], Counted]]] = (
+    _overdue,
+    _expiring,
+    _lost,
+    _failed_orders,
+    *pulls.COUNTED,
+)
+
+
+async def _counted(asking: Asking) -> list[dict[str, Any]]:
+    return await by_source(asking, [one(asking) for one in COUNTED])
+
+
 QUESTIONS: Final[Sequence[Callable[[Asking], Awaitable[list[dict[str, Any]]]]]] = (
     _quarantine,
     _unproven,
     _quiet,
     _behind,
-    _overdue,
-    _expiring,
-    _lost,
-    _failed_orders,
+    _counted,
     _partitions,
-    *pulls.QUESTIONS,
     *watch.QUESTIONS,
 )
 
@@ -230,9 +242,20 @@ async def notices(
 
     `known` are all sources as they could be read, `spooled` the callbacks in the spool of the process that asks.
     """
-    named: Statement = select(sources.c.id, sources.c.name)
-    names = {row.id: row.name for row in await connection.execute(walled(named, sources, access))}
-    asking = Asking(connection, access, names, now(), spooled, frozenset(one.id for one in known if one.unreadable))
+    own = sources.c
+    named: Statement = select(own.id, own.name, own.mode, own.recipe_proven_at, own.disabled_at, own.created_at)
+    rows = (await connection.execute(walled(named, sources, access))).all()
+    enabled = [row for row in rows if row.disabled_at is None]
+    asking = Asking(
+        connection,
+        access,
+        {row.id: row.name for row in rows},
+        now(),
+        [row.id for row in enabled],
+        {row.id: row.created_at for row in enabled if row.mode == "enforce" and row.recipe_proven_at is None},
+        spooled,
+        frozenset(one.id for one in known if one.unreadable),
+    )
     found = [notice for question in QUESTIONS for notice in await question(asking)]
     return sorted(found, key=lambda notice: (_SEVERITIES.index(notice["severity"]), notice["kind"], -notice["count"]))
 

@@ -1,12 +1,12 @@
 """Asks what pulls tell that needs somebody: gaps, searches that fail, signatures that deviate."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import and_
 
-from app.query.noticing import Asking, by_source, number
+from app.query.noticing import Asking, Counted, number
 from app.query.shapes import path
 from app.storage.models import gaps, pulled, searches
 
@@ -14,10 +14,9 @@ _SINCE: Final = timedelta(days=7)
 """What was missed before is no news."""
 
 
-async def _gaps(asking: Asking) -> list[dict[str, Any]]:
+def _gaps(asking: Asking) -> Counted:
     own, since = gaps.c, asking.moment - _SINCE
-    return await by_source(
-        asking,
+    return Counted(
         gaps,
         and_(own.late_at.is_(None), own.found_at >= since),
         own.missed_since,
@@ -33,10 +32,9 @@ async def _gaps(asking: Asking) -> list[dict[str, Any]]:
     )
 
 
-async def _failing(asking: Asking) -> list[dict[str, Any]]:
+def _failing(_: Asking) -> Counted:
     own = searches.c
-    return await by_source(
-        asking,
+    return Counted(
         searches,
         own.failed_at.is_not(None),
         own.failed_at,
@@ -49,10 +47,9 @@ async def _failing(asking: Asking) -> list[dict[str, Any]]:
     )
 
 
-async def _deviating(asking: Asking) -> list[dict[str, Any]]:
+def _deviating(asking: Asking) -> Counted:
     own = pulled.c
-    return await by_source(
-        asking,
+    return Counted(
         pulled,
         own.deviated_at >= asking.moment - _SINCE,
         own.deviated_at,
@@ -68,4 +65,4 @@ async def _deviating(asking: Asking) -> list[dict[str, Any]]:
     )
 
 
-QUESTIONS: Final[Sequence[Callable[[Asking], Awaitable[list[dict[str, Any]]]]]] = (_gaps, _failing, _deviating)
+COUNTED: Final[Sequence[Callable[[Asking], Counted]]] = (_gaps, _failing, _deviating)

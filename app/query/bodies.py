@@ -39,7 +39,7 @@ _HEADERS = {
 def _shape(before: int, after: int) -> re.Pattern[bytes]:
     """Return the pattern of our tokens and keys where so many zeros stand around each character.
 
-    A character is itself, or escaped in JSON or in a form.
+    A character is itself, or escaped in JSON or in a form, there more than once, too.
     """
 
     def wide(text: str) -> bytes:
@@ -49,7 +49,8 @@ def _shape(before: int, after: int) -> re.Pattern[bytes]:
         codes = [f"{code:02x}" for code in range(0x2D, 0x7B) if re.fullmatch(f"[{plain}]", chr(code))]
         hexes = b"|".join(wide(code) for code in {one for code in codes for one in (code, code.upper())})
         itself = b"\0" * before + f"[{plain}]".encode() + b"\0" * after
-        return b"(?:" + itself + b"|(?:" + wide("\\u00") + b"|" + wide("%") + b")(?:" + hexes + b"))"
+        escape = wide("\\u00") + b"|" + wide("%") + b"(?:" + wide("25") + b")*"
+        return b"(?:" + itself + b"|(?:" + escape + b")(?:" + hexes + b"))"
 
     beginning = spelled("c") + spelled("b") + spelled("tx") + spelled("_")
     return re.compile(b"(" + beginning + b")((?:" + spelled("A-Za-z0-9_-") + b"){%d})" % _SECRET_LENGTH)

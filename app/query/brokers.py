@@ -14,7 +14,7 @@ from app.query.access import Reader
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
 from app.query.documented import fields_parameters, list_problems, looks_parameters, page_parameters
-from app.query.fields import Field, Kind, of_column, source_fields
+from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.filters import Parameters, Question, read_question
 from app.query.posted import posted_body, posted_parameters
 from app.query.reading import moment_of, reading_of
@@ -65,31 +65,31 @@ async def answer_brokers(request: Request, access: Access, posted: Parameters | 
     return answer(page, headers=link)
 
 
-_PLACE: Final = (inquiries.c.broker_external_id, sources.c.name)
-"""What brokers are in the order of."""
-
-
-def _counted(question: Question, access: Access) -> Statement:
+def _counted(question: Question, access: Access, *conditions: Condition) -> Statement:
     """Return all brokers of the question, whichever page is asked for, with what is counted of each."""
     own = inquiries.c
     counted: Statement = select(
         own.source_id,
-        sources.c.name.label("source"),
         own.broker_external_id,
         func.count().label("inquiries"),
         func.max(own.last_received_at).label("last_received_at"),
-    ).join(sources, sources.c.id == own.source_id)
-    counted = walled(counted, inquiries, access).where(own.broker_external_id.is_not(None), *question.conditions)
-    return counted.group_by(own.source_id, *_PLACE)
+    )
+    counted = counted.where(own.broker_external_id.is_not(None), *question.conditions, *conditions)
+    return walled(counted, inquiries, access).group_by(own.broker_external_id, own.source_id)
 
 
 def _page(question: Question, access: Access) -> Statement:
-    counted, ascending = _counted(question, access), question.order == "asc"
-    if question.position is not None:
-        (broker, source), (first, second) = question.position.after, _PLACE
-        beyond = (first > broker, second > source) if ascending else (first < broker, second < source)
-        counted = counted.where(beyond[0] | ((first == broker) & beyond[1]))
-    return counted.order_by(*(one.asc() if ascending else one.desc() for one in _PLACE)).limit(question.limit + 1)
+    """Return a page of brokers. Sources are joined at last: else all inquiries would be sorted by their names."""
+    ascending, own, name = question.order == "asc", inquiries.c.broker_external_id, sources.c.name
+    last, source = question.position.after if question.position else (None, None)
+    reached = [] if last is None else [own >= last if ascending else own <= last]
+    counted = _counted(question, access, *reached).subquery("counted")
+    page: Statement = select(name.label("source"), *counted.c).join(counted, sources.c.id == counted.c.source_id)
+    broker = counted.c.broker_external_id
+    if last is not None:
+        page = page.where((broker != last) | (name > source if ascending else name < source))
+    in_order = (broker.asc(), name.asc()) if ascending else (broker.desc(), name.desc())
+    return page.order_by(*in_order).limit(question.limit + 1)
 
 
 def _quarantined(access: Access) -> Statement:

@@ -13,7 +13,7 @@ from app.query.access import FieldHidden, Forbidden, Unauthorized
 from app.query.cursor import CursorInvalid
 from app.query.fields import Field, Kind, Op
 from app.query.filters import LIMIT_DEFAULT, LIMIT_MOST, ORDERS
-from app.query.kept import NotKept
+from app.query.kept import NotKept, TooMuchTold
 from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow
 from app.query.resource import Resource
@@ -91,12 +91,12 @@ def detail_problems() -> dict[int | str, dict[str, Any]]:
 
 def past_problems() -> dict[int | str, dict[str, Any]]:
     """Return the problems of a record as it was."""
-    return detail_problems() | described(NotKept)
+    return described(*_ALWAYS, FieldHidden, NotFound, NotKept, TooMuchTold)
 
 
 def history_problems() -> dict[int | str, dict[str, Any]]:
     """Return the problems of a history."""
-    return described(*_ALWAYS, NotFound, CursorInvalid)
+    return described(*_ALWAYS, NotFound, CursorInvalid, TooMuchTold)
 
 
 def list_parameters(resource: Resource) -> list[dict[str, Any]]:

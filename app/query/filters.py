@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.accounts.model import Access
+from app.crypto import mask_tokens
 from app.problems import Invalid
 from app.query.access import FieldHidden
 from app.query.cursor import Binding, Position, read_cursor
@@ -58,9 +59,10 @@ class Slips:
         self.errors: list[dict[str, str]] = []
 
     def add(self, name: str, code: str, detail: str) -> None:
-        """Note one; `detail` never repeats the value."""
+        """Note one; `detail` never repeats the value, and what is no name may be a token."""
         if not self.is_full:
-            self.errors.append({"in": "query", "name": name[:_LONGEST_NAME], "code": code, "detail": detail})
+            shown = mask_tokens(name)[:_LONGEST_NAME]
+            self.errors.append({"in": "query", "name": shown, "code": code, "detail": detail})
 
     @property
     def is_full(self) -> bool:

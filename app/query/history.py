@@ -24,7 +24,7 @@ from app.query.cursor import Position, write_cursor
 from app.query.details import get_row, parse_id
 from app.query.filters import Question, read_question
 from app.query.fullness import held
-from app.query.kept import RECORD, Beginning, find_beginning, life_of, told_since, with_beginning
+from app.query.kept import RECORD, Beginning, find_beginning, folded, life_of, told_since, with_beginning
 from app.query.months import in_reach_of
 from app.query.personal import hide_changes
 from app.query.prepared import Prepared, asked
@@ -120,9 +120,10 @@ async def _of_customer(
 ) -> tuple[Entries, bool, Beginning]:
     """Fold what all events say about a customer; places are receipts."""
     values = {RECORD: record["id"], **in_reach_of(life_of(record))}
-    beginning, told = await told_since(connection, _said_of(access), values, access)
+    beginning, told, size = await told_since(connection, _said_of(access), values, access)
     rows = {row["id"]: row for row in told if row["fields"]}
-    _, marks = fold_events((_told(row) for row in rows.values()), merged(beginning.baselines))
+    base = merged(beginning.baselines)
+    _, marks = await folded(lambda: fold_events((_told(row) for row in rows.values()), base), size)
     entries = [
         _entry(row, changes, _place(row))
         for row in rows.values()
@@ -141,9 +142,9 @@ def _said_of(access: Access) -> Prepared:
     part = func.jsonb_path_query_first(
         events.c.parts, literal_column("'$[*] ? (@.kind == \"customer\").fields'::jsonpath"), type_=JSONB
     )
-    statement: Statement = select(*_COLUMNS, events.c.item_index, part.label("fields"))
+    statement: Statement = select(*_COLUMNS, events.c.item_index)
     statement = statement.where(events.c.customer_id == asked(RECORD, Uuid()), in_reach(events.c.id))
-    return Prepared.of(with_beginning(walled(statement, events, access), access))
+    return Prepared.of(with_beginning(walled(statement, events, access), part.label("fields"), access))
 
 
 def _told(row: Row) -> Told:

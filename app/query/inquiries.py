@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import and_, exists, literal, select
+from sqlalchemy import ColumnElement, Text, and_, case, cast, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -16,9 +16,9 @@ from app.query.fields import Condition, Field, Kind, of_column, source_fields, s
 from app.query.personal import hide
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Inquiry, InquiryPage
-from app.query.shapes import blank, references, source_columns
+from app.query.shapes import LARGE_STORED, LEFT_OUT, blank, references, source_columns
 from app.query.values import Context, Fault
-from app.query.walls import Statement, cache_of_walls, wall
+from app.query.walls import Statement, cache_of_walls, wall, walled
 from app.storage.models import customers, inquiries
 
 STATUS_NAMES: Mapping[int, str] = {
@@ -76,6 +76,9 @@ _BLANK = blank(Inquiry)
 ITS_DOCUMENTS: Final = "its_documents"
 """The column of an inquiry's documents: their list as JSON."""
 
+_OF_CUSTOMER: Final = "references_of_customer"
+"""The column of what may be large of an inquiry's customer: asked in lists, for the customer is shown within."""
+
 Customers = Mapping[str, dict[str, Any]]
 
 
@@ -106,6 +109,20 @@ def _columns(access: Access) -> Statement:
     )
 
 
+@cache_of_walls
+def _columns_in_lists(access: Access) -> Statement:
+    return _columns(access).add_columns(_references_of_customer(access, whole=True).label(_OF_CUSTOMER))
+
+
+def _references_of_customer(access: Access, *, whole: bool) -> ColumnElement[str]:
+    """Return the external references of an inquiry's customer as text; unless `whole`, only that they are large."""
+    own = customers.c
+    is_large = func.pg_column_size(own.external_references) > LARGE_STORED
+    told = cast(own.external_references, Text) if whole else case((is_large, LEFT_OUT))
+    its_own = (own.id == inquiries.c.customer_record_id, own.source_id == inquiries.c.source_id)
+    return walled(select(told).where(*its_own), customers, access).correlate(inquiries).scalar_subquery()
+
+
 async def _customers(connection: AsyncConnection, rows: Sequence[Row], access: Access) -> Customers:
     """Return the customers of a page by their ids as text, shaped and with the personal fields hidden."""
     wanted = {str(row["customer_record_id"]) for row in rows if row["customer_record_id"] is not None}
@@ -115,6 +132,7 @@ async def _customers(connection: AsyncConnection, rows: Sequence[Row], access: A
 def _shape(row: Row, access: Access, its_customers: Customers) -> dict[str, Any]:
     shown = {**_BLANK, **row}
     del shown["source_id"]
+    shown.pop(_OF_CUSTOMER, None)
     customer, its_documents = its_customers.get(str(shown.pop("customer_record_id"))), shown.pop(ITS_DOCUMENTS)
     own_id, named = str(row["id"]), f"source={row['source']}"  # names of sources stand in a query as they are
     own = f"/v1/inquiries/{own_id}"
@@ -208,14 +226,18 @@ INQUIRIES = Resource(
     name="inquiries",
     kind="inquiry",
     table=inquiries,
-    columns=_columns,
+    columns=_columns_in_lists,
+    details=_columns,
     fields=FIELDS,
     shape=_shape,
     reckoned=(),
     once=True,
     told=("status",),
     large=(inquiries.c.external_references,),
-    long={ITS_DOCUMENTS: partial(of_documents.written_within, whole=False)},
+    long={
+        ITS_DOCUMENTS: partial(of_documents.written_within, whole=False),
+        _OF_CUSTOMER: partial(_references_of_customer, whole=False),
+    },
     sorts=("last_received_at", "changed_at", "updated_on", "premium_yearly_cents"),
     schema=Inquiry,
     page=InquiryPage,

@@ -1,18 +1,19 @@
 """Shows leads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, and_, cast, func, or_, select
 
 from app.accounts.model import Access
 from app.query.contained import reference_field
-from app.query.fields import Field, Kind, of_column, source_fields, submission_field
+from app.query.fields import Condition, Field, Kind, of_column, source_fields, submission_field
 from app.query.personal import hide, is_personal, may_see
 from app.query.resource import Resource, Row
 from app.query.schemas.leads import Lead, LeadPage
 from app.query.shapes import address, blank, from_json, references, source_columns
+from app.query.values import Context
 from app.query.walls import Statement, cache_of_walls
 from app.storage.models import leads
 
@@ -63,6 +64,7 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
     for name in _LISTS:
         told = row[name] or []
         shown[name] = orjson.Fragment(told) if isinstance(told, str) and may_see(access) else from_json(told)
+    shown["lead_id"] = row["lead_id"] or row["party_id"]
     shown["kind"] = row["kind"] or "unknown"
     shown["address"] = address(row["address"])
     shown["external_references"] = references(row["external_references"])
@@ -71,14 +73,18 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
 
 
 def _field(name: str, kind: Kind, **more: Any) -> Field:
-    few = name in ("id", "lead_id")
-    return of_column(leads, name, kind, personal=is_personal("lead", name), few=few, **more)
+    return of_column(leads, name, kind, personal=is_personal("lead", name), few=name == "id", **more)
+
+
+def _has_id(ids: Sequence[str], _: Context) -> Condition:
+    """Return the condition by the lead's own id, its party's where that is the only one known; both have an index."""
+    own = leads.c
+    return or_(own.lead_id.in_(ids), and_(own.lead_id.is_(None), own.party_id.in_(ids)))
 
 
 _KINDS = {
     Kind.INTEGER: ("event_count",),
     Kind.TEXT: (
-        "lead_id",
         "party_id",
         "first_name",
         "last_name",
@@ -99,6 +105,14 @@ FIELDS: Mapping[str, Field] = {
     "submission_id": submission_field(leads),
     **{name: _field(name, kind) for kind, names in _KINDS.items() for name in names},
     "id": _field("id", Kind.ID, merged=leads),
+    "lead_id": Field(
+        column=func.coalesce(leads.c.lead_id, leads.c.party_id),
+        kind=Kind.TEXT,
+        folded=func.coalesce(*(leads.c.folded[name].astext for name in ("lead_id", "party_id"))),
+        build=_has_id,
+        few=True,
+        about="Where only the party's id is known it is that one.",
+    ),
     "kind": Field(
         column=func.coalesce(leads.c.kind, "unknown"),
         kind=Kind.WORD,

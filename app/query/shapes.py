@@ -31,10 +31,13 @@ LEFT_OUT: Final = ""
 LARGE: Final = 65536
 """So many bytes of JSON a row may have and still not be large."""
 
+LARGE_STORED: Final = 2048
+"""So many bytes JSON may take where it is stored, compressed mostly, and surely not be large."""
+
 # PostgreSQL knows what a value takes where it is stored without reading it. Compressed it is a hundredth at best, so
 # that how much it really is must be looked at where it may be much; of what is stored in 2 kB it can be 200.
 _UNLESS_LARGE = f"""
-CASE WHEN pg_column_size({{0}}) <= 2048 THEN CAST({{0}} AS text)
+CASE WHEN pg_column_size({{0}}) <= {LARGE_STORED} THEN CAST({{0}} AS text)
     WHEN pg_column_size({{0}}) <= 16384 AND octet_length(CAST({{0}} AS text)) <= {LARGE} THEN CAST({{0}} AS text)
     WHEN {{0}} IS NOT NULL THEN '' END
 """

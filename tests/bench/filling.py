@@ -103,7 +103,8 @@ def take_stock(database: Database, vault: Vault, number: int) -> Stock:
     accounts: dict[str, list[Account]] = defaultdict(list)
     for source in sources.values():
         accounts[source.provider].append(Account(source.id, tokens[source.id], source.provider, _SECRET))
-        _know_brokers(database, source.id)
+        if source.provider == "thinksurance":
+            _know_brokers(database, source.id)
     given = Circumstances(PROVIDERS, sources, vault, ZONE)
     first = {provider: sources[ones[0].source_id] for provider, ones in accounts.items()}
     leads = number // 3

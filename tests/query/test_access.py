@@ -131,11 +131,11 @@ def test_a_key_of_an_item_that_may_be_a_value_is_hidden(
 ) -> None:
     source, full, plain = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL), rows.key(Scope.READ)
     item = {"subject": "inquiry/1", "verdict": "verified", "status": "event", "reason": None, "event_id": None}
-    keys = (None, "810042", "Erika Muster")
+    keys = (None, "810042", "Erika Muster", "9" * 20)
     items = [{"index": number, "key": key, **item} for number, key in enumerate(keys)]
     free, ordinary = rows.delivery(source, items=items), rows.delivery(source, 1, items=items[:2])
     caller = open_caller()
-    for key, one, shown in ((full, free, keys), (plain, free, (*keys[:2], None)), (plain, ordinary, keys[:2])):
+    for key, one, shown in ((full, free, keys), (plain, free, (*keys[:2], None, None)), (plain, ordinary, keys[:2])):
         answer = caller.get(key, path.format(one)).json()
         (found,) = answer.get("data", [answer])
         assert tuple(item["key"] for item in found["items"]) == shown

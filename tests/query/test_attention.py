@@ -12,7 +12,7 @@ from app.accounts.opening import verify_vault
 from app.accounts.verifying import Checked, Misfit, note_misfit
 from app.crypto import Vault
 from app.ids import derived_id, first_id_at
-from app.query.attention import QUESTIONS
+from app.query.attention import COUNTED, QUESTIONS
 from app.query.counted import MOST_BROKERS
 from app.query.schemas.brokers import BrokerPage, NoticePage
 from app.query.schemas.receipts import Source
@@ -131,7 +131,7 @@ def test_where_all_is_well(rows: Rows, open_caller: Callable[[], Caller]) -> Non
     source = rows.source("s", recipe_proven_at=START)
     _delivery(rows, source, 0.1)
     assert _kinds(open_caller(), rows.key(Scope.READ)) == {}
-    assert len(QUESTIONS) == 17
+    assert len(QUESTIONS) + len(COUNTED) == 18  # one of them asks for all that is counted
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,46 @@ def test_a_source_that_has_gone_quiet(rows: Rows, open_caller: Callable[[], Call
     assert caller.get(key, "/v1/sources/s").json()["quiet_since"] is not None
     _delivery(rows, source, 0.1)
     assert _kinds(caller, key) == {}
+
+
+def test_what_is_dated_in_the_future_counts_by_when_it_was_stored(
+    rows: Rows, open_caller: Callable[[], Caller]
+) -> None:
+    """A clock that ran ahead dates what comes after it, too: ids only rise."""
+    source, key, ahead = rows.source("s", recipe_proven_at=START), rows.key(Scope.READ), -24 * 40
+    for hours in range(40):
+        _delivery(rows, source, 60.5 + hours, brokers=["B-1"])
+    rows.insert(brokers, source_id=source, key="id:B-1", delivery_id=first_id_at(NOW))
+    keys = (key, rows.key(Scope.READ, brokers=["B-1"]))
+    caller = open_caller()
+
+    def fares() -> tuple[float, int, bool]:
+        """Return how many hours ago the source delivered last, how much in the last day, and whether it is quiet."""
+        first, second = (caller.get(one, "/v1/sources/s").json() for one in keys)
+        assert first | {"tokens": []} == second | {"tokens": []}
+        ago = (NOW - datetime.fromisoformat(first["last_received_at"])) / timedelta(hours=1)
+        return round(ago, 1), first["received_24h"], first["quiet_since"] is not None
+
+    _delivery(rows, source, ahead, stored_at=NOW - timedelta(hours=ahead), brokers=["B-1"])
+    assert fares() == (60.5, 0, True), "stored by a clock that ran ahead, too: it says nothing"
+    _delivery(rows, source, ahead - 1, stored_at=NOW - timedelta(hours=48), brokers=["B-1"])
+    assert fares() == (48.0, 0, True)
+    _delivery(rows, source, ahead - 2, stored_at=NOW - timedelta(hours=1), brokers=["B-1"])
+    assert fares() == (1.0, 1, False)
+
+
+def test_what_waits_since_the_clock_ran_ahead_is_told(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s", recipe_proven_at=START), rows.key(Scope.READ)
+    _delivery(rows, source, -24 * 40, status=None, stored_at=datetime.now(UTC))
+    caller = open_caller()
+    assert "processing-behind" not in _kinds(caller, key), "it came just now"
+    stored_at = NOW - timedelta(hours=2)
+    _delivery(rows, source, -24 * 40, status=None, stored_at=stored_at)
+    told = _kinds(caller, key)["processing-behind"]
+    assert (told.count, told.oldest_at) == (1, to_text(stored_at))
+    _delivery(rows, source, 3, status=None)
+    told = _kinds(caller, key)["processing-behind"]
+    assert (told.count, told.oldest_at) == (2, to_text(NOW - timedelta(hours=3)))
 
 
 def test_how_sources_fare(rows: Rows, open_caller: Callable[[], Caller]) -> None:

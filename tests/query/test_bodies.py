@@ -33,7 +33,7 @@ def test_tokens_are_overwritten_by_as_many_stars() -> None:
         assert masked == body.replace(token[4:].encode(), b"*" * 43)
 
 
-@pytest.mark.parametrize("form", ["\\u00{:02x}", "\\u00{:02X}", "%{:02x}", "%{:02X}"])
+@pytest.mark.parametrize("form", ["\\u00{:02x}", "\\u00{:02X}", "%{:02x}", "%{:02X}", "%25{:02x}"])
 def test_escaped_tokens_too(form: str) -> None:
     body = b'{"url": "' + _escaped(TOKEN, form) + b'"}'
     masked = masked_body(body, None)

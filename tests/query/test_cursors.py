@@ -78,6 +78,7 @@ def test_a_cursor_is_good_for_its_question_only(rows: Rows, open_caller: Callabl
     caller = open_caller()
     key, twin = rows.key(Scope.READ), rows.key(Scope.READ)
     walled, personal = rows.key(Scope.READ, brokers=["B-1"]), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    of_source = rows.key(Scope.READ, source_ids=[source])
     cursor = caller.get(key, "/v1/inquiries?limit=1&status=4").json()["next_cursor"]
 
     def status(key: str, path: str) -> int:
@@ -94,6 +95,7 @@ def test_a_cursor_is_good_for_its_question_only(rows: Rows, open_caller: Callabl
     assert status(key, "/v1/inquiries?status=4&order=asc") == 422
     assert status(key, "/v1/customers") == 422
     assert status(walled, "/v1/inquiries?status=4") == 422
+    assert status(of_source, "/v1/inquiries?status=4") == 422
     assert status(personal, "/v1/inquiries?status=4") == 422
     cursor = "nonsense"
     assert status(key, "/v1/inquiries?status=4") == 422
@@ -162,6 +164,16 @@ def test_a_replay_is_no_lag(rows: Rows, open_caller: Callable[[], Caller]) -> No
     caller = open_caller()
     assert caller.post(key, f"/v1/deliveries/{delivery}/replay").status_code == 202
     assert caller.get(key, "/v1/deliveries?order=asc").json()["lag_seconds"] == 0.0
+
+
+def test_what_waits_beyond_a_wall_is_no_lag(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    one, two = rows.source("one"), rows.source("two")
+    rows.delivery(two, status=None)
+    inside, outside = (rows.key(Scope.READ, source_ids=[source]) for source in (two, one))
+    caller = open_caller()
+    for path in ("deliveries", "events"):
+        lags = [caller.get(key, f"/v1/{path}?order=asc").json()["lag_seconds"] for key in (inside, outside)]
+        assert (lags[0] > 0.0, lags[1]) == (True, 0.0), path
 
 
 def test_a_place_that_was_never_given_is_refused_once_a_backup_was_restored(

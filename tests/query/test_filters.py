@@ -128,6 +128,7 @@ def test_a_date_begins_at_midnight_of_the_services_zone(rows: Rows, open_caller:
     [
         ("statsu=4", "statsu", "unknown-field"),
         ("data=4", "data", "unknown-field"),
+        (f"xcbt_{'A' * 43}=4", f"xcbt_{'*' * 43}", "unknown-field"),
         ("status[like]=4", "status[like]", "unknown-operator"),
         ("status[eq]=4", "status[eq]", "unknown-operator"),
         ("status[prefix]=4", "status[prefix]", "unknown-operator"),

@@ -182,3 +182,56 @@ def test_the_documents_of_inquiries_take_room(
             assert {one["purpose"] for one in shown} == {purpose}
             whole = {one["hash"]: one for one in caller.found(key, f"/v1/documents?inquiry_id={row['inquiry_id']}")}
             assert [{name: whole[one["hash"]][name] for name in one} for one in shown] == shown
+
+
+def test_the_customers_of_a_page_of_inquiries_count(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    """Each inquiry is shown with its customer, who may be the same of all, and outside of a key's wall."""
+    source, references = rows.source("s"), {"crm\x1fno": {"origin": "crm", "key": "no", "value": _text(BYTES)}}
+    customer = rows.customer(source, brokers=["B-1", "B-2"], external_references=references)
+    made = [
+        str(rows.inquiry(source, number, number, broker_external_id="B-1", customer_record_id=customer))
+        for number in range(7)
+    ]
+    caller, key = open_caller(), rows.key(Scope.READ)
+    pages = _walked(caller, key, "/v1/inquiries?limit=500&order=asc")
+    assert [row["id"] for page in pages for row in page] == made
+    assert max(map(len, pages)) <= 4
+    assert {len(row["customer"]["external_references"][0]["value"]) for page in pages for row in page} == {BYTES}
+    assert [len(page) for page in _walked(caller, rows.key(Scope.READ, brokers=["B-1"]), "/v1/inquiries?limit=9")] == [
+        7
+    ]
+
+
+def _walked(caller: Caller, key: str, path: str) -> list[list[Any]]:
+    """Return the rows of all pages of a list, page by page."""
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = caller.get(key, f"{path}&cursor={cursor}" if cursor else path).json()
+        cursor = page["next_cursor"]
+        pages.append(page["data"])
+    return pages
+
+
+@pytest.mark.parametrize(("events_laid", "status"), [(3, 200), (6, 422)])
+def test_what_is_folded_anew_has_a_bound(
+    rows: Rows, open_caller: Callable[[], Caller], events_laid: int, status: int
+) -> None:
+    """A customer's history and a record as it was are made of all that its events said, however large a page is."""
+    source = rows.source("s")
+    customer = rows.customer(source, identity="c:1", brokers=["B-1"])
+    inquiry = rows.inquiry(source, 1, customer_record_id=customer)
+    value = _text(BYTES)
+    for number in range(events_laid):
+        references = {"crm\x1fno": {"origin": "crm", "key": "no", "value": f"{number}{value}"}}
+        fields = {"last_name": "Muster", "external_references": references}
+        parts = [
+            {"kind": "inquiry", "keys": ["1"], "fields": {"inquiry_id": 1, "customer_key": "c:1"}},
+            {"kind": "customer", "keys": ["c:1"], "fields": fields},
+        ]
+        told = {"record_kind": "inquiry", "record_id": inquiry, "customer_id": customer, "parts": parts}
+        rows.event(source, rows.delivery(source, number), number, **told)
+    caller, key = open_caller(), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    for path in (f"/v1/customers/{customer}/history", f"/v1/inquiries/{inquiry}?as_of=%2B1h"):
+        answer = caller.get(key, path)
+        assert answer.status_code == status, path
+        assert status == 200 or answer.json()["code"] == "too-much-told"

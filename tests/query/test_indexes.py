@@ -17,6 +17,7 @@ _BY_ANOTHER = {
     ("events", "delivery_id"): "the beginning of the event's own id",
     ("events", "subject"): "the sources beside it",
     ("deliveries", "reason"): "the statuses that have one",
+    ("leads", "lead_id"): "its own index and that of the party's id",
 }
 """Fields whose condition is put together with another that has the index."""
 

@@ -93,7 +93,9 @@ def past(
         keys = rows.key(*everything, Scope.WRITE), rows.key(Scope.READ), rows.key(*everything, brokers=["42"])
         past = Past(desk, *keys, open_caller())
         hour = timedelta(hours=1)
-        past.lay("first", FIRST, item(7, customer=ERIKA, status=3, productName="Haftpflicht"))
+        docs = {"docToken": {"token": "t", "expired": "2026-05-01 12:00:00"}, "files": [{"hash": "h", "name": "A.pdf"}]}
+        first = item(7, customer=ERIKA, status=3, productName="Haftpflicht")
+        past.lay("first", FIRST, first | {"docs": docs})
         past.lay("second", FIRST + hour, item(7, iUpdated="2026-01-03", status=4, customer={"cId": 5, "cCity": "Bonn"}))
         past.lay("lead", FIRST, {"id": "lead-1", "event": "lead.created", "first_name": "Lotte"}, desk.wegroup)
         past.lay("last", LAST, item(7, iUpdated="2026-01-04", status=6, customer={"cId": 5, "cCity": "Ulm"}))

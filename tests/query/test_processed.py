@@ -107,3 +107,29 @@ def test_the_folded_beginnings_find_what_the_processor_folded(
                     wanted = {f"{field}[prefix]": row[field].upper()[:5], "limit": "500"}
                     found = caller.found(processed, resource.path, params=wanted)
                     assert row["id"] in {one["id"] for one in found}, field
+
+
+def test_a_lead_keeps_its_id_where_only_its_partys_is_told(
+    rows: Rows, database_url: str, vault: Vault, open_caller: Callable[[], Caller]
+) -> None:
+    key = rows.key(Scope.READ, Scope.READ_PERSONAL)
+    with closing(connect(database_url)) as connection:
+        desk = Desk(connection, vault)
+        for body in (
+            {"id": "lead-1", "prospect": {"id": "party-1", "first_name": "Lotte"}},
+            {"prospect": {"id": "party-1", "first_name": "Lotte", "last_name": "Voorbeeld"}},
+            {"event": "touched", "party_id": "party-1"},
+            {"prospect": {"id": "party-2", "first_name": "Marieke"}},
+        ):
+            desk.lay(body, desk.wegroup)
+            desk.process()
+    caller = open_caller()
+
+    def found(query: str) -> list[Any]:
+        return [(row["lead_id"], row["party_id"]) for row in caller.found(key, f"/v1/leads?{query}")]
+
+    known, other = ("lead-1", "party-1"), ("party-2", "party-2")
+    assert found("order=asc") == [known, other]
+    assert found("lead_id=lead-1") == found("lead_id[prefix]=LEAD") == found("lead_id[ne]=party-2") == [known]
+    assert found("lead_id=party-2") == found("lead_id[in]=party-1,party-2") == found("lead_id[prefix]=party") == [other]
+    assert found("lead_id[null]=true") == []

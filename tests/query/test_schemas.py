@@ -40,6 +40,9 @@ QUESTIONS = {
 }
 """What must be asked at all, for a path to answer."""
 
+LISTS = {resource.path for resource in RESOURCES}
+"""What is asked for the other way round, too: that may be a feed."""
+
 PERSONAL_TEXTS = (
     "Brandt",
     "Nele",
@@ -79,6 +82,8 @@ def _paths_of(asking: Caller, world: World, where: str) -> Iterator[tuple[str, s
             yield path, path.replace("{name}", "ts-one" if where == "inside" else "ts-two")
         else:
             yield path, path + QUESTIONS.get(path, "")
+            if path in LISTS:
+                yield path, f"{path}?order=asc"
 
 
 @pytest.mark.parametrize("key", ["full", "plain", "admin"])

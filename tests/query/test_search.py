@@ -84,6 +84,8 @@ def test_walls_hold(asking: Caller, world: World) -> None:
     for key in ("by-source", "by-broker"):
         for words in ("Brandt", "A-1", "Voorbeeld", "Antrag", "2", "K-2", "lead-2"):
             assert {row_id for _, row_id in _found(asking, world.keys[key], words)} <= inside, (key, words)
+        page = asking.get(world.keys[key], "/v1/search?q=A-1&kind=customer&limit=1").json()
+        assert (len(page["data"]), page["next_cursor"]) == (1, None), "others have no part in pages either"
     assert _found(asking, world.keys["by-broker"], "Voorbeeld") == []
 
 
@@ -201,6 +203,7 @@ def test_what_is_searched_may_stand_in_the_body(asking: Caller, world: World) ->
 
     def post(**more: object) -> dict[str, object]:
         response = asking.client.post("/v1/search", headers=headers, **more)  # type: ignore[arg-type]  # its own
+        assert "link" not in response.headers, "it would have the words in a URL"
         return dict(response.json(), http=response.status_code)
 
     found = post(json={"q": "Brandt", "kind": "customer", "limit": 1})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,9 +18,10 @@ from sqlalchemy import delete, select
 
 from app.accounts.model import Scope
 from app.accounts.version import bump_version
-from app.query import feed, fullness
+from app.query import access, feed, fullness
 from app.query.feed import Listener, Sent
 from app.storage.models import api_keys, audit
+from app.times import now
 from tests.query.conftest import Rows, Served
 
 _LISTENERS = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%%'"
@@ -243,6 +245,16 @@ def test_it_ends_with_the_process_and_with_the_key(
     refused = listen(kept)
     assert refused.response.status_code == 503
     assert refused.response.headers["retry-after"] == "5"
+
+
+def test_it_ends_when_the_key_does(
+    rows: Rows, listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.source("s")
+    listening = listen(rows.key(Scope.READ, expires_at=now() + timedelta(hours=1)))
+    monkeypatch.setattr(access, "now", lambda: now() + timedelta(hours=2))
+    with pytest.raises(EOFError):
+        listening.event()
 
 
 def test_reading_it_is_noted(rows: Rows, listen: Callable[..., Listening]) -> None:

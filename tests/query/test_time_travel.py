@@ -1,15 +1,20 @@
 """Records as they were: by the real processor's folding, at every moment of a story, within walls and scopes."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from app.accounts.model import Scope
+from app.crypto import Vault
+from app.ids import derived_id, first_id_at
+from app.storage.database import connect
 from app.storage.models import aliases, audit
 from app.times import to_text
+from tests.processing.conftest import Desk
 from tests.query.conftest import START, Caller, Rows, World
 from tests.query.test_processed import processed
 
@@ -97,8 +102,12 @@ def test_the_customer_is_who_it_was_then(rows: Rows, open_caller: Callable[[], C
         assert shown["links"]["customer"] == f"/v1/customers/{customer}"
 
 
+def _moment(minutes: float) -> datetime:
+    return START + timedelta(minutes=minutes)
+
+
 def _at(minutes: float) -> str:
-    return to_text(START + timedelta(minutes=minutes))
+    return to_text(_moment(minutes))
 
 
 def test_a_story_at_each_of_its_moments(rows: Rows, open_caller: Callable[[], Caller], story: dict[str, Any]) -> None:
@@ -157,3 +166,45 @@ def test_what_it_does_not_take(asking: Caller, world: World, query: str) -> None
     response = asking.get(world.keys["full"], f"/v1/inquiries/{ids['inquiry']}?{query}")
     assert response.status_code == 422
     assert asking.get(world.keys["full"], f"/v1/customers/{ids['customer']}?as_of=-1d").status_code == 422
+
+
+def test_what_belongs_to_it_is_as_it_was(
+    rows: Rows, open_caller: Callable[[], Caller], database_url: str, vault: Vault
+) -> None:
+    """A document was announced anew with a later end, and a second inquiry turned out to be its customer's."""
+    key = rows.key(Scope.READ, Scope.READ_PERSONAL)
+    with closing(connect(database_url)) as connection:
+        desk = Desk(connection, vault)
+
+        def lay(minutes: int, inquiry_id: int, day: int, **more: Any) -> None:
+            data = {"bToken": "b", "bExternalId": "42", "iId": inquiry_id, "iUpdated": f"2026-03-0{day}", "status": 4}
+            desk.lay({"sHash": "0" * 32, "data": data, **more}, None, derived_id(first_id_at(_moment(minutes)), "x"))
+            desk.process()
+
+        def docs(expired: str, name: str | None) -> dict[str, Any]:
+            return {"docToken": {"token": "t", "expired": expired}, "files": [{"hash": "h", "name": name}]}
+
+        person, other = {"cId": 1, "cLastName": "Muster"}, {"cId": 2, "cLastName": "Beispiel"}
+        lay(1, 1, 1, customer=person, docs=docs("2026-04-01 12:00:00", "A.pdf"))
+        lay(2, 2, 1)
+        lay(3, 2, 2, customer=other)
+        lay(5, 1, 2, docs=docs("2026-05-01 12:00:00", None))
+        lay(6, 2, 3, customer=person)
+        desk.database.execute("UPDATE documents SET state = 'failed', attempted_at = %s", (_moment(7),))
+    caller = open_caller()
+    (inquiry,) = caller.found(key, "/v1/inquiries?inquiry_id=1")
+
+    def then(minutes: float) -> Any:
+        shown = caller.get(key, f"/v1/inquiries/{inquiry['id']}?as_of={_at(minutes)}").json()
+        (document,) = shown["documents"]
+        return document["token_expires_at"], document["name"], document["state"], shown["customer"]["inquiry_count"]
+
+    early, late = "2026-04-01T10:00:00.000Z", "2026-05-01T10:00:00.000Z"
+    assert then(4) == (early, "A.pdf", "announced", 1)
+    assert then(5.5) == (late, "A.pdf", "announced", 1)
+    assert then(6.5) == (late, "A.pdf", "announced", 2)
+    assert then(8) == (late, "A.pdf", "failed", 2)
+    (second,) = caller.found(key, "/v1/inquiries?inquiry_id=2")
+    shown = caller.get(key, f"/v1/inquiries/{second['id']}?as_of={_at(4)}").json()
+    assert (shown["customer"]["last_name"], shown["customer"]["inquiry_count"]) == ("Beispiel", 1)
+    assert caller.get(key, f"/v1/inquiries/{inquiry['id']}?as_of=%2B1h").json() == inquiry

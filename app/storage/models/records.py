@@ -144,6 +144,13 @@ inquiries = _record(
     Index(None, "premium_yearly_cents", "id"),
     # Each customer is shown with the number of its inquiries, which is told without these rows.
     Index(None, "customer_record_id", postgresql_include=["source_id", "broker_external_id"]),
+    # Few are ordered in vain, and whoever asks what needs attention asks for them.
+    Index(
+        "ix_inquiries_order_failed",
+        "source_id",
+        postgresql_include=["broker_external_id", "last_received_at"],
+        postgresql_where=text("status = 6 AND digital_order_success IS FALSE"),
+    ),
     counted=_COUNTED,
 )
 
