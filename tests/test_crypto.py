@@ -45,6 +45,15 @@ def test_tokens_are_masked_wherever_they_stand() -> None:
     assert mask_tokens("cbt_short") == "cbt_short"
 
 
+@pytest.mark.parametrize("escape", ["%{:02X}", "%{:02x}", "%25{:02X}"])
+@pytest.mark.parametrize("which", ["_", "_-", "_-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"])
+def test_tokens_are_masked_where_they_are_percent_encoded(escape: str, which: str) -> None:
+    secret = new_callback_token()[4:]
+    sent = "".join(escape.format(ord(one)) if one in which else one for one in f"_{secret}")
+    masked = mask_tokens(f"https://hooks.test/?to=cbt{sent}&more=1")
+    assert masked == f"https://hooks.test/?to=cbt{escape.format(ord('_'))}{'*' * 43}&more=1"
+
+
 def test_any_text_has_a_digest() -> None:
     assert len(sha256("\ud800")) == 32
     assert sha256("a") != sha256("b")

@@ -19,6 +19,14 @@ def test_ids_rise_also_when_the_clock_is_behind_the_last_one() -> None:
     assert {one.version for one in made[1:]} == {7}
 
 
+def test_of_two_ids_found_the_higher_one_counts() -> None:
+    ahead = first_id_at(datetime.now(UTC) + timedelta(days=400))
+    source = IdSource()
+    for found in (ahead, first_id_at(datetime.now(UTC))):
+        source.not_behind(found)
+    assert source.next() > ahead
+
+
 def test_the_counter_carries_into_the_milliseconds() -> None:
     last = UUID(int=(5 << 80) | (0x7FFF << 64) | (0b10 << 62) | ((1 << 62) - 1))
     far = UUID(int=last.int + ((1 << 47) << 80))
@@ -48,3 +56,7 @@ def test_derived_ids_are_the_same_for_the_same_names_and_keep_the_time(parent: U
 def test_the_first_id_of_a_moment_bounds_all_of_it(moment: datetime) -> None:
     low = first_id_at(moment)
     assert timedelta(0) <= moment - time_of(low) < timedelta(milliseconds=1)
+
+
+def test_an_id_that_names_no_time_there_is_has_the_last_one() -> None:
+    assert time_of(UUID(int=(1 << 128) - 1)).year == 9999

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import psycopg
@@ -25,6 +25,7 @@ from app.crypto import Vault
 from app.health import Probe
 from app.ingest import writer
 from app.main import Callbox, create_app
+from tests.ingest.test_keeping import Database
 
 WEGROUP = Platform("wegroup")
 PARTS = {"database": "ok", "spool": "ok", "accounts": "ok", "processing": "ok"}
@@ -151,6 +152,15 @@ def test_without_the_database_the_spool_decides(encryption_key: str, tmp_path: P
         measures = client.get("/metrics")
         assert measures.status_code == 200
         assert "callbox_inbox" not in measures.text
+
+
+def test_a_database_that_takes_nothing_counts_as_away(client: TestClient, settings: Settings, server_url: str) -> None:
+    """As a standby: it answers, but callbacks go to the spool."""
+    assert settings.database_url
+    with Database(settings.database_url.get_secret_value(), server_url).read_only():
+        cast("Callbox", client.app)._receiver._sink.is_away = True  # type: ignore[attr-defined]  # it is the keeper
+        ready = client.get("/readyz").json()
+    assert (ready["status"], ready["parts"]["database"]) == ("degraded", "away")
 
 
 def test_a_probe_finds_a_database_that_came_back(database_url: str) -> None:

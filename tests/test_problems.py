@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from app import problems
 from app.crypto import new_api_key, new_callback_token
+from app.posted import pointer_to
 from app.problems import Problem
 from app.request_id import RequestIdMiddleware
 
@@ -160,3 +161,8 @@ def test_the_schema_fits_what_is_answered(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()["components"]["schemas"]["Problem"]
     assert schema["required"] == FIELDS
     assert list(schema["properties"]) == FIELDS
+
+
+def test_where_a_posted_parameter_stands_is_escaped_and_short() -> None:
+    assert pointer_to("a/b~c") == "/a~1b~0c"
+    assert pointer_to("x" * 1000) == "/" + "x" * 99

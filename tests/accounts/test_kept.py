@@ -1,9 +1,13 @@
 """A process starts with the accounts it knew, while the database is away, and nothing of them lies readable on disk."""
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 
-from app.accounts.kept import FILE_NAME, find_answers
+import pytest
+
+from app.accounts.kept import FILE_NAME, find_answers, keep_answers
 from app.accounts.model import Mode
 from app.accounts.snapshot import AccountBook
 from app.accounts.store import add_source
@@ -41,3 +45,17 @@ def test_a_damaged_or_missing_file_is_nothing(vault: Vault, tmp_path: Path) -> N
     assert find_answers(tmp_path / "none", vault) is None
     (tmp_path / "torn").write_bytes(b"\x01torn")
     assert find_answers(tmp_path / "torn", vault) is None
+
+
+def test_a_disk_without_room_leaves_what_was_kept_before(
+    vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / FILE_NAME
+    keep_answers(path, vault, [[{"name": "before"}]])
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        keep_answers(path, vault, [[{"name": "after"}]])
+    assert find_answers(path, vault) == [[{"name": "before"}]]

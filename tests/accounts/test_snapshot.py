@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from app.accounts import keys, parts, snapshot, store
 from app.accounts.model import Accounts, Scope
 from app.accounts.opening import verify_vault
+from app.accounts.reading import to_accounts
 from app.accounts.snapshot import BOUND_S, AccountBook, AccountsUnavailableError, read_accounts
 from app.accounts.writing import Connection, Platform
 from app.crypto import Vault, WrongKeyError, new_encryption_key, sha256
@@ -46,6 +48,14 @@ async def _within(seconds: float, happened: Callable[[], bool]) -> float:
         assert time.monotonic() - began < seconds
         await asyncio.sleep(0.01)
     return time.monotonic() - began
+
+
+def _end_others(connection: Connection) -> None:
+    """Cut the connections of all others."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
 
 
 def test_changes_take_effect_by_themselves(database_url: str, connection: Connection, vault: Vault) -> None:
@@ -135,6 +145,28 @@ def test_nothing_is_read_whole_while_nothing_changes(
     asyncio.run(story())
 
 
+def test_a_change_while_all_is_read_is_seen_the_next_time(
+    database_url: str, connection: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_source(connection, vault, WEGROUP, "a")
+    added: list[bytes] = []
+
+    def changed_meanwhile(*given: Any) -> Accounts:
+        if not added:
+            added.append(sha256(parts.add_token(connection, vault, "a").token))
+        return to_accounts(*given)
+
+    async def story() -> None:
+        monkeypatch.setattr(snapshot, "INTERVAL_S", 60)
+        monkeypatch.setattr(snapshot, "to_accounts", changed_meanwhile)
+        async with _book(database_url, vault) as book:
+            assert added[0] not in book.present.tokens
+            await book.refresh()
+            assert added[0] in book.present.tokens
+
+    asyncio.run(story())
+
+
 def test_use_of_tokens_is_written_together_and_rarely(
     database_url: str, connection: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,8 +186,30 @@ def test_use_of_tokens_is_written_together_and_rarely(
             monkeypatch.setattr(snapshot, "NOTE_INTERVAL_S", 0)
             await _within(120, lambda: used() == 1)
             monkeypatch.setattr(snapshot, "NOTE_INTERVAL_S", 60)
+            connection.execute("UPDATE source_tokens SET last_used_at = '2100-01-01' WHERE id = %s", (first,))
+            book.note_use(first)
             book.note_use(second)
         assert used() == 2
+        assert connection.execute("SELECT max(last_used_at)::date FROM source_tokens").fetchone() == (date(2100, 1, 1),)
+
+    asyncio.run(story())
+
+
+def test_use_that_could_not_be_written_is_written_later(
+    database_url: str, connection: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "INTERVAL_S", 60)
+    token_id = store.add_source(connection, vault, WEGROUP, "a").token.id
+
+    async def story() -> None:
+        async with _book(database_url, vault) as book:
+            book.note_use(token_id)
+            _end_others(connection)
+            with pytest.raises(AccountsUnavailableError):
+                await book._bounded(book._write_used())
+            await book._bounded(book._write_used())
+            rows = connection.execute("SELECT 1 FROM source_tokens WHERE last_used_at IS NOT NULL").fetchall()
+            assert len(rows) == 1
 
     asyncio.run(story())
 
@@ -315,13 +369,31 @@ def test_a_start_without_a_database_waits_for_it(vault: Vault) -> None:
     asyncio.run(story())
 
 
+def test_who_asks_just_after_a_failure_is_told_without_a_question(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unknown tokens that come while the database is away."""
+    monkeypatch.setattr(snapshot, "INTERVAL_S", 60)
+    monkeypatch.setattr(snapshot, "_PAUSE_AFTER_FAILURE_S", 60)
+
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(0)
+            async with _book(f"postgresql://u@127.0.0.1:{server.getsockname()[1]}/x?connect_timeout=1", vault) as book:
+                server.accept()[0].close()
+                for _ in range(3):
+                    with pytest.raises(AccountsUnavailableError):
+                        await book.refresh()
+                with pytest.raises(BlockingIOError):
+                    server.accept()
+
+    asyncio.run(story())
+
+
 def test_a_lost_connection_is_opened_again(database_url: str, connection: Connection, vault: Vault) -> None:
     async def story() -> None:
         async with _book(database_url, vault) as book:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
+            _end_others(connection)
             added = store.add_source(connection, vault, WEGROUP, "a")
             await _within(120, lambda: sha256(added.token.token) in book.present.tokens)
 

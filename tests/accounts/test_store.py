@@ -78,16 +78,17 @@ def test_nothing_secret_lies_readable_in_the_database(connection: Connection, va
         connection, vault, SIGNED, "a", secrets=["sehr-geheim"], credentials=[("hash", "auch-geheim")]
     )
     parts.add_secret(connection, vault, "a", "noch-geheimer")
+    store.set_source(connection, vault, SIGNED, "a", credentials=[("b_token", "ganz-geheim")])
     key = keys.add_key(connection, "dash", [Scope.READ])
     dumped = ""
     for (table,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
         for row in connection.execute(f'SELECT t::text, t FROM "{table}" t').fetchall():  # noqa: S608
             dumped += str(row)
-    hidden = ["sehr-geheim", "auch-geheim", "noch-geheimer", added.token.token, key.key]
+    hidden = ["sehr-geheim", "auch-geheim", "noch-geheimer", "ganz-geheim", added.token.token, key.key]
     for text in hidden:
         assert text not in dumped
         assert text.encode().hex() not in dumped
-    assert "source.add" in dumped
+    assert {"source.add", "source.set"} <= set(_audited(connection))
 
 
 @pytest.mark.parametrize("name", ["", "-a", "A", "ä", "a_b", "a" * 64, "a b", "a\n"])
@@ -116,6 +117,7 @@ def test_the_mode_follows_from_the_secret(connection: Connection, vault: Vault) 
         (SIGNED, {"recipe": {"wrong": 1}}, "recipe.wrong: is wrong"),
         (SIGNED, {"secrets": [""]}, "secret: is empty"),
         (SIGNED, {"secrets": ["a\x00b"]}, "secret: holds characters"),
+        (SIGNED, {"secrets": ["s" * 4097]}, "secret: has more than 4096 characters"),
         (SIGNED, {"secrets": ["s", "s"]}, "secret: is given twice"),
         (SIGNED, {"credentials": [("hsah", "x")]}, "credential: thinksurance has no 'hsah'; known are: b_token, hash"),
         (SIGNED, {"credentials": [("hash", "x"), ("hash", "y")]}, "credential: hash has one value only"),
@@ -188,9 +190,12 @@ def test_a_disabled_source_has_no_live_token_but_is_known(connection: Connection
     store.disable_source(connection, "a")
     accounts = read_accounts(connection, vault)
     assert (list(accounts.sources), dict(accounts.tokens)) == ([added.id], {})
+    since = store.show_source(connection, "a")["disabled_at"]
+    store.disable_source(connection, "a")
+    assert store.show_source(connection, "a")["disabled_at"] == since
     store.enable_source(connection, "a")
     assert list(read_accounts(connection, vault).tokens) == [sha256(added.token.token)]
-    assert _audited(connection) == ["source.add", "source.disable", "source.enable"]
+    assert _audited(connection) == ["source.add", *["source.disable"] * 2, "source.enable"]
 
 
 def test_tokens_live_side_by_side_until_revoked(connection: Connection, vault: Vault) -> None:
@@ -246,6 +251,19 @@ def test_an_added_key_may_what_it_should(connection: Connection, vault: Vault) -
     assert (access.source_ids, access.brokers) == (frozenset({added.id}), frozenset({"42"}))
     assert (known[sha256(open_key.key)].source_ids, known[sha256(open_key.key)].brokers) == (None, None)
     assert [row["sources"] for row in keys.list_keys(connection)] == [["a"], None]
+
+
+def test_a_wall_behind_which_nothing_is_stays_a_wall(connection: Connection, vault: Vault) -> None:
+    key = keys.add_key(connection, "dash", [Scope.READ])
+    connection.execute("UPDATE api_keys SET source_ids = '{}', brokers = '{}'")
+    access = read_accounts(connection, vault).keys[sha256(key.key)]
+    assert (access.source_ids, access.brokers) == (frozenset(), frozenset())
+
+
+def test_a_scope_of_a_later_version_gives_nothing(connection: Connection, vault: Vault) -> None:
+    key = keys.add_key(connection, "dash", [Scope.READ])
+    connection.execute("UPDATE api_keys SET scopes = '{read,levitate}'")
+    assert read_accounts(connection, vault).keys[sha256(key.key)].scopes == {Scope.READ}
 
 
 def test_a_key_is_revoked_by_id_or_by_a_name_that_means_one(connection: Connection, vault: Vault) -> None:

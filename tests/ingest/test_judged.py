@@ -91,6 +91,16 @@ def test_a_notification_is_answered_empty() -> None:
     assert answer_for(Findings(items=[item(Verdict.UNSIGNED)], notification=True), source()).status == 204
 
 
+def test_what_was_answered_once_is_answered_to_its_own_kind_alone() -> None:
+    """Answers to single items are kept by all that they depend on."""
+    accepted, unusable = [item(Verdict.UNSIGNED)], [item(Verdict.INVALID, Reason.UNUSABLE_ID)]
+    for _ in range(2):
+        assert answer_for(Findings(items=accepted), source()).status == 200
+        assert answer_for(Findings(items=accepted, notification=True), source()).status == 204
+        assert answer_for(Findings(items=unusable), source(Mode.OBSERVE, proven=True)).status == 202
+        assert answer_for(Findings(items=unusable), source(proven=True)).status == 401
+
+
 def test_without_items_the_reason_is_answered() -> None:
     answer = answer_for(Findings(reason=Reason.UNKNOWN_SHAPE), source())
     assert (answer.status, answer.reason) == (202, Reason.UNKNOWN_SHAPE)

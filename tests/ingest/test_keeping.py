@@ -1,6 +1,7 @@
 """Rows are durable while the database is away, read-only or slow, and reach it once, by themselves."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import sql
+from structlog.testing import capture_logs
 
 from app.ids import IdSource
 from app.ingest.keeping import Keeper
@@ -207,3 +209,43 @@ def test_a_spool_that_refused_is_well_again_by_itself(tmp_path: Path) -> None:
         await until_so(lambda: not keeper.spool_fails)
 
     run_keeper("postgresql://callbox@127.0.0.1:1/nothing", tmp_path, act, max_bytes=1 << 20)
+
+
+def test_a_database_that_takes_nothing_is_not_back(database: Database, tmp_path: Path) -> None:
+    """As a standby: it answers, and each callback would wait for it in vain."""
+
+    async def act(keeper: Keeper) -> None:
+        with database.read_only(), capture_logs() as logs:
+            keeper.is_away = True
+            await until_so(lambda: [line["event"] for line in logs].count("spool.waiting") > 1)
+            assert keeper.is_away
+        await until_so(lambda: not keeper.is_away)
+
+    run_keeper(database.url, tmp_path, act)
+
+
+def test_at_the_end_what_waits_for_the_disk_is_kept(database: Database, tmp_path: Path) -> None:
+    row = make_row()._replace(source_id=database.add_source())
+
+    async def act() -> None:
+        keeper = Keeper(database.url, Writer(database.url), Spool(tmp_path, 1 << 30))
+        await keeper.start()
+        disk_is_free = threading.Event()
+        keeper._disk.submit(disk_is_free.wait, LONG_S)
+        keeper.is_away = True
+        waiting = asyncio.create_task(keeper.write(row))
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(keeper.close())
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        disk_is_free.set()
+        async with asyncio.timeout(LONG_S):
+            await waiting
+            await closing
+
+    async def drain(keeper: Keeper) -> None:
+        await until_so(lambda: not keeper.spooled)
+
+    asyncio.run(act())
+    run_keeper(database.url, tmp_path, drain)
+    assert database.stored() == [row.id]

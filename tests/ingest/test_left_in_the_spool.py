@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.ids import IdSource
+from app.ingest import keeping
 from app.ingest.keeping import Keeper
 from app.ingest.rows import Packed, Row, packed
 from app.ingest.spool import Spool
@@ -134,6 +135,7 @@ def test_a_row_that_the_database_does_not_take_keeps_back_no_other(
     async def act(keeper: Keeper) -> None:
         keeper.is_away = True
         await until_so(lambda: not keeper.is_away and not keeper.spooled)
+        assert keeper._most > 1, "the others go together again"
         await keeper.write(live)
 
     with capture_logs() as logs, _troubled(database, trouble) as url:
@@ -148,6 +150,46 @@ def test_a_row_that_the_database_does_not_take_keeps_back_no_other(
     run_keeper(database.url, tmp_path, again)
     assert set(database.stored()) == {row.id for row in (*rows, live)}
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", ["40001", "53100", "57014"], ids=["conflict", "full-disk", "cancelled"])
+def test_trouble_of_the_database_is_not_held_against_a_row(database: Database, tmp_path: Path, code: str) -> None:
+    row = make_row()
+    with connect(database.url) as connection:
+        connection.execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN RAISE 'trouble' USING ERRCODE = '{code}'; END $$"
+        )
+        connection.execute("CREATE TRIGGER refuses BEFORE INSERT ON deliveries EXECUTE FUNCTION refuse()")
+
+    async def act(keeper: Keeper) -> None:
+        keeper.is_away = True
+        await keeper.write(row)
+        await until_so(lambda: [line["event"] for line in logs].count("spool.waiting") > 3)
+        assert keeper.spooled == 1
+        with connect(database.url) as connection:
+            connection.execute("DROP FUNCTION refuse CASCADE")
+        await until_so(lambda: not keeper.spooled)
+
+    with capture_logs() as logs:
+        run_keeper(database.url, tmp_path, act)
+    assert database.stored() == [row.id]
+    assert "spool.row_refused" not in [line["event"] for line in logs]
+
+
+def test_what_a_process_leaves_that_dies_later_is_brought_too(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "_ADOPT_S", 0.0)
+    rows = _of(database.add_source(), 3)
+
+    async def act(keeper: Keeper) -> None:
+        await keeper.write(rows[0])
+        _left(tmp_path, [packed(row) for row in rows[1:]])
+        await until_so(lambda: len(database.stored()) == 3)
+
+    run_keeper(database.url, tmp_path, act)
+    assert database.stored() == [row.id for row in rows]
 
 
 def test_what_another_installation_left_stays_for_it(database: Database, tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ import gzip
 import hashlib
 import json
 import tempfile
+import threading
+import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +20,7 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
+from app import metrics
 from app.accounts import store
 from app.accounts.model import Accounts, Mode, Token
 from app.accounts.snapshot import AccountsUnavailableError
@@ -32,6 +36,7 @@ from app.ingest.senders import parse_networks
 from app.ingest.writer import Writer
 from app.main import Callbox, create_app
 from app.problems import SCHEMA
+from tests.ingest.test_keeping import Database
 
 SECRET = "ein-geheimnis-zum-ueben"
 SIGNED = Platform("thinksurance", check_recipe=lambda _: None)
@@ -152,6 +157,8 @@ def test_the_forms_of_the_url(service: Service) -> None:
         assert answer.status_code == 200, (method, suffix)
     kept = [(("POST", "PUT", "PATCH")[one["method"]], one["query"].decode()) for one in service.kept()]
     assert kept == [(method, suffix.partition("?")[2]) for method, suffix in forms]
+    joined = f"http://testserver/{service.path}"  # as of a CALLBOX_PUBLIC_URL that ends with a slash
+    assert service.client.post(joined, json=item()).status_code == 200
 
 
 def test_some_items_accepted(service: Service) -> None:
@@ -255,6 +262,18 @@ def test_other_tokens_that_are_unknown(service: Service) -> None:
     assert not service.kept()
 
 
+def test_when_a_token_was_used_last_is_noted(database_url: str, encryption_key: str) -> None:
+    with serving(database_url, encryption_key) as service:
+        unused = service.add("unused")
+        assert service.client.post(service.path, json=item()).status_code == 200
+        assert service.client.post(unused + "x", json=item()).status_code == 404
+    with psycopg.connect(database_url) as connection:
+        used = connection.execute(
+            "SELECT s.name FROM source_tokens t JOIN sources s ON s.id = t.source_id WHERE t.last_used_at IS NOT NULL"
+        )
+        assert used.fetchall() == [("pool",)]
+
+
 def test_a_token_made_a_moment_ago_is_known_at_once(service: Service) -> None:
     assert service.client.post(service.add("fresh", Platform("wegroup")), json={}).status_code == 202
 
@@ -317,18 +336,45 @@ def test_the_openapi_document_knows_the_receiver(service: Service) -> None:
     assert {"200", "202", "204", "401", "404", "405", "413", "503"} == set(path["post"]["responses"])
 
 
+def store_delivery(connection: psycopg.Connection[Any], delivery_id: UUID) -> None:
+    """Store a delivery that nobody sent."""
+    connection.execute(
+        "INSERT INTO deliveries (id, source_id, received_at, via, method, answered, verdict, size, judged,"
+        " body_sha256, remote_addr, query, headers, body)"
+        " VALUES (%s, %s, now(), 0, 0, 200, 0, 0, '', '', '', '', '', '')",
+        (delivery_id, UUID(int=1)),
+    )
+
+
 def test_ids_go_on_above_the_last_one_stored(database_url: str, encryption_key: str) -> None:
     """As after a restart with a clock that was set back."""
     ahead = UUID("0fffffff-0000-7000-8000-000000000000")
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO deliveries (id, source_id, received_at, via, method, answered, verdict, size, judged,"
-            " body_sha256, remote_addr, query, headers, body)"
-            " VALUES (%s, %s, now(), 0, 0, 200, 0, 0, '', '', '', '', '', '')",
-            (ahead, UUID(int=1)),
-        )
+        store_delivery(connection, ahead)
     with serving(database_url, encryption_key) as service:
         assert UUID(service.client.post(service.path, json=item()).json()["id"]) > ahead
+
+
+def test_ids_go_on_above_the_last_one_stored_once_the_database_can_be_asked(
+    database_url: str, server_url: str, encryption_key: str, tmp_path: Path
+) -> None:
+    ahead, database = UUID("0fffffff-0000-7000-8000-000000000000"), Database(database_url, server_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        store_delivery(connection, ahead)
+        added = store.add_source(connection, Vault(encryption_key), SIGNED, "pool")
+    path = f"/callbacks/thinksurance/{added.token.token}"
+    settings = load_settings(database_url=database_url, encryption_key=encryption_key, data_dir=tmp_path)
+    with ExitStack() as stack:
+        with database.away():
+            client = stack.enter_context(TestClient(create_app(settings)))
+            assert client.post(path, json=item()).status_code == 503
+        end = time.monotonic() + 60
+        while True:
+            answer = client.post(path, json=item())
+            if answer.status_code == 200 and UUID(answer.json()["id"]) > ahead:
+                break
+            assert time.monotonic() < end
+            time.sleep(0.1)
 
 
 # --- Without FastAPI: what is hard to bring about in a running application ---------------------------------------
@@ -379,6 +425,7 @@ async def post(
     pieces: list[bytes],
     token: str = TOKEN,
     on_piece: Callable[[int], Awaitable[None]] | None = None,
+    headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> tuple[int, dict[str, str], bytes]:
     """Send one request in pieces and return the answer."""
     sent: list[Any] = []
@@ -400,14 +447,14 @@ async def post(
         "method": "POST",
         "path": f"/callbacks/wegroup/{token}",
         "query_string": b"",
-        "headers": [],
+        "headers": headers,
         "client": ("203.0.113.9", 1),
     }
     await receiver(scope, receive, send)
     if not sent:
         return 0, {}, b""
-    headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, sent[1]["body"]
+    answered = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], answered, sent[1]["body"]
 
 
 def run(url: str, act: Callable[[Writer], Awaitable[None]], patience: float = 5) -> None:
@@ -445,6 +492,37 @@ def test_without_the_database_a_known_token_gets_503_and_an_unknown_one_too() ->
     run(NOWHERE, act, patience=0.2)
 
 
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for() -> None:
+    async def act(writer: Writer) -> None:
+        receiver, _ = receiver_with(writer, max_body_bytes=1000)
+        status, _, body = await post(receiver, [], headers=[(b"content-length", b"1001")])
+        assert (status, json.loads(body)["code"]) == (413, "body-too-large")
+
+    run(NOWHERE, act)
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "aside"),
+    [(b"x" * 1000, b"", False), (b"x" * (1 << 20), b"", True), (gzip.compress(b"{}"), b"gzip", True)],
+    ids=["small", "large", "compressed"],
+)
+def test_what_takes_long_to_read_holds_up_no_other_callback(
+    database_url: str, body: bytes, encoding: bytes, *, aside: bool
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def find() -> Findings:
+        threads.append(threading.current_thread())
+        return FOUND
+
+    async def act(writer: Writer) -> None:
+        receiver, _ = receiver_with(writer, find)
+        assert (await post(receiver, [body], headers=[(b"content-encoding", encoding)]))[0] == 200
+
+    run(database_url, act)
+    assert [thread is not threading.current_thread() for thread in threads] == [aside]
+
+
 def test_a_reader_that_fails_loses_nothing(database_url: str) -> None:
     def fail() -> Findings:
         raise RecursionError("Erika Mustermann")
@@ -472,6 +550,9 @@ def test_too_much_in_flight_is_refused_and_room_comes_back(database_url: str) ->
         receiver, _ = receiver_with(writer, max_in_flight_bytes=100_000)
         held, go_on = asyncio.Event(), asyncio.Event()
 
+        def in_flight() -> float:
+            return next(iter(metrics.IN_FLIGHT_BYTES.collect())).samples[0].value
+
         async def hold(number: int) -> None:
             if number == 1:
                 held.set()
@@ -483,10 +564,31 @@ def test_too_much_in_flight_is_refused_and_room_comes_back(database_url: str) ->
         assert (status, headers["retry-after"], json.loads(body)["code"]) == (503, "5", "overloaded")
         assert headers["connection"] == "close"
         assert (await post(receiver, [b"x"]))[0] == 200
+        assert in_flight() > 0
         go_on.set()
         assert (await first)[0] == 200
+        assert in_flight() == 0
         for _ in range(5):  # nothing of the refused one is held
             assert (await post(receiver, [b"x" * 60_000]))[0] == 200
+
+    run(database_url, act)
+
+
+def test_requests_of_which_little_came_take_room_too(database_url: str) -> None:
+    async def act(writer: Writer) -> None:
+        receiver, _ = receiver_with(writer, max_in_flight_bytes=20_000)
+        go_on, held = asyncio.Event(), asyncio.Semaphore(0)
+
+        async def hold(_: int) -> None:
+            held.release()
+            await go_on.wait()
+
+        waiting = [asyncio.create_task(post(receiver, [b"x"], on_piece=hold)) for _ in range(2)]
+        for _ in waiting:
+            await held.acquire()
+        assert (await post(receiver, [b"x"]))[0] == 503
+        go_on.set()
+        assert [status for status, *_ in await asyncio.gather(*waiting)] == [200, 200]
 
     run(database_url, act)
 

@@ -183,12 +183,14 @@ def test_credentials_are_stored_only_as_salted_digests(service: Service) -> None
     login = service.add("by-login", WEGROUP, **BY_LOGIN)
     plain = service.add("plain", WEGROUP)
     for path in (secret, secret, login, plain):
-        headers = {HEADER: VALUE.encode(), **basic("wegroup", PASSWORD), "X-Other": b"kept"}
-        assert post(service.client, path, LEAD, headers).status_code == 200
+        shown = basic("wegroup", PASSWORD)
+        shown |= {"Proxy-Authorization": shown["Authorization"], HEADER: VALUE.encode(), "X-Other": b"kept"}
+        assert post(service.client, path, LEAD, shown).status_code == 200
     stored = [dict(orjson.loads(kept["headers"])) for kept in service.kept()]
     word = HEADER.lower()
     assert all(headers["x-other"] == "kept" for headers in stored)
     assert all(headers["authorization"].startswith("Basic sha256:") for headers in stored)
+    assert all(is_sealed(headers["proxy-authorization"]) for headers in stored)
     assert [is_sealed(headers[word]) for headers in stored] == [True, True, False, False]
     assert stored[0][word] != stored[1][word], "salted"
 

@@ -1,6 +1,8 @@
 """The spool keeps rows over the death of its process, within its bound, and gives each of them on once."""
 
+import fcntl
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +18,8 @@ from hypothesis import strategies as st
 
 from app.ids import IdSource, time_of
 from app.ingest.rows import Packed, Row, packed
-from app.ingest.spool import Spool, SpoolError, SpoolFullError
+from app.ingest.spool import ROOM, Spool, SpoolError, SpoolFullError
+from app.ingest.spool_file import lock_path, try_lock
 
 _IDS = IdSource()
 
@@ -196,3 +199,85 @@ def test_rows_are_not_put_into_a_file_that_somebody_deleted(tmp_path: Path) -> N
     assert sorted(map(_id, _drained(spool))) == sorted(map(_id, (first, second)))
     spool.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_acknowledged_outlives_a_loss_of_power(tmp_path: Path) -> None:
+    """No test can cut the power: this is how SQLite is told to wait for the disk at each commit."""
+    spool = _open(tmp_path)
+    spool.put([packed(make_row())])
+    database = spool.files[0].database
+    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert database.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    spool.close()
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    mask = os.umask(0)
+    try:
+        spool = _open(folder)
+        for _ in range(2):
+            spool.put([packed(make_row())])
+            assert folder.stat().st_mode & 0o777 == 0o700
+            modes = {path.suffix: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+            assert modes == dict.fromkeys((".lock", ".sqlite", ".sqlite-shm", ".sqlite-wal"), 0o600)
+            shutil.rmtree(folder)  # it is made again
+        spool.close()
+    finally:
+        os.umask(mask)
+
+
+def test_the_highest_id_of_all_files_is_told(tmp_path: Path) -> None:
+    spools = [_open(tmp_path) for _ in range(3)]
+    rows = [make_row() for _ in spools]
+    for spool, row in zip(spools, rows, strict=True):
+        spool.put([packed(row)])
+    for spool in spools:
+        spool.close()
+    spool = _open(tmp_path)
+    assert spool.last_id() == rows[-1].id
+    assert len(_drained(spool)) == 3
+
+
+def test_a_file_that_was_let_go_is_left_to_others_for_a_while(tmp_path: Path) -> None:
+    left = _open(tmp_path)
+    left.put([packed(make_row())])
+    left.close()
+    spool = _open(tmp_path)
+    held = spool.oldest()
+    assert held is not None
+    spool.leave_out(held)
+    spool.adopt()
+    assert spool.count == 0
+    spool.resting = dict.fromkeys(spool.resting, time.monotonic())
+    spool.adopt()
+    assert _drained(spool) == held.rows
+
+
+def test_a_disk_without_room_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the little that is written as a trial would find some."""
+    spool = _open(tmp_path)
+    state = os.statvfs(tmp_path)
+    fields = list(state)
+    fields[4] = ROOM // state.f_frsize - 1  # f_bavail
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result(fields))
+    with pytest.raises(SpoolError, match="full disk"):
+        spool.check()
+
+
+@pytest.mark.parametrize("is_there_again", [False, True])
+def test_a_file_that_its_holder_has_just_deleted_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_there_again: bool
+) -> None:
+    """Its lock would be one that nobody else sees."""
+    path = tmp_path / "1-left.sqlite"
+    flock = fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        lock_path(path).unlink()
+        if is_there_again:
+            lock_path(path).touch()
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    assert try_lock(path) is None

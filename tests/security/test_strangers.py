@@ -20,9 +20,10 @@ BAD = {"Authorization": "Bearer bad"}
 
 
 async def door(scope: Scope, receive: Receive, send: Send) -> None:
-    """Let in who says so."""
+    """Let in who says so; there is one room."""
     is_good = (b"authorization", b"Bearer good") in scope["headers"]
-    await Response(b"in" if is_good else b"out", 200 if is_good else 401)(scope, receive, send)
+    status = 401 if not is_good else 200 if scope["path"] == "/" else 404
+    await Response(b"", status)(scope, receive, send)
 
 
 class Street:
@@ -33,8 +34,8 @@ class Street:
         self.strangers = Strangers(clock=lambda: self.moment)
         self._app = StrangersMiddleware(door, parse_networks(trusted), self.strangers)
 
-    def ask(self, headers: dict[str, str], address: str = "198.51.100.7") -> Any:
-        return ask(self._app, "/", headers, address)
+    def ask(self, headers: dict[str, str], address: str = "198.51.100.7", path: str = "/") -> Any:
+        return ask(self._app, path, headers, address)
 
     def try_keys(self, count: int, address: str = "198.51.100.7", **headers: str) -> list[int]:
         return [self.ask(BAD | headers, address).status_code for _ in range(count)]
@@ -66,6 +67,7 @@ def test_a_good_key_is_served_whatever_came_from_its_address() -> None:
         assert street.ask(GOOD).status_code == 200
         assert street.ask(BAD).status_code == 429
     assert street.ask({}).status_code == 401, "who shows no key has tried none"
+    assert street.ask(GOOD, path="/nowhere").status_code == 404
 
 
 def test_addresses_are_told_apart() -> None:

@@ -9,13 +9,15 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
 import uvicorn
 
+from app import metrics
 from app.server import bounds
-from app.server.bounds import BoundedProtocol
+from app.server.bounds import BoundedProtocol, HeadersTooLarge, TooSlow
 
 POST = b"POST /x HTTP/1.1\r\nhost: a\r\n"
 GET = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -118,14 +120,15 @@ def code_of(body: bytes) -> str:
     return str(problem["code"])
 
 
-async def refused(connection: Talk, status: int, code: str) -> None:
-    """See that the next answer is this problem and the last one."""
+async def refused(connection: Talk, status: int, code: str) -> dict[str, str]:
+    """See that the next answer is this problem and the last one; return its headers."""
     found, headers, body = await connection.answer()
     assert (found, code_of(body)) == (status, code)
     assert headers["connection"] == "close"
     assert headers["content-type"] == "application/problem+json"
     assert headers["x-request-id"] == json.loads(body)["request_id"]
     assert await connection.is_closed()
+    return headers
 
 
 def test_usual_requests_share_a_connection() -> None:
@@ -256,13 +259,24 @@ def test_too_slow(sent: bytes, code: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(bounds, "HEADERS_WITHIN_S", 0.2)
     monkeypatch.setattr(bounds, "BODY_WITHIN_S", 0.2)
 
-    async def act(connection: Talk) -> None:
+    async def act(connection: Talk, *, is_used: bool) -> None:
+        if is_used:
+            connection.say(GET)
+            assert (await connection.answer())[0] == 200
         connection.say(sent)
         await refused(connection, 408, code)
-        second = GET + sent  # the same on a connection that was used before
-        connection.say(second)
 
-    talk(act)
+    for is_used in (False, True):
+        talk(partial(act, is_used=is_used))
+
+
+def test_the_bounds_are_those_that_are_told() -> None:
+    assert f"{bounds.MOST_HEADER_BYTES // 1024} KiB together, or more than {bounds.MOST_HEADERS} " in str(
+        HeadersTooLarge.__doc__
+    )
+    assert f"within {bounds.HEADERS_WITHIN_S:g} seconds, its body within {bounds.BODY_WITHIN_S:g}." in str(
+        TooSlow.__doc__
+    )
 
 
 def test_dripping_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,13 +368,17 @@ def test_too_many_requests_ahead() -> None:
 
 def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MOST_CONNECTIONS", 2)
+    counted = metrics.REFUSALS.labels("too-many-connections")._value
+    before = counted.get()
 
     async def inside() -> None:
         async with serving() as connect:
             first, second = await connect(), await connect()
             first.say(GET)
             assert (await first.answer())[0] == 200
-            await refused(await connect(), 503, "too-many-connections")
+            headers = await refused(await connect(), 503, "too-many-connections")
+            assert headers["retry-after"]
+            assert counted.get() == before + 1
             second.say(GET)
             assert (await second.answer())[0] == 200
 

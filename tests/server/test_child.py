@@ -11,7 +11,7 @@ import pytest
 from app.main import Callbox
 from app.server.child import server_of
 
-GET = b"GET /%s HTTP/1.1\r\nhost: a\r\n\r\n"
+GET = b"GET /%s HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 198.51.100.1\r\n\r\n"
 PATIENCE_S = 60
 
 
@@ -32,6 +32,7 @@ class App:
                 await receive()
                 await send({"type": f"lifespan.{word}.complete"})
             return
+        assert scope["client"][0] == "127.0.0.1", "whom to believe is the receiver's business"
         self.told.append(self.may_more_come())
         if scope["path"] == "/held":
             await self.released.wait()
@@ -41,7 +42,9 @@ class App:
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: bytes) -> None:
     writer.write(GET % path)
-    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204")
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 204")
+    assert b"server:" not in head.lower()
 
 
 def test_the_application_knows_whether_a_connection_is_free() -> None:

@@ -23,9 +23,10 @@ import pytest
 from app.accounts import store
 from app.accounts.writing import Platform
 from app.crypto import Vault
-from app.server import ahead
+from app.server import ahead, processes
 from app.server.measuring import METRICS_VARIABLE
 from app.server.ports import find_holder
+from app.server.processes import Child, end_in_time
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -230,7 +231,7 @@ def test_what_waits_is_answered_at_the_end(database_url: str, encryption_key: st
         held = "SELECT 1 FROM pg_locks WHERE relation = 'deliveries'::regclass AND NOT granted"
         until(lambda: blocker.execute(held).fetchone(), "a statement that waits")
         assert running.request("GET", "/livez")[0] == 200  # accepted after all five, which are in the receiver then
-        running.process.send_signal(signal.SIGTERM)
+        running.process.send_signal(signal.SIGHUP)  # as when its terminal goes
         time.sleep(0.5)
         blocker.rollback()
         answers = []
@@ -255,6 +256,28 @@ def test_a_receiver_begun_ahead_that_nobody_takes_is_ended(monkeypatch: pytest.M
     assert not lives(pid)
     assert not begun.measures.path.exists()
     assert ahead.take() is None
+
+
+@pytest.mark.process
+def test_a_child_that_does_not_end_in_time_is_killed() -> None:
+    child = Child("receiver", 1, os.environ)
+    child.start()
+    pid = child.pid
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)  # else the next signal may reach it first
+    end_in_time([child], 0.2)
+    assert not lives(pid)
+
+
+@pytest.mark.process
+def test_a_child_that_dies_early_is_not_started_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_FIRST_PAUSE_S", 3600.0)
+    child = Child("receiver", 1, os.environ)
+    child.start()
+    child.signal(signal.SIGKILL)
+    assert until(child.ended, "its end") == -signal.SIGKILL
+    assert not child.is_due()
 
 
 @pytest.mark.process
