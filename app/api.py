@@ -3,7 +3,6 @@
 Importing it takes several times as long as what receives, which is `app.main`'s business and does without.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,6 @@ from app.config import Settings
 from app.crypto import Vault
 from app.documents import content
 from app.documents.store import open_store
-from app.ingest.contract import Provider
 from app.ingest.documented import receiver_paths
 from app.ingest.keeping import Keeper
 from app.ingest.senders import parse_networks
@@ -35,14 +33,14 @@ API_VERSION = "1"
 """Of the paths below `/v1`, which only ever gain."""
 
 
-def connected_api(settings: Settings, providers: Mapping[str, Provider], book: AccountBook, keeper: Keeper) -> FastAPI:
+def connected_api(settings: Settings, book: AccountBook, keeper: Keeper) -> FastAPI:
     """Return the API with what its answers are made of; `settings` name a database and the key of its secrets."""
     if settings.database_url is None or settings.encryption_key is None:
         raise ValueError("the API needs DATABASE_URL and ENCRYPTION_KEY")
     url = settings.database_url.get_secret_value()
     read_url = (settings.database_read_url or settings.database_url).get_secret_value()
     key = settings.encryption_key.get_secret_value()
-    api = build_api(settings, providers)
+    api = build_api(settings)
     engine = open_read_engine(read_url)
     api.state.reading = query.Reading(
         engine=engine,
@@ -62,7 +60,7 @@ def connected_api(settings: Settings, providers: Mapping[str, Provider], book: A
     return api
 
 
-def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS) -> FastAPI:
+def build_api(settings: Settings) -> FastAPI:
     """Return what answers everything but callbacks, with all of its OpenAPI document, and without a database."""
     api = FastAPI(
         title="Callbox",
@@ -74,11 +72,10 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
     )
     problems.install(api)
     api.add_middleware(query.StrangersMiddleware, trusted=parse_networks(settings.trusted_proxies))
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
-    if origins:
+    if settings.cors_origins:
         api.add_middleware(
             CORSMiddleware,
-            allow_origins=origins,
+            allow_origins=settings.cors_origins.split(","),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=[
                 *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Last-Event-ID", "X-Request-Id"),
@@ -103,17 +100,17 @@ def build_api(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS)
     )
     for router in routers:  # not `include_router`, which has every request look for its path twice
         api.router.routes.extend(router.routes)
-    _document_receiver(api, sorted(providers))
+    _document_receiver(api)
     return api
 
 
-def _document_receiver(api: FastAPI, providers: list[str]) -> None:
+def _document_receiver(api: FastAPI) -> None:
     """Put the receiver's paths into the OpenAPI document, and an example into each answer."""
     plain = api.openapi
 
     def openapi() -> dict[str, Any]:
         document = plain()
-        document["paths"] = receiver_paths(providers) | document["paths"]
+        document["paths"] = receiver_paths(sorted(PROVIDERS)) | document["paths"]
         add_examples(document)
         return document
 

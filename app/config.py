@@ -1,9 +1,11 @@
 """Holds the settings: read once at start from the environment, refused with name and reason when wrong.
 
-Nothing reads the environment at import, and no other module reads it at all.
+Nothing of ours reads the environment at import, and no other module what is set in it from outside; the libraries of
+document stores look for their `AWS_...` by themselves.
 """
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -159,8 +161,6 @@ class _FileSource(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        import os  # noqa: PLC0415 - the only place that reads the environment besides pydantic-settings
-
         values: dict[str, Any] = {}
         for name in _FROM_FILE:
             path = os.environ.get(f"{PREFIX}{name}_FILE")

@@ -19,7 +19,8 @@ _KEY_BYTES = 32
 
 CALLBACK_TOKEN = re.compile(r"cbt_[A-Za-z0-9_-]{43}")
 API_KEY = re.compile(r"cbx_[A-Za-z0-9_-]{43}")
-_MASKED_SHAPES = re.compile(r"(cb[tx]_)[A-Za-z0-9_-]{43}")
+# As in a form or a query, where `_`, `-` and others may be percent-encoded, once or more often.
+_MASKED_SHAPES = re.compile(r"(cb[tx](?:_|%(?:25)*5[Ff]))(?:[A-Za-z0-9_-]|%(?:25)*[2-7][0-9A-Fa-f]){43}")
 
 
 class WrongKeyError(Exception):

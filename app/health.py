@@ -4,10 +4,10 @@ What is measured is named in `app.metrics`; bringing back what is down is the su
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal, LiteralString, Protocol
+from typing import Annotated, Any, Literal, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -17,7 +17,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from app import metrics
+from app.accounts.snapshot import AccountBook
 from app.ids import time_of
+from app.ingest.keeping import Keeper
 from app.ingest.writer import CONNECT_TIMEOUT_S, within
 from app.problems import Invalid, Problem, described
 from app.times import now
@@ -40,25 +42,6 @@ class NotReady(Problem):
     status = 503
     code = "not-ready"
     title = "Not ready"
-
-
-class Freshness(Protocol):
-    """What is asked of the accounts."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether they are fresh."""
-
-
-class Detour(Protocol):
-    """What is asked of the way that deliveries take."""
-
-    is_away: bool
-    spool_fails: bool
-
-    @property
-    def spooled(self) -> int:
-        """How many deliveries wait on the local disk."""
 
 
 class Probe:
@@ -101,8 +84,8 @@ class Health:
 
     primary: Probe
     reading: Probe
-    accounts: Freshness
-    keeper: Detour
+    accounts: AccountBook
+    keeper: Keeper
 
     async def close(self) -> None:
         """Close the connections."""
@@ -132,11 +115,8 @@ class InboxMeasures(Collector):
     def __init__(self, row: tuple[Any, ...]) -> None:
         self._depth, self._oldest = row
 
-    def collect(self) -> Iterable[Metric]:
-        """Return them for Prometheus."""
-        return self._measures()
-
-    def _measures(self) -> Iterator[Metric]:
+    def collect(self) -> Iterator[Metric]:
+        """Yield them for Prometheus."""
         yield GaugeMetricFamily("callbox_inbox_deliveries", "Deliveries that wait to be processed", self._depth)
         yield GaugeMetricFamily(
             "callbox_inbox_oldest_seconds", "Age of the delivery that waits longest", _age_seconds(self._oldest)
@@ -150,17 +130,13 @@ class WorkMeasures(Collector):
         self._gaps = dict(zip(("open", "late"), row[:2], strict=True))
         self._jobs = dict(zip(("waiting", "running", "dead"), row[2:], strict=True))
 
-    def collect(self) -> Iterable[Metric]:
-        """Return them for Prometheus."""
-        return self._measures()
-
-    def _measures(self) -> Iterator[Metric]:
-        about = "Callbacks that never came and were found by a pull; `late`: came after that", self._gaps
-        for name, label, (text, counts) in (
-            ("callbox_gaps", "state", about),
-            ("callbox_jobs_queued", "state", ("Jobs that stand in the queue; `dead`: given up", self._jobs)),
+    def collect(self) -> Iterator[Metric]:
+        """Yield them for Prometheus."""
+        for name, about, counts in (
+            ("callbox_gaps", "Callbacks that never came and were found by a pull; `late`: came after that", self._gaps),
+            ("callbox_jobs_queued", "Jobs that stand in the queue; `dead`: given up", self._jobs),
         ):
-            family = GaugeMetricFamily(name, text, labels=(label,))
+            family = GaugeMetricFamily(name, about, labels=("state",))
             for word, number in counts.items():
                 family.add_metric((word,), number)
             yield family

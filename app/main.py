@@ -7,7 +7,7 @@ comes in beside that a moment later. Processes, ports and the database server ar
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ from app.accounts.snapshot import AccountBook
 from app.config import Settings
 from app.crypto import Vault
 from app.ids import IdSource
-from app.ingest.contract import Provider
 from app.ingest.keeping import Keeper
 from app.ingest.receiver import Limits, Receiver
 from app.ingest.senders import parse_networks
@@ -43,9 +42,9 @@ _IS_ALIVE = b'{"status":"ok"}'
 _log = structlog.get_logger(__name__)
 
 
-def create_app(settings: Settings, providers: Mapping[str, Provider] = PROVIDERS) -> "Callbox":
+def create_app(settings: Settings) -> "Callbox":
     """Return the application; `settings` name a database that is migrated and the key of its secrets."""
-    return Callbox(settings, providers)
+    return Callbox(settings)
 
 
 def import_api() -> None:
@@ -59,11 +58,10 @@ class Callbox:
     Raises ValueError for settings that name no database or no key: the supervisor fills in the embedded one's.
     """
 
-    def __init__(self, settings: Settings, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, settings: Settings) -> None:
         if settings.database_url is None or settings.encryption_key is None:
             raise ValueError("the application needs DATABASE_URL and ENCRYPTION_KEY")
         self._settings = settings
-        self._providers = providers
         self._url = settings.database_url.get_secret_value()
         self._key = settings.encryption_key.get_secret_value()
         self._receiver: Receiver
@@ -119,7 +117,7 @@ class Callbox:
             limits = Limits(
                 self._settings.max_body_bytes, trusted_proxies=parse_networks(self._settings.trusted_proxies)
             )
-            self._receiver = Receiver(book, self._providers, keeper, ids, limits)
+            self._receiver = Receiver(book, PROVIDERS, keeper, ids, limits)
             stack.callback(self._receiver.close)
             self._api = asyncio.create_task(asyncio.to_thread(self._connected_api, book, keeper))
             self._api.add_done_callback(_report)
@@ -131,7 +129,7 @@ class Callbox:
         """Return the API with what its answers are made of."""
         from app.api import connected_api  # noqa: PLC0415 - heavy, and receiving does without
 
-        return connected_api(self._settings, self._providers, book, keeper)
+        return connected_api(self._settings, book, keeper)
 
     def on_complete(self, callback: Callable[[], None]) -> None:
         """Have something called once all is imported and made; to be asked for after startup."""

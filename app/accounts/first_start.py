@@ -19,11 +19,13 @@ from app.accounts.writing import Connection, Platform
 from app.config import Settings
 from app.crypto import Vault
 
-_MARK = "first-start"
-_SHOWN = b"shown"
 _INQUIRY_ID = 2900418
 _BROKER_TOKEN = "7c21be90a4f35d6812ee04b9a"  # noqa: S105 - invented
 FILE_NAME = "first-start.json"
+FIRST_START = "first-start"
+"""The row of table `installation` that holds, encrypted, what was made until it was shown; then `SHOWN`."""
+
+SHOWN = b"shown"
 
 
 def first_start(connection: Connection, vault: Vault, settings: Settings) -> dict[str, Any]:
@@ -39,22 +41,22 @@ def first_start(connection: Connection, vault: Vault, settings: Settings) -> dic
     with connection.transaction():
         # Of several processes the others wait here for the first one's commit.
         mine = connection.execute(
-            "INSERT INTO installation (key, value) VALUES (%s, '') ON CONFLICT DO NOTHING", (_MARK,)
+            "INSERT INTO installation (key, value) VALUES (%s, '') ON CONFLICT DO NOTHING", (FIRST_START,)
         ).rowcount
         if mine:
             made = _make(connection, vault)
-            sealed = vault.encrypt(json.dumps(made), _MARK)
-            connection.execute("UPDATE installation SET value = %s WHERE key = %s", (sealed, _MARK))
+            sealed = vault.encrypt(json.dumps(made), FIRST_START)
+            connection.execute("UPDATE installation SET value = %s WHERE key = %s", (sealed, FIRST_START))
             return _described(made, settings)
-        row = connection.execute("SELECT value FROM installation WHERE key = %s", (_MARK,)).fetchone()
-    if row is None or row[0] == _SHOWN:
+        row = connection.execute("SELECT value FROM installation WHERE key = %s", (FIRST_START,)).fetchone()
+    if row is None or row[0] == SHOWN:
         return {}
-    return _described(json.loads(vault.decrypt(row[0], _MARK)), settings)
+    return _described(json.loads(vault.decrypt(row[0], FIRST_START)), settings)
 
 
 def mark_shown(connection: Connection) -> None:
     """Note that a person has, or can get at, what `first_start` returned; it is not kept any longer."""
-    connection.execute("UPDATE installation SET value = %s WHERE key = %s", (_SHOWN, _MARK))
+    connection.execute("UPDATE installation SET value = %s WHERE key = %s", (SHOWN, FIRST_START))
 
 
 def show_first_start(connection: Connection, vault: Vault, settings: Settings, out: TextIO = sys.stdout) -> None:

@@ -95,8 +95,8 @@ def live_tokens(connection: Connection, vault: Vault, source_id: UUID) -> list[A
     return [AddedToken(token_id, label, vault.decrypt(sealed, "token")) for token_id, label, sealed in rows]
 
 
-def reveal_tokens(connection: Connection, vault: Vault, name: str, *, actor: str = audit.CLI) -> list[AddedToken]:
-    """Return what `live_tokens` does, and note in the audit log that they were shown.
+def reveal_tokens(connection: Connection, vault: Vault, name: str) -> list[AddedToken]:
+    """Return what `live_tokens` does, and note in the audit log that they were shown: the command line alone does that.
 
     Raises:
         AccountError: there is no such source.
@@ -105,7 +105,7 @@ def reveal_tokens(connection: Connection, vault: Vault, name: str, *, actor: str
     with connection.transaction():
         tokens = live_tokens(connection, vault, get_source_id(connection, name))
         shown = [str(token.id) for token in tokens]
-        audit.record(connection, actor, "source.url", {"source": name, "token_ids": shown})
+        audit.record(connection, audit.CLI, "source.url", {"source": name, "token_ids": shown})
     return tokens
 
 

@@ -11,16 +11,13 @@ from typing import Any, Final, LiteralString, NamedTuple
 from psycopg import sql
 
 from app.accounts import audit
+from app.accounts.first_start import FIRST_START, SHOWN
 from app.accounts.opening import CHECK_ROW, CHECK_TEXT, find_vault_check
 from app.accounts.sealing import KEY_ROW, Cause, find_key, new_key, wrapped
 from app.accounts.writing import AccountError, Connection, change
 from app.crypto import Vault, WrongKeyError
 
 _BATCH = 1000
-_FIRST_START: Final = "first-start"
-_SHOWN: Final = b"shown"
-UNKNOWN_TOKEN: Final = b""
-"""In place of a token that nobody can read any more; its URL goes on receiving, for it is looked up by its digest."""
 
 
 class _Place(NamedTuple):
@@ -58,7 +55,7 @@ def rotate_key(
             counts[_name(place)] = _rewrite(connection, place, vault, new)
         sealed = _find_first_start(connection)
         if sealed is not None:
-            _set_installation(connection, _FIRST_START, new.encrypt(vault.decrypt(sealed, _FIRST_START), _FIRST_START))
+            _set_installation(connection, FIRST_START, new.encrypt(vault.decrypt(sealed, FIRST_START), FIRST_START))
         if (audit_key := find_key(connection, vault)) is not None:  # the key itself stays, so that old seals still fit
             _set_installation(connection, KEY_ROW, wrapped(audit_key, new))
         _set_installation(connection, CHECK_ROW, new.encrypt(CHECK_TEXT, CHECK_ROW))
@@ -97,8 +94,8 @@ def reset(connection: Connection, vault: Vault, active_lock: int, *, actor: str 
             if lost:
                 connection.execute(sql.SQL(place.give_up) + sql.SQL(" WHERE id = ANY(%s)"), (lost,))
         sealed = _find_first_start(connection)
-        if sealed is not None and not _is_readable(vault, sealed, _FIRST_START):
-            _set_installation(connection, _FIRST_START, _SHOWN)
+        if sealed is not None and not _is_readable(vault, sealed, FIRST_START):
+            _set_installation(connection, FIRST_START, SHOWN)
         if not _has_audit_key(connection, vault):
             _set_installation(connection, KEY_ROW, wrapped(new_key(connection, Cause.RESET), vault))
         _set_installation(connection, CHECK_ROW, vault.encrypt(CHECK_TEXT, CHECK_ROW))
@@ -165,8 +162,8 @@ def _has_audit_key(connection: Connection, vault: Vault) -> bool:
 
 def _find_first_start(connection: Connection) -> bytes | None:
     """Return what the first start made, as long as nobody was shown it."""
-    row = connection.execute("SELECT value FROM installation WHERE key = %s", (_FIRST_START,)).fetchone()
-    return None if row is None or bytes(row[0]) in {b"", _SHOWN} else bytes(row[0])
+    row = connection.execute("SELECT value FROM installation WHERE key = %s", (FIRST_START,)).fetchone()
+    return None if row is None or bytes(row[0]) in {b"", SHOWN} else bytes(row[0])
 
 
 def _set_installation(connection: Connection, key: str, value: bytes) -> None:

@@ -1,6 +1,6 @@
-"""Reads the settings that mean the same at every platform: periods such as `48h`, and switches.
+"""Reads settings of sources that rooms above the platforms act by: periods such as `48h`, switches, numbers of days.
 
-Which platform has which setting is told in the command line's `platforms`; the others are read by their platform.
+Which platform has which setting stands in `app.administration.platforms`; the others are read by their platform.
 """
 
 import re

@@ -62,7 +62,7 @@ def check_settings(names: Collection[str], *, is_new: bool) -> None:
     wrong = [name for name in names if name in CLI_ONLY or (not is_new and name.endswith(("_url", "_hosts")))]
     if wrong:
         detail = "decides where credentials are sent; it is set by `callbox sources set` only"
-        raise beyond({f"/settings/{name}": detail for name in wrong})
+        raise _beyond({f"/settings/{name}": detail for name in wrong})
 
 
 def check_grant(
@@ -85,10 +85,10 @@ def check_grant(
     if access.expires_at is not None and (expires_at is None or expires_at > access.expires_at):
         wrong["/expires"] = "is needed and may not be later than the end of the key itself"
     if wrong:
-        raise beyond(wrong)
+        raise _beyond(wrong)
 
 
-def beyond(wrong: Mapping[str, str]) -> BeyondKey:
+def _beyond(wrong: Mapping[str, str]) -> BeyondKey:
     """Return the problem with fields by their pointers."""
     errors = [
         {"in": "body", "pointer": pointer, "code": BeyondKey.code, "detail": why} for pointer, why in wrong.items()

@@ -204,6 +204,7 @@ def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def jsonable(value: Any) -> Any:
-    """Return a value as it will stand in the answer, so that a repeat shows the very same."""
-    return orjson.loads(to_json(value))
+def jsonable(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is shown as it will stand in the answer, so that a repeat shows the very same."""
+    found: dict[str, Any] = orjson.loads(to_json(shown))
+    return found

@@ -101,8 +101,7 @@ def new_key(order: Order, body: NewKey) -> Callable[[Connection], dict[str, Any]
             "redacted": [],
             "key": added.key,
         }
-        made: dict[str, Any] = jsonable(in_order(KeyMade, shown))
-        return made
+        return jsonable(in_order(KeyMade, shown))
 
     return work
 

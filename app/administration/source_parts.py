@@ -3,7 +3,7 @@
 The secret part of a token is in no answer; `callbox sources url` shows it. What is revoked stays so, however often.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from app.accounts.model import Access
@@ -20,13 +20,11 @@ from app.accounts.writing import AccountError, Connection
 from app.administration.authority import check_may_change_sources
 from app.administration.doing import Order, administration_of, jsonable
 from app.administration.schemas import NewSecret, NewToken, SecretShown, TokenMade, TokenShown
-from app.administration.sources import find_visible
+from app.administration.sources import Work, get_visible
 from app.problems import NotFound
 from app.query.shapes import in_order
 
 POINTERS: Final[dict[str, str]] = {}
-
-Work = Callable[[Connection], dict[str, Any]]
 
 
 def new_token(order: Order, name: str, body: NewToken) -> Work:
@@ -35,13 +33,12 @@ def new_token(order: Order, name: str, body: NewToken) -> Work:
     vault = administration_of(order.request).vault
 
     def work(connection: Connection) -> dict[str, Any]:
-        _, platform = find_visible(connection, name, order.access)
+        platform = get_visible(connection, name, order.access)
         if not platform.calls_back:
             raise AccountError("label", f"{platform.name} calls nobody, a token has no use")
         added = add_token(connection, vault, name, body.label, actor=order.actor)
         row = _chosen(list_tokens(connection, name), str(added.id))
-        shown: dict[str, Any] = jsonable(in_order(TokenMade, row | {"url_command": f"callbox sources url {name}"}))
-        return shown
+        return jsonable(in_order(TokenMade, row | {"url_command": f"callbox sources url {name}"}))
 
     return work
 
@@ -52,12 +49,11 @@ def new_secret(order: Order, name: str, body: NewSecret) -> Work:
     vault = administration_of(order.request).vault
 
     def work(connection: Connection) -> dict[str, Any]:
-        _, platform = find_visible(connection, name, order.access)
+        platform = get_visible(connection, name, order.access)
         if platform.check_recipe is None:
             raise AccountError("secret", f"{platform.name} signs nothing, a secret has no use")
         added = add_secret(connection, vault, name, body.secret, body.label, actor=order.actor)
-        shown: dict[str, Any] = jsonable(in_order(SecretShown, _chosen(list_secrets(connection, name), str(added.id))))
-        return shown
+        return jsonable(in_order(SecretShown, _chosen(list_secrets(connection, name), str(added.id))))
 
     return work
 
@@ -66,7 +62,7 @@ def tokens_of(access: Access, name: str) -> Work:
     """Return what lists the tokens of a source, but for those of single submissions."""
 
     def work(connection: Connection) -> dict[str, Any]:
-        find_visible(connection, name, access)
+        get_visible(connection, name, access)
         rows = [row for row in list_tokens(connection, name) if not row["label"].startswith(OWN_LABEL)]
         return {"data": [in_order(TokenShown, row) for row in rows], "next_cursor": None}
 
@@ -77,7 +73,7 @@ def secrets_of(access: Access, name: str) -> Work:
     """Return what lists the shared secrets of a source."""
 
     def work(connection: Connection) -> dict[str, Any]:
-        find_visible(connection, name, access)
+        get_visible(connection, name, access)
         return {"data": [in_order(SecretShown, row) for row in list_secrets(connection, name)], "next_cursor": None}
 
     return work
@@ -88,7 +84,7 @@ def revoked_token(order: Order, name: str, which: str) -> Work:
     check_may_change_sources(order.access)
 
     def work(connection: Connection) -> dict[str, Any]:
-        find_visible(connection, name, order.access)
+        get_visible(connection, name, order.access)
         row = _chosen(list_tokens(connection, name), which)
         if row["revoked_at"] is None:
             revoke_token(connection, name, str(row["id"]), actor=order.actor)
@@ -102,7 +98,7 @@ def revoked_secret(order: Order, name: str, which: str) -> Work:
     check_may_change_sources(order.access)
 
     def work(connection: Connection) -> dict[str, Any]:
-        find_visible(connection, name, order.access)
+        get_visible(connection, name, order.access)
         row = _chosen(list_secrets(connection, name), which)
         if row["revoked_at"] is None:
             revoke_secret(connection, name, str(row["id"]), actor=order.actor)

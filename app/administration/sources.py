@@ -3,8 +3,8 @@
 Their tokens and shared secrets are changed in `source_parts`.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
-from uuid import UUID
 
 from app.accounts.model import Access
 from app.accounts.store import add_source, disable_source, enable_source, set_source, show_source
@@ -13,15 +13,17 @@ from app.administration.authority import check_may_add_source, check_may_change_
 from app.administration.doing import Order, administration_of, jsonable, pairs
 from app.administration.platforms import get_platform
 from app.administration.schemas import Configuration, NewSource, SourceChange, TokenShown
-from app.crypto import Vault
 from app.problems import Invalid, NotFound
 from app.query.shapes import in_order
 
 POINTERS: Final = {"secret": "/secrets", "credential": "/credentials", "setting": "/settings"}
 
+Work = Callable[[Connection], dict[str, Any]]
+"""What is done in a transaction, and returns what is shown of it."""
 
-def find_visible(connection: Connection, name: str, access: Access) -> tuple[UUID, Platform]:
-    """Return id and platform of a source, which is held until the end of the transaction.
+
+def get_visible(connection: Connection, name: str, access: Access) -> Platform:
+    """Return the platform of a source, which is held until the end of the transaction.
 
     Raises:
         NotFound: there is none of this name within the key's walls.
@@ -31,10 +33,10 @@ def find_visible(connection: Connection, name: str, access: Access) -> tuple[UUI
         row = connection.execute("SELECT id, provider FROM sources WHERE name = %s FOR UPDATE", (name,)).fetchone()
     if row is None or not sees_source(access, row[0]):
         raise NotFound("There is no such source.")
-    return row[0], get_platform(row[1])
+    return get_platform(row[1])
 
 
-def new_source(order: Order, body: NewSource) -> Any:
+def new_source(order: Order, body: NewSource) -> Work:
     """Return what makes a source and shows it; nothing is done yet."""
     check_may_add_source(order.access)
     check_settings(body.settings, is_new=True)
@@ -58,7 +60,7 @@ def new_source(order: Order, body: NewSource) -> Any:
     return work
 
 
-def changed_source(order: Order, name: str, body: SourceChange) -> Any:
+def changed_source(order: Order, name: str, body: SourceChange) -> Work:
     """Return what changes a source and shows it; the same again changes nothing more."""
     check_may_change_sources(order.access)
     check_settings(body.settings, is_new=False)
@@ -67,9 +69,19 @@ def changed_source(order: Order, name: str, body: SourceChange) -> Any:
     vault = administration_of(order.request).vault
 
     def work(connection: Connection) -> dict[str, Any]:
-        _, platform = find_visible(connection, name, order.access)
+        platform = get_visible(connection, name, order.access)
         if body.model_fields_set - {"enabled"}:
-            _set(connection, vault, platform, name, body, order.actor)
+            set_source(
+                connection,
+                vault,
+                platform,
+                name,
+                mode=body.mode,
+                recipe=body.recipe,
+                credentials=pairs(body.credentials),
+                settings=pairs(body.settings),
+                actor=order.actor,
+            )
         if body.enabled is not None:
             (enable_source if body.enabled else disable_source)(connection, name, actor=order.actor)
         return configuration(connection, name)
@@ -77,25 +89,11 @@ def changed_source(order: Order, name: str, body: SourceChange) -> Any:
     return work
 
 
-def _set(connection: Connection, vault: Vault, platform: Platform, name: str, body: SourceChange, actor: str) -> None:
-    set_source(
-        connection,
-        vault,
-        platform,
-        name,
-        mode=body.mode,
-        recipe=body.recipe,
-        credentials=pairs(body.credentials),
-        settings=pairs(body.settings),
-        actor=actor,
-    )
-
-
-def shown_configuration(order: Order, name: str) -> Any:
+def shown_configuration(order: Order, name: str) -> Work:
     """Return what shows a source as it is set up."""
 
     def work(connection: Connection) -> dict[str, Any]:
-        find_visible(connection, name, order.access)
+        get_visible(connection, name, order.access)
         return configuration(connection, name)
 
     return work
@@ -118,5 +116,4 @@ def configuration(connection: Connection, name: str) -> dict[str, Any]:
             "secrets": f"{own}/secrets",
         },
     }
-    shown: dict[str, Any] = jsonable(in_order(Configuration, source))
-    return shown
+    return jsonable(in_order(Configuration, source))

@@ -6,7 +6,7 @@ What an export is stands in `app.query.export`.
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -15,7 +15,7 @@ from uuid import UUID
 import typer
 
 from app.cli.opening import opened
-from app.cli.output import JsonFlag, show
+from app.cli.output import JsonFlag, progress, show
 from app.cli.values import ValueGivenError
 
 if TYPE_CHECKING:
@@ -123,11 +123,11 @@ async def _write(
             record(room.connection, CLI, "export.begin", trace(resource, form, given, shaping, access))
         target.write(heading(form, resource.schema, shaping.fields, bom=bom))
         total = None if quiet else await _total(reading, resource, question, access)
-        with _progress(kind, total, shown=not quiet) as advance:
+        with progress(kind, total, as_json=quiet) as told:
             async for page in shown_pages(reading, resource, question, access):
                 target.writelines(written(form, resource, shaping, page))
                 rows += len(page)
-                advance(len(page))
+                told(len(page))
     return rows
 
 
@@ -185,18 +185,3 @@ async def _opened_reading(room: "Opened") -> "AsyncIterator[tuple[Reading, Acces
         yield reading, Access(key_id=UUID(int=0), name="cli", scopes=frozenset(Scope))
     finally:
         await engine.dispose()
-
-
-@contextmanager
-def _progress(kind: str, total: int | None, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Give what is to be called after each page; it moves a bar on a terminal."""
-    if not shown:
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn(kind), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(kind, total=total)
-        yield lambda rows: progress.advance(task, rows)

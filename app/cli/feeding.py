@@ -1,11 +1,9 @@
-"""Holds what the commands that look at deliveries again have in common: patience, progress, moments.
+"""Holds what the commands that look at deliveries again have in common: patience, moments.
 
 What they do stands in `app.processing.second_looks` and its neighbours.
 """
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,21 +26,6 @@ def feeder_of(room: Opened, timeout: float, told: Callable[[int], None] = lambda
     from app.processing.second_looks import Feeder  # noqa: PLC0415
 
     return Feeder(room.connection, patience=timedelta(seconds=timeout), told=told)
-
-
-@contextmanager
-def progress(what: str, total: int | None, *, as_json: bool) -> Iterator[Callable[[int], None]]:
-    """Give what is to be told how many more are done; on a terminal it moves a bar."""
-    if as_json or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda number: bar.advance(task, number)
 
 
 def parse_moment(text: str | None, option: str) -> datetime | None:

@@ -61,7 +61,7 @@ def list_(as_json: JsonFlag = False) -> None:
 
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, or its name if only one key has it.")],
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Its id, or its name if only one live key has it.")],
     as_json: JsonFlag = False,
 ) -> None:
     """Refuse a key for good, within two seconds."""

@@ -1,4 +1,4 @@
-"""Shows answers and errors, as text for people or as one JSON document for programs.
+"""Shows answers, errors and progress, as text for people or as one JSON document for programs.
 
 What is in them is the commands' business.
 """
@@ -6,7 +6,8 @@ What is in them is the commands' business.
 import json
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -28,6 +29,21 @@ def show(document: Any, text: str, *, as_json: bool) -> None:
 def say(text: str) -> None:
     """Tell a person what goes on; never on standard output."""
     print(text, file=sys.stderr)
+
+
+@contextmanager
+def progress(what: str, total: int | None, *, as_json: bool) -> Iterator[Callable[[int], None]]:
+    """Give what is to be told how many more are done; on a terminal it moves a bar."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda number: bar.advance(task, number)
 
 
 def show_error(reason: str, *, as_json: bool) -> None:

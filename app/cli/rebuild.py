@@ -10,9 +10,9 @@ from uuid import UUID
 
 import typer
 
-from app.cli.feeding import PATIENCE_S, TimeoutOption, feeder_of, progress
+from app.cli.feeding import PATIENCE_S, TimeoutOption, feeder_of
 from app.cli.opening import Opened, opened
-from app.cli.output import JsonFlag, say, show, to_table
+from app.cli.output import JsonFlag, progress, say, show, to_table
 
 if TYPE_CHECKING:
     from app.accounts.model import Source

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import typer
 
-from app.cli.feeding import PATIENCE_S, TimeoutOption, feeder_of, parse_moment, progress
+from app.cli.feeding import PATIENCE_S, TimeoutOption, feeder_of, parse_moment
 from app.cli.opening import Opened, opened
-from app.cli.output import FAILED, JsonFlag, say, show, to_table
+from app.cli.output import FAILED, JsonFlag, progress, say, show, to_table
 from app.ingest.contract import Reason
 
 if TYPE_CHECKING:

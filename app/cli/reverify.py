@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.feeding import PATIENCE_S, TimeoutOption, feeder_of, progress
+from app.cli.feeding import PATIENCE_S, TimeoutOption, feeder_of
 from app.cli.opening import opened
-from app.cli.output import JsonFlag, show
+from app.cli.output import JsonFlag, progress, show
 
 
 def register(app: typer.Typer) -> None:

@@ -77,11 +77,11 @@ class Tally:
 
 
 async def send_all(
-    url: str, bodies: Iterator[Body], tally: Tally, *, rate: float, concurrency: int, answered: Callable[[], None]
+    url: str, bodies: Iterator[Body], tally: Tally, *, rate: float, concurrency: int, answered: Callable[[int], None]
 ) -> None:
     """Post each body at its time, `rate` a second, whether or not earlier ones were answered, up to `concurrency`.
 
-    `answered` is called after each answer or failure.
+    `answered` is told of each answer or failure.
     """
     limits = httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     began = time.monotonic()
@@ -96,7 +96,7 @@ async def send_all(
                 await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
                 await gate.acquire()
                 tally.sent += 1
-                group.create_task(_send(client, url, body, tally, gate)).add_done_callback(lambda _: answered())
+                group.create_task(_send(client, url, body, tally, gate)).add_done_callback(lambda _: answered(1))
     finally:
         tally.seconds = time.monotonic() - began
 

@@ -4,15 +4,13 @@ The stories are the platforms' simulators', the sending is `sending`'s.
 """
 
 import random
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli.opening import opened
-from app.cli.output import FAILED, JsonFlag, say, show
+from app.cli.output import FAILED, JsonFlag, progress, say, show
 
 if TYPE_CHECKING:
     from app.accounts.model import Source
@@ -52,7 +50,7 @@ def simulate(
     base, url, account = _target(source)
     bodies = arrange(_bodies(account, url, seed, count), count, repeats=repeats, shuffle=shuffle, seed=seed)
     tally, interrupted = Tally(), False
-    with _progress(count, shown=not as_json and sys.stderr.isatty()) as answered:
+    with progress("sending", count, as_json=as_json) as answered:
         try:
             asyncio.run(send_all(url, bodies, tally, rate=rate, concurrency=concurrency, answered=answered))
         except KeyboardInterrupt:
@@ -97,21 +95,6 @@ def _bodies(source: "Source", url: str, seed: int, count: int) -> "Iterator[Body
 
     story = {"thinksurance": thinksurance.bodies, "wegroup": wegroup.bodies}[source.provider]
     return story(seed, count, source, now(), url)
-
-
-@contextmanager
-def _progress(count: int, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """Give what is to be called after each answer; it moves a bar on a terminal."""
-    if not shown:
-        yield lambda: None
-        return
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
-
-    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("sending", total=count)
-        yield lambda: progress.advance(task)
 
 
 def _summary(tally: "Tally", source: str, seed: int, count: int) -> dict[str, Any]:

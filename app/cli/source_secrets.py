@@ -9,11 +9,10 @@ import typer
 
 from app.cli.opening import opened
 from app.cli.output import JsonFlag, show, to_table
+from app.cli.sources import Name
 from app.cli.values import ELSEWHERE, Reader
 
 app = typer.Typer(no_args_is_help=True, help="What signatures of a source are checked by, several at once.")
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name.")]
 
 
 @app.command()

@@ -9,10 +9,9 @@ import typer
 
 from app.cli.opening import opened
 from app.cli.output import JsonFlag, show, to_table
+from app.cli.sources import Name
 
 app = typer.Typer(no_args_is_help=True, help="Callback URLs of a source, several at once.")
-
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The source's name.")]
 
 
 @app.command()

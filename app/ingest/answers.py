@@ -1,6 +1,6 @@
-"""Decides what a platform is answered for what was found in its delivery.
+"""Decides what a platform is answered for a delivery that is kept.
 
-Refusals for who sent it or how full we are stand in `receiver`.
+What is refused and not kept is the business of `receiver`.
 """
 
 from dataclasses import dataclass

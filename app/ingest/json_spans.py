@@ -28,9 +28,9 @@ def object_spans(raw: bytes, within: Span | None = None) -> dict[str, Span]:
     return spans
 
 
-def array_spans(raw: bytes, within: Span | None = None) -> list[Span]:
-    """Return where the elements of the array at `within` (default: all of `raw`) stand; empty if it is none."""
-    start, end = _trim(raw, *(within or (0, len(raw))))
+def array_spans(raw: bytes) -> list[Span]:
+    """Return where the elements of the array `raw` stand; empty if it is none."""
+    start, end = _trim(raw, 0, len(raw))
     if start == end or raw[start] != ord("["):
         return []
     return [_trim(raw, first, last) for _, first, last in _members(raw, start, end)]

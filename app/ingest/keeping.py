@@ -32,7 +32,7 @@ _BREATH_S = 0.01  # between two pieces of the spool, so that live traffic goes f
 _TAKES_NOTHING = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
 _KNOWN = "SELECT uuid_send(id) FROM sources WHERE uuid_send(id) = ANY(%s::bytea[])"
 _NOT_THE_ROWS = ("25", "40", "42", "53", "55", "57", "58")
-"""Classes of SQLSTATE that say nothing of what was sent: see `app.processing.processor`."""
+"""Classes of SQLSTATE that say nothing of what was sent: see `app.processing.faults`."""
 
 _log = structlog.get_logger(__name__)
 

@@ -27,9 +27,8 @@ GRACEFUL_S = 9
 KEEP_ALIVE_S = 65
 MOST_HANDLES = 16384
 _SWITCH_S = 0.0005
-"""How soon callbacks come in between while the API is imported; usually that takes ten times as long."""
+"""How soon callbacks come in between where another thread computes, as the one that imports the API; usual is 0.005."""
 
-_USUAL_SWITCH_S = 0.005
 _STDIN = 0
 _COLLECTED_AFTER = (20_000, 10, 10)  # with 700 the requests that wait were looked through at every batch
 _MOST_HANDLES_PASSED = 2

@@ -8,12 +8,10 @@ from collections.abc import Callable
 import psycopg
 
 from app.accounts.first_start import show_first_start
-from app.accounts.opening import fitting_vault, prepare_database
+from app.accounts.opening import KEY_FILE, fitting_vault, prepare_database
 from app.config import ConfigError, Settings
 from app.server.speech import StartError
 from app.storage.database import DatabaseError, UnreachableError, connect
-
-KEY_FILE = "encryption.key"
 
 
 def prepare(url: str, settings: Settings, say: Callable[[str], None]) -> str:

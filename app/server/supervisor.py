@@ -213,7 +213,6 @@ class Supervisor:
             "database_url": url,
             "database_read_url": read_url.get_secret_value() if read_url else None,
             "encryption_key": key,
-            "public_url": self._settings.public_url,
         }
         return json.dumps(values).encode()
 
