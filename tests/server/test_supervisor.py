@@ -231,7 +231,7 @@ def test_what_waits_is_answered_at_the_end(database_url: str, encryption_key: st
         held = "SELECT 1 FROM pg_locks WHERE relation = 'deliveries'::regclass AND NOT granted"
         until(lambda: blocker.execute(held).fetchone(), "a statement that waits")
         assert running.request("GET", "/livez")[0] == 200  # accepted after all five, which are in the receiver then
-        running.process.send_signal(signal.SIGHUP)  # as when its terminal goes
+        running.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         blocker.rollback()
         answers = []
