@@ -7,8 +7,10 @@ import hmac
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -137,7 +139,7 @@ class Run:
         for path in listing:
             target = path.partition("{")[0] + (found if "{" in path else "")
             for key in (self.reader, self.modest, next(strangers)):
-                answer = service.get(target, key)
+                answer = self.answered(target, key)
                 assert answer.status < 500, (target, answer)
                 if answer.status >= 400:
                     self.refusals.append(answer)
@@ -154,6 +156,15 @@ class Run:
         self.refuse(service.ask("GET", f"/nowhere/{self.wegroup}/Wolkenkratz"))
         self.refuse(service.ask("POST", "/v1/submissions/wegroup/lead", signed(7), _bearer(self.reader)))
         assert service.ask("POST", f"/v1/deliveries/{found}/replay", b"", _bearer(self.reader)).status < 300
+
+    def answered(self, target: str, key: str) -> Answer:
+        """Ask until there is an answer: while a disk stalls for two seconds the service rightly asks for patience."""
+        until = time.monotonic() + 60
+        while (answer := self.service.get(target, key)).status == HTTPStatus.SERVICE_UNAVAILABLE:
+            assert time.monotonic() < until, (target, answer)
+            self.refusals.append(answer)
+            time.sleep(1)
+        return answer
 
     def refuse(self, answer: Answer) -> None:
         """Keep an answer that says no, if it does: what stands in it may echo what was asked, but nothing secret."""
