@@ -11,7 +11,7 @@ from app.administration.authority import Admin
 from app.administration.entries import ENTRIES
 from app.administration.keys import KEYS
 from app.query.details import answer_detail
-from app.query.documented import detail_problems, list_parameters, list_problems
+from app.query.documented import described_detail, list_parameters, list_problems
 from app.query.lists import answer_list
 from app.query.posted import posted_body, posted_parameters
 from app.query.resource import Resource
@@ -32,7 +32,6 @@ def _add_list(resource: Resource, about: str) -> None:
         return await answer_detail(request, resource, id, access)
 
     page = {200: {"model": resource.page, "description": "A page."}, **list_problems()}
-    one = {200: {"model": resource.schema, "description": "It."}, **detail_problems()}
     name, path, kind = resource.name, f"/{resource.name}", resource.kind
     more: dict[str, Any] = {"response_model": None, "tags": ["administration"]}
     router.add_api_route(
@@ -65,7 +64,7 @@ def _add_list(resource: Resource, about: str) -> None:
         operation_id=f"get_{kind}",
         summary=f"Get one of {about}",
         description=f"Get one of {about}. Needs `admin`.",
-        responses=one,
+        **described_detail(resource.schema),
         **more,
     )
 

@@ -16,7 +16,7 @@ from app.accounts.model import Access
 from app.jobs.schemas import Job
 from app.jobs.tables import job_events, jobs
 from app.problems import NotFound, Problem
-from app.query.answers import answer, next_link
+from app.query.answers import answer, next_link, tagged_answer
 from app.query.cursor import Position, write_cursor
 from app.query.fields import Field, Kind, of_column
 from app.query.filters import Parameters, read_question
@@ -110,14 +110,14 @@ async def answer_jobs(request: Request, access: Access, posted: Parameters | Non
     return answer(page, headers=link)
 
 
-async def answer_job(request: Request, job_id: str) -> Response:
-    """Return one job.
+async def answer_job(request: Request, job_id: str, access: Access) -> Response:
+    """Return one job, with its `ETag`.
 
     Raises:
         NotFound: there is none of this id.
     """
     async with reading_of(request).writing() as connection:
-        return answer(_shape(await _get(connection, job_id)))
+        return tagged_answer(request, _shape(await _get(connection, job_id)), access)
 
 
 async def answer_retry(request: Request, job_id: str, access: Access) -> Response:

@@ -12,7 +12,14 @@ from app.jobs.listing import FIELDS, NotDead, answer_job, answer_jobs, answer_re
 from app.jobs.schemas import Job, JobPage
 from app.problems import described
 from app.query.access import Forbidden, identified, require
-from app.query.documented import detail_problems, fields_parameters, list_problems, looks_parameters, page_parameters
+from app.query.documented import (
+    described_detail,
+    detail_problems,
+    fields_parameters,
+    list_problems,
+    looks_parameters,
+    page_parameters,
+)
 from app.query.posted import posted_body, posted_parameters
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -65,11 +72,11 @@ async def query_jobs(request: Request, access: Keeper) -> Response:
     name="get_job",
     operation_id="get_job",
     response_model=None,
-    responses={200: {"model": Job, "description": "It."}, **detail_problems()},
+    **described_detail(Job),
 )
-async def get_job(request: Request, id: JobId, access: Keeper) -> Response:  # noqa: A002, ARG001 - the path's name; a key
+async def get_job(request: Request, id: JobId, access: Keeper) -> Response:  # noqa: A002 - the path's name
     """Get one job. Needs `admin`, and a key without walls."""
-    return await answer_job(request, id)
+    return await answer_job(request, id, access)
 
 
 @router.post(

@@ -4,7 +4,7 @@ Which deliveries, and what happens when it fails, is settled in `processor`; wha
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from operator import itemgetter
@@ -77,7 +77,8 @@ def process(database: Database, stored: Sequence[Stored], reads: Sequence[Read],
     The caller holds the transaction.
     """
     reads = confirm(database, reads, given.sources, given.providers, given.zone)
-    rows = to_rows(database, reads, given, note_brokers)
+    unknown = {one.delivery.id for one in stored if one.seq is None}
+    rows = to_rows(database, reads, given, note_brokers, unknown)
     fresh = [row for row in rows if row.is_news]
     given.sighted(fresh)
     projection = Projection(database, given.vault)
@@ -159,11 +160,18 @@ def read_stored(stored: Stored, given: Circumstances) -> Read:
 
 
 def to_rows(
-    database: Database, reads: Sequence[Read], given: Circumstances, new_brokers_of: NewBrokers
+    database: Database,
+    reads: Sequence[Read],
+    given: Circumstances,
+    new_brokers_of: NewBrokers,
+    unknown: Collection[UUID] = (),
 ) -> list[EventRow]:
-    """Return the events of the deliveries, each beside what is stored of it if it was processed before."""
+    """Return the events of the deliveries, each beside what is stored of it if it was processed before.
+
+    What is `unknown` was not: of these deliveries there are no events, for they come with the outcome.
+    """
     accepted = [(read.delivery, item, item.statement) for read in reads for item in read.items if item.statement]
-    known = load_known_events(database, [item.event_id for _, item, _ in accepted])
+    known = load_known_events(database, [item.event_id for one, item, _ in accepted if one.id not in unknown])
     named = ((d.source_id, d.id, i.item.index, s) for d, i, s in accepted)
     new_brokers = new_brokers_of(database, named, given.sources)
     rows = []
@@ -206,6 +214,7 @@ def _to_event(row: EventRow) -> Event:
         parts=row.parts,
         secrets={number: part.secrets for number, part in enumerate(row.statement.parts) if part.secrets},
         links_before=row.links_before,
+        parts_before=row.known["parts"] if row.known else (),
     )
 
 

@@ -3,7 +3,8 @@
 What an event says about records is brought there by `projection`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -105,6 +106,8 @@ _KNOWN = (
 
 def load_known_events(database: Database, event_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
     """Return what is stored of those of the events that were written before."""
+    if not event_ids:
+        return {}
     rows = database.execute(
         f"SELECT {', '.join(_KNOWN)} FROM events WHERE id = ANY(%s::uuid[])",  # noqa: S608 - the names are our own
         (array(UUIDS, event_ids),),
@@ -148,23 +151,34 @@ ON CONFLICT (id, source_id) DO UPDATE SET
     revised_at = clock_timestamp()
 """
 
-_LINK = """
-UPDATE events e SET record_kind = 'inquiry', record_id = i.id FROM inquiries i
-WHERE e.id = ANY(%s) AND starts_with(e.subject, 'inquiry/')
-AND i.source_id = e.source_id AND i.identity = substr(e.subject, length('inquiry/') + 1)
+_REFERS_TO: Final = "inquiry/"
+_REFERRED_TO: Final = """
+SELECT i.source_id, i.identity, i.id FROM inquiries i JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, identity)
+ON (i.source_id, i.identity) = (w.source_id, w.identity)
 """
-"""Ties notifications, which only refer to an inquiry, to its record where there is one."""
 
 
 def write_events(database: Database, rows: Sequence[EventRow], projected: Mapping[UUID, Event]) -> None:
     """Write events with the links and marks that projecting gave them, the new ones in one statement."""
+    _link_notifications(database, rows, projected)
     types = tuple(_COLUMNS.values())
     # What is not known is not there, for one processor writes; to be ready for a conflict would cost a twentieth more.
     for statement, are_known in ((_WRITE, False), (_REVISE, True)):
         if some := [_to_row(row, projected[row.id]) for row in rows if (row.known is not None) is are_known]:
             database.execute(statement, arrays(types, some))
-    if notifications := [row.id for row in rows if not row.parts]:
-        database.execute(_LINK, (notifications,))
+
+
+def _link_notifications(database: Database, rows: Iterable[EventRow], projected: Mapping[UUID, Event]) -> None:
+    """Tie notifications, which only refer to an inquiry, to its record where there is one, before they are written."""
+    referring: dict[tuple[UUID, str], list[Event]] = defaultdict(list)
+    for row in rows:
+        subject = row.statement.subject
+        if not row.parts and subject.startswith(_REFERS_TO):
+            referring[row.source_id, subject.removeprefix(_REFERS_TO)].append(projected[row.id])
+    if referring:
+        for source_id, identity, record_id in database.execute(_REFERRED_TO, arrays((UUIDS, TEXTS), referring)):
+            for event in referring[source_id, identity]:
+                event.links["record_id"] = record_id
 
 
 def _to_row(row: EventRow, event: Event) -> tuple[Any, ...]:
@@ -181,7 +195,7 @@ def _to_row(row: EventRow, event: Event) -> tuple[Any, ...]:
         statement.type,
         statement.subject,
         row.key,
-        subject_part["kind"] if subject_part else None,
+        subject_part["kind"] if subject_part else "inquiry" if "record_id" in event.links else None,
         event.links.get("record_id"),
         customer_part["keys"][0] if customer_part else None,
         event.links.get("customer_id"),

@@ -17,7 +17,7 @@ from app.processing.identity import Names, bounded_key
 from app.processing.order import delivery_in, receipt_in
 from app.processing.record_rows import Database, Record, Scope, StoredEvent
 from app.processing.records import Mark, changes_json, fold_events
-from app.processing.telling import Event, Place, keys_in, told_of
+from app.processing.telling import Event, Place, documents_before, keys_in, told_of
 
 LINKS = {"inquiry": "record_id", "lead": "record_id", "customer": "customer_id"}
 """For each kind whose events can be found again: the column of events that names the record."""
@@ -51,6 +51,7 @@ class Projection:
         record_rows.write_aliases(self._database, self._names)
         record_rows.write_records(self._database, self._records.values())
         record_rows.delete_records(self._database, [record for record in self._records.values() if record.is_gone])
+        record_rows.delete_documents(self._database, self._forgotten_documents(events))
         self._write_marks_and_links(remarked)
 
     # --- who is who ----------------------------------------------------------------------------------------------
@@ -213,6 +214,16 @@ class Projection:
             if LINKS.get(record.scope[1]) == "record_id":
                 remarked.update((i, mark) for i, mark in marks.items() if record.marks_before.get(i) != mark)
         return remarked
+
+    def _forgotten_documents(self, events: Sequence[Event]) -> set[tuple[UUID, str]]:
+        """Return the documents (source, key) that revised events spoke of and that their inquiry has no more."""
+        forgotten = set()
+        for event in (event for event in events if event.parts_before):
+            for identity, key, path in documents_before(event):
+                inquiry = self._records.get(((event.source_id, "inquiry"), identity))
+                if inquiry is not None and (inquiry.is_gone or path not in inquiry.account.state.values):
+                    forgotten.add((event.source_id, key))
+        return forgotten
 
     def _link_customers(self) -> None:
         """Set the customer record of each inquiry of the batch, and of those whose customer was joined or parted."""

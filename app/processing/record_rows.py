@@ -159,6 +159,16 @@ def delete_records(database: Database, records: Iterable[Record]) -> None:
         )
 
 
+def delete_documents(database: Database, forgotten: Collection[tuple[UUID, str]]) -> None:
+    """Delete documents (source, key) of which no file is kept, nor is just being fetched."""
+    if forgotten:
+        database.execute(
+            "DELETE FROM documents d USING unnest(%s::uuid[], %s::text[]) AS w (source_id, identity)"
+            " WHERE (d.source_id, d.identity) = (w.source_id, w.identity) AND d.state NOT IN ('archived', 'fetching')",
+            arrays((UUIDS, TEXTS), forgotten),
+        )
+
+
 def _to_row(record: Record) -> list[Any]:
     """Return the values of `COLUMNS`."""
     kind = record.scope[1]

@@ -54,10 +54,13 @@ class State:
     is_changed: bool = field(default=False, compare=False)
     """Tells whether anything that was applied set another value than there was."""
 
-    def apply(self, said: Mapping[str, Any], key: str) -> list[Change]:
-        """Set what is said where `key` is not below the one that set it; return what that changed."""
+    def apply(self, said: Mapping[str, Any], key: str, head_key: str) -> list[Change]:
+        """Set what is said where `key` is not below the one that set it; return what that changed.
+
+        `head_key` is the highest of all that were applied, so that the paths need not be looked through for it.
+        """
         keys, values = self.keys, self.values
-        if keys and key < max(keys.values()):
+        if key < head_key:
             said = {path: value for path, value in said.items() if key >= keys.get(path, "")}
         keys.update(dict.fromkeys(said, key))
         if said == values:  # as where it is said again
@@ -138,11 +141,11 @@ def to_state(kind: str, row: Mapping[str, Any]) -> State:
 
 
 def key_exceptions(state: State, head_key: str) -> dict[str, str]:
-    """Return the keys of the paths that another event than the newest set."""
-    keys = state.keys
+    """Return the keys of the paths that another event than the newest set; what was emptied has none, as in a row."""
+    keys, values = state.keys, state.values
     if {head_key}.issuperset(keys.values()):  # as where all was said again
         return {}
-    return {path: key for path, key in keys.items() if key != head_key}
+    return {path: key for path, key in keys.items() if key != head_key and values.get(path) is not None}
 
 
 META = frozenset(
@@ -239,7 +242,7 @@ class Account:
 
     def add(self, told: Told) -> Mark:
         """Add the next event in key order and return its mark (`stale` is judged by `fold_events`)."""
-        changes = self.state.apply(told.said, told.key)
+        changes = self.state.apply(told.said, told.key, self.head_key)
         duplicate_of = None if changes else self.last_change_id
         if changes:
             self.last_change_id = told.event_id

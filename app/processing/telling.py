@@ -3,7 +3,7 @@
 What a record makes of that is settled in `records`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -38,6 +38,7 @@ class Event:
     parts: Sequence[Mapping[str, Any]]
     secrets: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     links_before: Mapping[str, UUID] | None = None
+    parts_before: Sequence[Mapping[str, Any]] = ()
     links: dict[str, UUID] = field(default_factory=dict)
     keys: Sequence[Sequence[str]] = field(init=False)
     """The keys of each part."""
@@ -75,6 +76,14 @@ def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] |
     if sealed:
         said.update(sealed)
     return Told(event.id, key, receipt, event.received_at, said)
+
+
+def documents_before(event: Event) -> Iterator[tuple[str, str, str]]:
+    """Yield the documents that a revised event spoke of: the inquiry's key, their own, their path in the inquiry."""
+    inquiry = next((keys_in(part)[0] for part in event.parts_before if part["kind"] == "inquiry"), "")
+    for part in event.parts_before:
+        if part["kind"] == "document":
+            yield inquiry, keys_in(part)[0], f"documents{ENTRY}{part['fields']['hash']}"
 
 
 def keys_in(part: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Describes the filters that look into lists: the external references of records, the changes of events."""
+"""Describes the filters that look into lists: references of records, calls that events answered, changes of events."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Table, and_, cast, column, exists, func, literal, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    Uuid,
+    and_,
+    cast,
+    column,
+    exists,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TSQUERY
 
 from app.processing.folding import words_in
@@ -15,7 +28,8 @@ from app.query.access import FieldHidden
 from app.query.fields import Condition, Field, Kind
 from app.query.personal import changes_personal, may_see
 from app.query.values import Context, Fault
-from app.storage.models import events
+from app.query.walls import Statement, walled
+from app.storage.models import baselines, events
 
 _SUBJECTS: Final = ("inquiry", "lead", "customer")
 _EACH: Final[ColumnElement[Any]] = literal_column("'$.*'::jsonpath")
@@ -38,6 +52,23 @@ def reference_field(table: Table) -> Field:
         build=_build(lambda reference: _has_reference(table, reference)),
         about="An external reference, written `origin:key:value`, such as `crm:AccountNumber:A-10023`.",
     )
+
+
+def submission_field(record: Table) -> Field:
+    """Return `submission_id` of a record: the last call of ours that an event about it answered, if the key sees it."""
+
+    def of_events(condition: Condition, context: Context) -> Condition:
+        asked = []
+        for told in (events, baselines):
+            own = (told.c.record_id == record.c.id, told.c.source_id == record.c.source_id)
+            statement: Statement = select(told.c.submission_id).where(*own, told.c.submission_id.is_not(None))
+            newest = walled(statement, told, context.access).order_by(told.c.id.desc()).limit(1)
+            asked.append(newest.correlate(record).scalar_subquery())
+        last = select(func.coalesce(*asked).label("submission_id")).correlate(record).subquery("asked")
+        return exists(select(literal(1)).select_from(last).where(condition))
+
+    about = "With `[null]=true` those that nobody asked for."
+    return Field(column=column("submission_id", Uuid()), kind=Kind.ID, among=of_events, about=about)
 
 
 def _build(one: Callable[[Any], Condition]) -> Callable[[Sequence[Any], Context], Condition]:

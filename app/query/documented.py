@@ -89,6 +89,15 @@ def detail_problems() -> dict[int | str, dict[str, Any]]:
     return described(*_ALWAYS, FieldHidden, NotFound)
 
 
+def described_detail(schema: type[BaseModel], *parameters: dict[str, Any], problems: Any = None) -> dict[str, Any]:
+    """Return what FastAPI is told of a detail: its answers, 304 among them, and the parameters besides its path's."""
+    unchanged = {304: {"description": "It is what `If-None-Match` names."}}
+    return {
+        "responses": {200: {"model": schema, "description": "It."}, **unchanged, **(problems or detail_problems())},
+        "openapi_extra": {"parameters": [*parameters, _IF_NONE_MATCH]},
+    }
+
+
 def past_problems() -> dict[int | str, dict[str, Any]]:
     """Return the problems of a record as it was."""
     return described(*_ALWAYS, FieldHidden, NotFound, NotKept, TooMuchTold)
@@ -243,3 +252,9 @@ def _parameter(name: str, about: str, schema: Mapping[str, Any], example: Any = 
             typed = True
         found["example"] = typed
     return found
+
+
+_IF_NONE_MATCH = {
+    **_parameter("If-None-Match", "The `ETag` of what the caller has: 304 where it is still so.", {"type": "string"}),
+    "in": "header",
+}

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Text, and_, cast, or_, select
+from sqlalchemy import Text, and_, cast, exists, literal, or_, select
 
 from app.accounts.model import Access
 from app.ingest.contract import VERDICTS
@@ -16,7 +16,7 @@ from app.query.resource import Resource, Row
 from app.query.schemas.receipts import Event, EventFeed, EventPage
 from app.query.shapes import blank, in_query, source_columns
 from app.query.values import Context
-from app.query.walls import OTHERS_TOLD, Statement, cache_of_walls, others_told
+from app.query.walls import OTHERS_TOLD, Statement, cache_of_walls, others_told, wall
 from app.storage.models import customers, events, leads
 
 RECORD_PATHS: Mapping[str, str] = {
@@ -100,6 +100,14 @@ def _in_some_source(condition: Condition, context: Context) -> Condition:
     return and_(condition, events.c.source_id.in_([source.id for source in context.visible_sources]))
 
 
+def _of_seen_customer(condition: Condition, context: Context) -> Condition:
+    """Return the condition for customers that the key sees: for it there is none of whom others told, too."""
+    if context.access.brokers is None:
+        return condition
+    its_own = (customers.c.id == events.c.customer_id, customers.c.source_id == events.c.source_id)
+    return and_(condition, exists(select(literal(1)).where(*its_own, *wall(customers, context.access))))
+
+
 def _of_deliveries(ids: Sequence[UUID], _: Context) -> Condition:
     """Return the condition by the ids, which begin with the time of their delivery's."""
     begin = [UUID(int=one.int >> _TIME_AT << _TIME_AT) for one in ids]
@@ -129,7 +137,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "record.kind": of_column(events, "record_kind", Kind.WORD, words={kind: kind for kind in RECORD_PATHS}),
     "record.id": of_column(events, "record_id", Kind.ID, few=True, merged=leads),
-    "customer.id": of_column(events, "customer_id", Kind.ID, few=True, merged=customers),
+    "customer.id": of_column(events, "customer_id", Kind.ID, few=True, merged=customers, among=_of_seen_customer),
     "occurred_at": of_column(events, "occurred_at", Kind.INSTANT),
     "occurred_on": of_column(events, "occurred_on", Kind.DATE),
     "received_at": of_column(events, "received_at", Kind.INSTANT, id_range=events.c.id),

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Table, and_, cast, false, func, or_, select, type_coerce
+from sqlalchemy import BigInteger, ColumnElement, Table, and_, cast, false, func, or_, type_coerce
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.ids import first_id_at
@@ -32,7 +32,6 @@ from app.query.values import (
     parse_span,
     parse_text,
 )
-from app.storage.models import baselines, events
 
 Condition = ColumnElement[bool]
 
@@ -267,21 +266,6 @@ def of_column(table: Table, name: str, kind: Kind, **more: Any) -> Field:
     if kind is Kind.TEXT and "folded" in table.c and "folded" not in more and "words" not in more:
         more["folded"] = type_coerce(table.c.folded, JSONB)[name].astext
     return Field(column=column, kind=kind, nullable=bool(column.nullable), **more)
-
-
-def submission_field(record: Table) -> Field:
-    """Return `submission_id` of a record: the last call of ours that was answered by an event about it."""
-    asked = (
-        select(told.c.submission_id)
-        .where(told.c.record_id == record.c.id, told.c.source_id == record.c.source_id)
-        .where(told.c.submission_id.is_not(None))
-        .order_by(told.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-        for told in (events, baselines)
-    )
-    about = "With `[null]=true` those that nobody asked for."
-    return Field(column=func.coalesce(*asked), kind=Kind.ID, about=about)
 
 
 def source_fields(table: Table) -> dict[str, Field]:

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.accounts.model import Access
 from app.query import customers as of_customers
 from app.query import documents as of_documents
-from app.query.contained import reference_field
-from app.query.fields import Condition, Field, Kind, of_column, source_fields, submission_field
+from app.query.contained import reference_field, submission_field
+from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide
 from app.query.resource import Resource, Row
 from app.query.schemas.inquiries import Inquiry, InquiryPage

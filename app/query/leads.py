@@ -7,8 +7,8 @@ import orjson
 from sqlalchemy import Text, and_, cast, func, or_, select
 
 from app.accounts.model import Access
-from app.query.contained import reference_field
-from app.query.fields import Condition, Field, Kind, of_column, source_fields, submission_field
+from app.query.contained import reference_field, submission_field
+from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide, is_personal, may_see
 from app.query.resource import Resource, Row
 from app.query.schemas.leads import Lead, LeadPage

@@ -16,6 +16,7 @@ from app.query.deliveries import DELIVERIES
 from app.query.details import answer_detail
 from app.query.documented import (
     as_of_parameter,
+    described_detail,
     detail_problems,
     history_problems,
     list_parameters,
@@ -80,7 +81,7 @@ def _history_endpoint(resource: Resource) -> Endpoint:
     return endpoint
 
 
-def _add(path: str, endpoint: Endpoint, name: str, about: str, responses: dict[int | str, Any], **more: Any) -> None:
+def _add(path: str, endpoint: Endpoint, name: str, about: str, **more: Any) -> None:
     router.add_api_route(
         path,
         endpoint,
@@ -90,7 +91,6 @@ def _add(path: str, endpoint: Endpoint, name: str, about: str, responses: dict[i
         summary=about.partition(".")[0],
         description=about,
         response_model=None,
-        responses=responses,
         **more,
     )
 
@@ -111,7 +111,7 @@ def _add_list(resource: Resource) -> None:
         _list_endpoint(resource),
         f"list_{resource.name}",
         about,
-        {200: {"model": model, "description": "A page.", "headers": link}, **_problems(resource)},
+        responses={200: {"model": model, "description": "A page.", "headers": link}, **_problems(resource)},
         tags=[resource.name],
         openapi_extra={"parameters": list_parameters(resource)},
     )
@@ -140,18 +140,17 @@ def _add_posted(resource: Resource) -> None:
 
 def _add_detail(resource: Resource) -> None:
     model = resource.detail_schema or resource.schema
-    about, more, problems = "", {}, detail_problems()
+    about, documented = "", described_detail(model)
     if resource in TRAVELLING:
         about = f" With `as_of` as it was known then: from the {resource.kind}'s events received until that time."
-        more, problems = {"openapi_extra": {"parameters": [as_of_parameter()]}}, past_problems()
+        documented = described_detail(model, as_of_parameter(), problems=past_problems())
     _add(
         f"/{resource.name}/{{id}}",
         _detail_endpoint(resource),
         f"get_{resource.kind}",
         f"Get one {resource.kind}. {resource.hint}{about}",
-        {200: {"model": model, "description": "It."}, **problems},
         tags=[resource.name],
-        **more,
+        **documented,
     )
 
 
@@ -161,7 +160,7 @@ def _add_history(resource: Resource) -> None:
         _history_endpoint(resource),
         f"get_{resource.kind}_history",
         f"Get what changed in one {resource.kind}. Each entry is an event that changed something, newest first.",
-        {200: {"model": History, "description": "A page."}, **history_problems()},
+        responses={200: {"model": History, "description": "A page."}, **history_problems()},
         tags=[resource.name],
         openapi_extra={"parameters": page_parameters()},
     )
@@ -247,8 +246,8 @@ async def replay_deliveries(request: Request, access: Writer) -> Response:
     name="get_source",
     operation_id="get_source",
     response_model=None,
-    responses={200: {"model": SOURCES.schema, "description": "It."}, **detail_problems()},
     tags=["sources"],
+    **described_detail(SOURCES.schema),
 )
 async def get_source(
     request: Request,

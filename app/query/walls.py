@@ -130,7 +130,7 @@ def _source_wall(table: Table, known: list[UUID]) -> ColumnElement[bool]:
 
 
 def _broker_wall(table: Table, known: list[str]) -> ColumnElement[bool]:
-    if table in (sources, inbox, searches, pulled):  # they name no broker
+    if table in (sources, inbox, searches):  # they name no broker
         return true()
     if table in (events, baselines, gaps, submissions):
         return table.c.broker.in_(known)
@@ -138,12 +138,13 @@ def _broker_wall(table: Table, known: list[str]) -> ColumnElement[bool]:
         return table.c.broker_external_id.in_(known)
     if table in (customers, outcomes, api_keys):
         return _all_known(table.c.brokers, known)
-    if table is deliveries:
+    if table in (deliveries, pulled):
+        delivery_id = deliveries.c.id if table is deliveries else pulled.c.delivery_id
         of_delivery = outcomes.alias("walled_outcomes")
         return exists(
             select(literal(1)).where(
-                of_delivery.c.delivery_id == deliveries.c.id,
-                of_delivery.c.source_id == deliveries.c.source_id,
+                of_delivery.c.delivery_id == delivery_id,
+                of_delivery.c.source_id == table.c.source_id,
                 in_reach(of_delivery.c.delivery_id),
                 _all_known(of_delivery.c.brokers, known),
             )
@@ -158,17 +159,23 @@ def others_told(access: Access) -> ColumnElement[bool]:
 
     In the record that person is hidden then, or told anew, so the old values are not to be read off the changes.
     """
-    own, other = events.c, events.alias("others")
     if access.brokers is None:
         return false().label(OTHERS_TOLD)
+    own, other, known = events.c, events.alias("others"), sorted(access.brokers)
     before = select(literal(1)).where(
         other.c.record_id == own.record_id,
         other.c.order_key < own.order_key,
-        other.c.broker.is_(None) | other.c.broker.not_in(sorted(access.brokers)),
+        other.c.broker.is_(None) | other.c.broker.not_in(known),
+    )
+    # What was dropped was told all the same, and is in the old values still.
+    dropped = select(literal(1)).where(
+        baselines.c.record_id == own.record_id,
+        baselines.c.first_received_at < own.received_at,  # compared, so that no list of all is made to look it up in
+        baselines.c.broker.is_(None) | baselines.c.broker.not_in(known),
     )
     # Asked in this order, for most events change nothing of that or say what was not known.
     replaces = func.jsonb_path_exists(own.changes, _OLD_VALUES)
-    return case((replaces, exists(before)), else_=false()).label(OTHERS_TOLD)
+    return case((replaces, exists(before) | exists(dropped)), else_=false()).label(OTHERS_TOLD)
 
 
 def _all_known(brokers: ColumnElement[list[str]], known: list[str]) -> ColumnElement[bool]:

@@ -2,10 +2,9 @@
 
 The size of a body and all bodies together are bounded by the receiver, who knows what is sent.
 
-Stands on these private parts of uvicorn's HttpToolsProtocol: `_start_asgi_task`, `_unset_keepalive_if_required`,
-`cycle.more_body`, `cycle.transport`, `cycle.response_started`, `cycle.response_complete`, `cycle.disconnected`,
-`pipeline`, `flow`, `parser`, that its `data_received` only feeds the parser and turns its errors into answers, and that
-it asks no more of a transport than `SoonTransport` has. tests/server/test_bounds.py fails when one of them changes.
+Stands on private parts of uvicorn's HttpToolsProtocol: `_start_asgi_task`, `_unset_keepalive_if_required`, what it has
+of a `cycle`, `pipeline`, `flow`, `parser`, that its `data_received` only feeds the parser and turns its errors into
+answers, and that it asks no more of a transport than `SoonTransport` has. tests/server/test_bounds.py fails without.
 """
 
 import asyncio
@@ -194,7 +193,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
         async def closing_app(scope: Any, receive: Any, send: Any) -> None:
             if not cycle.more_body:  # it came in one piece with its headers: no answer can be before its end
-                await app(scope, receive, WholeSend(cycle, self._soon.write_soon))
+                whole_send = WholeSend(cycle, self._soon.write_soon)
+                await app(scope, receive, whole_send)
+                whole_send.end()
                 return
 
             async def closing_send(message: Any) -> None:
@@ -290,10 +291,7 @@ class _Lingering:
     def __init__(self, protocol: BoundedProtocol) -> None:
         self._protocol = protocol
         self.write = protocol.transport.write
-
-    def is_closing(self) -> bool:
-        """Tell whether it is closed."""
-        return self._protocol.transport.is_closing()
+        self.is_closing = protocol.transport.is_closing
 
     def close(self) -> None:
         """Close gently."""

@@ -41,6 +41,13 @@ class WholeSend:
             await cycle.send(start)
         await cycle.send(message)  # type: ignore[arg-type]  # uvicorn's own form of the same
 
+    def end(self) -> None:
+        """Cut a reader off whose answer (a stream's) ended without its end: what it does not read is not waited for."""
+        cycle = self._cycle
+        if cycle.response_started and not cycle.response_complete and not cycle.disconnected:
+            cycle.disconnected = True
+            cycle.transport.abort()
+
     def _write(self, start: Message, message: Message) -> bool:
         """Write head and body, as uvicorn's cycle would; tell whether this answer is one to be written so."""
         cycle = self._cycle

@@ -13,7 +13,7 @@ from app.problems import Invalid, described
 from app.query.access import Forbidden, Reader, Unauthorized, Writer
 from app.query.answers import answer
 from app.query.details import answer_detail, check_parameters
-from app.query.documented import OnDemand, detail_problems, list_parameters, list_problems
+from app.query.documented import OnDemand, described_detail, list_parameters, list_problems
 from app.query.lists import answer_list
 from app.query.posted import posted_body, posted_parameters
 from app.query.rate import TooManyRequests
@@ -151,8 +151,8 @@ async def query_submissions(request: Request, access: Reader) -> Response:
     name="get_submission",
     operation_id="get_submission",
     response_model=None,
-    responses={200: {"model": SUBMISSIONS.schema, "description": "It."}, **detail_problems()},
     tags=["submissions"],
+    **described_detail(SUBMISSIONS.schema),
 )
 async def get_submission(request: Request, id: SubmissionId, access: Reader) -> Response:  # noqa: A002 - the path's name
     """Get one submission: a call that Callbox made, with its answer and the first callback about it."""

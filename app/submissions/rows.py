@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import case, cast, func, null, select, update
+from sqlalchemy import and_, case, cast, func, null, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,7 +18,7 @@ from app.accounts.audit import record_async
 from app.accounts.model import Access, Source
 from app.accounts.parts import OWN_LABEL
 from app.query.resource import Row, find_row_of
-from app.query.walls import walled
+from app.query.walls import wall, walled
 from app.storage.models import source_tokens, sources, submission_keys, submissions
 from app.submissions.calls import Outcome
 from app.submissions.listing import SUBMISSIONS
@@ -135,11 +135,16 @@ async def _close(connection: AsyncConnection, entry: Entry, keys: Sequence[str])
     )
 
 
-async def find_by_key(connection: AsyncConnection, source_id: UUID, key: str) -> tuple[UUID, bytes, bool] | None:
-    """Return id and digest of the request made under a key, and whether its answer had something told only once."""
-    own = submissions.c
+async def find_by_key(
+    connection: AsyncConnection, source_id: UUID, key: str, access: Access
+) -> tuple[UUID, bytes, bool] | None:
+    """Return id and digest of the request made under a key, and whether its answer had something told only once.
+
+    Of a request beyond the walls of `access` the digest is empty, as that of no request is.
+    """
+    own, is_seen = submissions.c, and_(true(), *wall(submissions, access)).label("is_seen")
     found = await connection.execute(
-        select(own.id, own.kind, own.request_sha256, own.answer, own.state).where(
+        select(own.id, own.kind, own.request_sha256, own.answer, own.state, is_seen).where(
             own.source_id == source_id, own.idempotency_key == key
         )
     )
@@ -148,7 +153,7 @@ async def find_by_key(connection: AsyncConnection, source_id: UUID, key: str) ->
         return None
     answer = row["answer"] if isinstance(row["answer"], dict) else {}
     once = row["state"] != "refused" and bool(answer.get(_TOLD_ONCE.get(row["kind"])))
-    return row["id"], bytes(row["request_sha256"]), once
+    return row["id"], bytes(row["request_sha256"]) if row["is_seen"] else b"", once
 
 
 async def find_row(connection: AsyncConnection, submission_id: UUID, access: Access | None) -> Row | None:

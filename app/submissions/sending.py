@@ -184,7 +184,7 @@ class Sender:
             return None
         with translated_errors():
             async with self._primary.connect() as connection:
-                found = await rows.find_by_key(connection, order.source.id, order.idempotency_key)
+                found = await rows.find_by_key(connection, order.source.id, order.idempotency_key, order.access)
         if found is None:
             return None
         submission_id, known_digest, once = found

@@ -88,6 +88,15 @@ def test_a_changed_entry_is_named(sealed: Connection, vault: Vault, change: str)
         assert _misfit(sealed, vault) == (wanted, 2, "was changed")
 
 
+def test_what_lies_beyond_the_first_page_is_looked_at(
+    sealed: Connection, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "_PAGE", 2)
+    assert verify_audit(sealed, vault).as_json()["seals"] == 3
+    sealed.execute("UPDATE audit SET actor = 'x' WHERE id = %s", (_ids(sealed)[-1],))
+    assert _misfit(sealed, vault) == (_ids(sealed)[-1], 3, "was changed")
+
+
 def test_a_removed_entry_is_named(sealed: Connection, vault: Vault) -> None:
     wanted = _ids(sealed)[5]
     with sealed.transaction(force_rollback=True):
@@ -147,6 +156,26 @@ def test_a_removed_or_changed_seal_is_named(sealed: Connection, vault: Vault) ->
         sealed.execute("DELETE FROM audit_seals WHERE number = 2")
         sealed.execute("UPDATE audit_seals SET number = 2 WHERE number = 3")
         assert _misfit(sealed, vault)[1] == 2
+
+
+def test_a_genuine_seal_of_another_course_of_things_is_named(sealed: Connection, vault: Vault) -> None:
+    """As from before a backup was put back: its entries fit it, but the seal after it was made after another."""
+    (third,) = sealed.execute("DELETE FROM audit_seals WHERE number = 3 RETURNING sealed_at, row_ids, digest")
+    sealed.execute("INSERT INTO audit_unsealed SELECT unnest(%s::uuid[])", (third[1],))
+    assert Sealer(sealed, vault).seal() == 3
+    audit.record(sealed, audit.CLI, "source.add", {})
+    assert Sealer(sealed, vault).seal() == 1
+    assert verify_audit(sealed, vault).misfit is None
+    sealed.execute("UPDATE audit_seals SET sealed_at = %s, digest = %s WHERE number = 3", third[::2])
+    assert _misfit(sealed, vault) == (None, 4, "was changed, or the one before it")
+
+
+def test_each_log_has_a_key_of_its_own(connection: Connection, vault: Vault) -> None:
+    keys = set()
+    for _ in range(2):
+        with connection.transaction(force_rollback=True):
+            keys.add(sealing.get_key(connection, vault).value)
+    assert [len(key) for key in keys] == [32, 32]
 
 
 def test_that_the_end_was_cut_off_is_seen_against_a_logged_seal(sealed: Connection, vault: Vault) -> None:
@@ -229,7 +258,8 @@ def test_a_lost_key_is_given_up_and_what_was_sealed_stays_as_it_was(sealed: Conn
 def test_each_seal_is_logged_after_its_commit(connection: Connection, vault: Vault) -> None:
     audit.record(connection, audit.CLI, "source.add", {})
     with capture_logs() as lines:
-        Sealer(connection, vault).seal()
+        sealer = Sealer(connection, vault)
+        assert [sealer.seal() for _ in range(3)] == [1, 0, 0]
         Sealer(connection, vault).seal()  # the next process tells the last one again: it may have been the last words
     last = verify_audit(connection, vault).as_json()["last_seal"]
     assert [(line["event"], line["seal"]) for line in lines] == [("audit.sealed", last)] * 2

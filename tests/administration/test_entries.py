@@ -64,6 +64,7 @@ def _entries(bureau: Bureau, key: str) -> list[Any]:
         ("/customers?last_name[prefix]=Brandt", "customers"),
         ("/inquiries?customer.last_name=Brandt-Muster", "inquiries"),
         ("/stats/leads?last_name=Voorbeeld", "stats/leads"),
+        ("/stats/funnel?from=4&to=6&customer.last_name=Brandt-Muster", "stats/funnel"),
         ("/export/customers.csv?last_name=Brandt-Muster", "customers"),
         ("/export/inquiries.ndjson", "inquiries"),
     ],

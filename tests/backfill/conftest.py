@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -88,7 +88,9 @@ class Stand:
     def later(self, **period: float) -> None:
         self.now[0] += timedelta(**period)
 
-    def push(self, body: Any, source: str = "acme", at: datetime | None = None) -> UUID:
+    def push(
+        self, body: Any, source: str = "acme", at: datetime | None = None, headers: Sequence[tuple[str, str]] = ()
+    ) -> UUID:
         """Lay a callback into the inbox, as the receiver does, and process it."""
         self.numbers += 1
         self.later(milliseconds=1)
@@ -104,7 +106,7 @@ class Stand:
                 time_of(delivery_id),
                 len(raw),
                 hashlib.sha256(raw).digest(),
-                b'[["content-type", "application/json"]]',
+                orjson.dumps([("content-type", "application/json"), *headers]),
                 raw,
             ),
         )

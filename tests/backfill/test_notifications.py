@@ -8,12 +8,14 @@ import pytest
 from app.accounts.store import set_source
 from app.administration.platforms import get_platform
 from app.backfill import PULL, SEARCH
+from app.backfill.references import MOST_LINKS
 from app.ids import IdSource
 from app.jobs.kind import LIMIT
+from app.processing.pulls import CAUSE, SUBJECT
 from app.providers.links import LinkRefusedError
 from app.providers.thinksurance.calls.v2 import v2_for
 from tests.backfill.conftest import Stand
-from tests.doubles.thinksurance_world import ORDERED, Inquiry
+from tests.doubles.thinksurance_world import ORDERED, PROPOSAL, Inquiry
 
 
 def _notification(inquiry: Inquiry, *links: tuple[str, str, str]) -> dict[str, Any]:
@@ -65,6 +67,54 @@ def test_other_references_are_kept_as_they_came_and_never_in_quarantine(stand: S
         b"%reference%",
     )
     assert rows == [('{"contract":{"number":"V-1"}}', "accepted", "confirmed", ["42"], [])]
+
+
+def test_what_a_link_has_led_to_before_is_not_kept_again(stand: Stand) -> None:
+    stand.add_source()
+    stand.double.older.references["contracts/3f1d"] = {"contract": {"number": "V-1"}}
+    link = ("contract", "3f1d", f"{stand.url}/api/public/v2/contracts/3f1d")
+    for _ in range(2):
+        stand.push(_notification(stand.new_inquiry(), link))
+        stand.do(PULL)
+    assert stand.double.older.asked == ["contracts/3f1d"] * 2
+    assert stand.rows("SELECT count(*) FROM deliveries WHERE headers LIKE %s", b"%reference%") == [(1,)]
+
+
+def test_a_notification_of_very_many_links_has_some_followed(stand: Stand) -> None:
+    stand.add_source()
+    links = [("contract", f"{number}", f"{stand.url}/api/public/v2/{number}") for number in range(MOST_LINKS + 5)]
+    stand.push(_notification(stand.new_inquiry(), *links))
+    stand.do(PULL)
+    assert stand.double.older.asked == [name for _, name, _ in links[:MOST_LINKS]]
+
+
+def test_a_push_that_calls_itself_what_a_link_led_to_is_read_all_the_same(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry()
+    stand.push(stand.double.world.item(inquiry), headers=[(CAUSE, "reference"), (SUBJECT, "contract/1")])
+    assert stand.status(inquiry) == ORDERED
+
+
+def test_an_inquiry_is_asked_for_by_the_token_of_the_broker_that_sent_it(stand: Stand) -> None:
+    stand.add_source()
+    inquiry = stand.new_inquiry(PROPOSAL)
+    stand.push(stand.double.world.item(inquiry))
+    other = [("b_token", "f" * 24)]  # the platform does not know it
+    set_source(stand.database, stand.vault, get_platform("thinksurance"), "acme", credentials=other)
+    inquiry.status = ORDERED
+    stand.push(_notification(inquiry))
+    assert stand.do(PULL) == 1
+    assert stand.status(inquiry) == ORDERED
+
+
+def test_what_is_wanted_for_a_week_in_vain_is_given_up(stand: Stand) -> None:
+    stand.add_source()
+    stand.push(_notification(stand.new_inquiry()))
+    stand.later(days=6, hours=23)
+    assert len(PULL.due(stand.database, stand.now[0])) == 1
+    stand.later(hours=2)
+    assert PULL.due(stand.database, stand.now[0]) == []
+    assert stand.rows("SELECT count(*) FROM wanted_pulls") == [(0,)]
 
 
 def test_what_a_link_does_not_bring_is_left_out_and_the_rest_done(stand: Stand) -> None:

@@ -45,14 +45,14 @@ class Contender:
 @contextmanager
 def plain(name: str, workers: int, database_url: str) -> Iterator[Contender]:
     """Run an application of `endpoints` on uvicorn, as Callbox runs: uvloop, httptools, no access log."""
-    port = _free_port()
+    port = free_port()
     words = ["-m", "uvicorn", f"tests.bench.endpoints:{name}", "--port", str(port), "--workers", str(workers)]
     words += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
     environment = {
         DATABASE_VARIABLE: database_url.replace("postgresql:", "postgresql+psycopg:"),
         SECRET_VARIABLE: SECRET,
     }
-    with _running(words, environment) as pid:
+    with running(words, environment) as pid:
         _await_up(port, "/callbacks/none")
         yield Contender(name, f"http://127.0.0.1:{port}/callbacks/none", pid)
 
@@ -60,7 +60,7 @@ def plain(name: str, workers: int, database_url: str) -> Iterator[Contender]:
 @contextmanager
 def callbox(folder: Path, workers: int, database_url: str, *, work: bool) -> Iterator[Contender]:
     """Run `callbox serve` with one source that enforces signatures."""
-    port = _free_port()
+    port = free_port()
     environment = settings(folder, database_url, port)
     command("migrate", environment=environment)
     if SOURCE not in command("sources", "list", "--json", environment=environment):
@@ -69,7 +69,7 @@ def callbox(folder: Path, workers: int, database_url: str, *, work: bool) -> Ite
         json.loads(command("sources", "url", SOURCE, "--json", environment=environment))["urls"][0]["callback_url"]
     )
     words = ["-P", "-m", "app", "serve", "--workers", str(workers), *(() if work else ("--no-work",))]
-    with _running(words, environment) as pid:
+    with running(words, environment) as pid:
         _await_up(port, "/v1/sources")  # which waits for all that is imported
         yield Contender("callbox --no-work" if not work else "callbox", url, pid)
 
@@ -90,7 +90,7 @@ def command(*words: str, environment: dict[str, str]) -> str:
     """Return what a command of Callbox prints."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "app", *words],
-        env={**_outside(), **environment},
+        env={**outside(), **environment},
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -143,9 +143,10 @@ def _pages(pid: int) -> int:
 
 
 @contextmanager
-def _running(words: list[str], environment: dict[str, str]) -> Iterator[int]:
+def running(words: list[str], environment: dict[str, str]) -> Iterator[int]:
+    """Run Python with these words, give its number, and end it by SIGTERM."""
     process = subprocess.Popen(
-        [sys.executable, *words], env={**_outside(), **environment}, cwd=ROOT, stdin=subprocess.DEVNULL
+        [sys.executable, *words], env={**outside(), **environment}, cwd=ROOT, stdin=subprocess.DEVNULL
     )
     try:
         yield process.pid
@@ -158,7 +159,7 @@ def _running(words: list[str], environment: dict[str, str]) -> Iterator[int]:
             process.wait()
 
 
-def _outside() -> dict[str, str]:
+def outside() -> dict[str, str]:
     """Return the environment without settings of Callbox."""
     return {name: value for name, value in os.environ.items() if not name.startswith("CALLBOX_")}
 
@@ -179,7 +180,8 @@ def _await_up(port: int, path: str) -> None:
     raise TimeoutError(f"nothing answers at port {port}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens at."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -28,23 +28,24 @@ _RATES = (500, 1000, 1250, 1500, 1750, 2000, 2250, 2500, 2750, 3000, 3500, 4000,
 _STEADY_S = 12
 _SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 _TPS = re.compile(r"tps = ([\d.]+)")
-_ROW = "INSERT INTO bench_rows (body) SELECT decode(repeat('5a', 1000), 'hex') FROM generate_series(1, {rows});"
+_ROW = "INSERT INTO bench_rows (body) SELECT decode(repeat('5a', {size}), 'hex') FROM generate_series(1, {rows});"
 _READABLE = """
-SELECT percentile_disc(ARRAY[0.5, 0.99, 0.999]) WITHIN GROUP (ORDER BY extract(epoch FROM o.processed_at - d.stored_at))
+SELECT percentile_disc(ARRAY[0.5, 0.99, 0.999])
+    WITHIN GROUP (ORDER BY extract(epoch FROM o.processed_at - d.received_at))
 FROM deliveries d JOIN outcomes o ON o.delivery_id = d.id AND o.source_id = d.source_id WHERE d.received_at > %s
 """
 _WAITING = "SELECT count(*) FROM inbox"
 
 
-def own_limit(server: Server, *, seconds: float) -> dict[str, float]:
-    """Return how many rows of 1,000 bytes PostgreSQL takes a second from pgbench, one or 64 with each commit."""
+def own_limit(server: Server, size: int, *, seconds: float) -> dict[str, float]:
+    """Return how many rows of `size` bytes PostgreSQL takes a second from pgbench, one or 64 with each commit."""
     url = server.databases["usual"].url
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS bench_rows (id bigserial PRIMARY KEY, body bytea)")
     found = {}
     for name, rows, clients in (("a commit each", 1, 16), (f"{BATCH} with each commit", BATCH, 2)):
         with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-            script.write(_ROW.format(rows=rows))
+            script.write(_ROW.format(size=size, rows=rows))
             script.flush()
             words = ["-n", "-M", "prepared", "-j", "2", "-c", str(clients), "-T", str(max(1, round(seconds)))]
             words = [server.pgbench, *words, "-f", script.name, url]

@@ -10,6 +10,7 @@ import os
 import platform
 import statistics
 import sys
+import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import contenders, loads, pace
+from tests.bench import contenders, loads, pace, starting
 from tests.bench.contenders import ROOT, Contender
 from tests.bench.servers import Database, open_server
 
@@ -34,10 +35,8 @@ NAMES = {
     "callbox --no-work": "(d) Callbox, durable and verified",
     "callbox": "(e) Callbox, processing beside it",
 }
-
-
-# Processor seconds are the contender's own and PostgreSQL's; bytes are those of each callback.
-TITLES = ("", "a second", "spread", "of (b)", "p50 ms", "p99 ms", "CPU s / 10,000", "WAL", "disk", "MiB", "backlog")
+# Processor seconds are the contender's own and PostgreSQL's, bytes those of each callback, MiB the most after a round.
+TITLES = ("", "a second", "spread", "of (b)", "p50 ms", "p99 ms", "CPU s / 10,000", "WAL B", "disk B", "MiB", "backlog")
 
 
 @dataclass(frozen=True)
@@ -83,11 +82,14 @@ def main() -> None:
         for connections in words.connections
     ]
     found: dict[str, Any] = {"machine": machine(), "cells": []}
+    Console().print_json(json.dumps({"machine": found["machine"]}))
     with _folder() as folder, open_server(folder) as server:
         if not words.quick:
+            found["start"] = starting.measured(folder / "start")
             found["open_loop"] = pace.open_loop(folder, server.databases, rate=words.rate, seconds=words.minute)
             found["steady"] = pace.steady(folder, server.databases)
-            Console().print_json(json.dumps({"open loop": found["open_loop"], "flat backlog": found["steady"]}))
+            told = {"start": found["start"], "open loop": found["open_loop"], "flat backlog": found["steady"]}
+            Console().print_json(json.dumps(told))
         for workers in words.workers:
             with _contenders(folder, server.databases, workers) as running:
                 for cell in (cell for cell in cells if cell.workers == workers):
@@ -96,7 +98,7 @@ def main() -> None:
                     found["cells"].append(
                         asdict(cell) | {"figures": {name: asdict(one) for name, one in figures.items()}}
                     )
-        found["postgresql"] = pace.own_limit(server, seconds=words.seconds)
+        found["postgresql"] = {size: pace.own_limit(server, size, seconds=words.seconds) for size in words.sizes}
         _print_own_limit(found["postgresql"])
     found["machine"]["load_after"] = os.getloadavg()
     KEPT.mkdir(parents=True, exist_ok=True)
@@ -212,6 +214,7 @@ def machine() -> dict[str, Any]:
         "processor": model,
         "cores": os.cpu_count(),
         "python": sys.version,
+        "optimized": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
         "system": platform.platform(),
         "load_before": os.getloadavg(),
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -220,19 +223,7 @@ def machine() -> dict[str, Any]:
 
 def _print_cell(cell: Cell, figures: Figures) -> None:
     table = Table(title=f"{cell}, {len(next(iter(figures.values())).rates)} rounds, load {os.getloadavg()[0]:.1f}")
-    for title in (
-        "",
-        "a second",
-        "spread",
-        "of (b)",
-        "p50 ms",
-        "p99 ms",
-        "CPU s / 10,000",
-        "WAL B",
-        "disk B",
-        "MiB",
-        "backlog",
-    ):
+    for title in TITLES:
         table.add_column(title, justify="left" if not title else "right")
     base = statistics.median(figures[BASE].rates) if BASE in figures else None
     for name, one in figures.items():
@@ -256,9 +247,10 @@ def _print_cell(cell: Cell, figures: Figures) -> None:
     Console(width=150).print(table)
 
 
-def _print_own_limit(found: dict[str, float]) -> None:
-    told = ", ".join(f"{name}: {rate:,.0f} rows a second" for name, rate in found.items())
-    Console().print(f"(f) PostgreSQL alone (pgbench): {told}")
+def _print_own_limit(found: dict[int, dict[str, float]]) -> None:
+    for size, rates in found.items():
+        told = ", ".join(f"{name}: {rate:,.0f} rows a second" for name, rate in rates.items())
+        Console().print(f"(f) PostgreSQL alone (pgbench), {size:,} bytes: {told}")
 
 
 if __name__ == "__main__":

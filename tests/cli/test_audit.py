@@ -1,5 +1,7 @@
 """`callbox audit verify`, and what needs somebody as `doctor` tells it."""
 
+from pathlib import Path
+
 from app.accounts.sealing import Sealer
 from app.accounts.writing import Connection
 from app.crypto import Vault
@@ -32,6 +34,20 @@ def test_the_log_is_checked(run: Run, connection: Connection, encryption_key: st
     assert run("audit", "verify").code == 0
     ran = run("audit", "verify", "--seal", logged, "--json")
     assert (ran.code, ran.json["first_misfit"]["seal"]) == (1, 2)
+
+
+def test_what_commands_do_to_callbacks_stands_in_it(run: Run, connection: Connection, tmp_path: Path) -> None:
+    (tmp_path / "lead.json").write_text('{"id": "lead-1"}')
+    run("sources", "add", "wegroup", "leads")
+    run("import", "--source", "leads", "lead.json")
+    ((delivery,),) = connection.execute("SELECT id::text FROM deliveries").fetchall()
+    run("replay", delivery, "--dry-run")
+    run("replay", delivery)
+    entries = connection.execute("SELECT actor, action, detail FROM audit WHERE action <> 'source.add' ORDER BY id")
+    assert entries.fetchall() == [
+        ("cli", "delivery.import", {"source": "leads", "files": 1}),
+        ("cli", "delivery.replay", {"delivery_ids": [delivery]}),
+    ]
 
 
 def test_doctor_tells_what_needs_somebody(run: Run, connection: Connection) -> None:

@@ -32,6 +32,7 @@ def test_it_pulls_once_for_each_token_and_stores_nothing_twice(
     run: Run, double: tuple[Thinksurance, str], connection: Connection
 ) -> None:
     _add(run, double[1], BROKER_TOKEN)
+    run("sources", "add", "thinksurance", "other", "--credential", f"b_token={BROKER_TOKEN}")
     first = run("backfill", "--source", "acme", "--last-days", "30", "--json").json
     assert first == {"source": "acme", "tokens": 1, "resumed": 0, "items": 3, "new": 3, "gaps": 0, "failed": []}
     rows = connection.execute("SELECT via, count(*) FROM deliveries GROUP BY 1").fetchall()

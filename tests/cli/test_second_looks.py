@@ -344,6 +344,8 @@ def test_rebuild_reports_before_it_writes(
     assert _one(connection, "SELECT product_name FROM inquiries WHERE inquiry_id = 1") == "Haftpflicht"
     assert _one(connection, "SELECT status FROM outcomes WHERE delivery_id = %s", lost) == "accepted"
     assert run("rebuild", "--json").json["changed"] == 0
+    noted = connection.execute("SELECT detail FROM audit WHERE action = 'source.rebuild'").fetchall()
+    assert noted == [({"source": None, "deliveries": 2},)]
 
 
 # --- import ----------------------------------------------------------------------------------------------------------

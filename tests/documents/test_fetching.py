@@ -1,5 +1,6 @@
 """Documents are fetched on each way, kept once, tried again, and given up only when nothing more can be done."""
 
+import base64
 import hashlib
 import threading
 import time
@@ -8,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from app.documents import fetching, keeping
 from app.documents.keeping import MOST_RENEWALS, RENEW_EVERY
@@ -56,6 +58,37 @@ def test_a_source_that_only_receives_follows_links_where_it_names_hosts(desk: De
     assert (desk.row(document)["state"], desk.row(document)["fetched_by"]) == ("archived", "link")
     assert (desk.row(silent)["state"], desk.row(silent)["attempts"]) == ("announced", 0)
     assert not [one for one in desk.double.heard if one.path.startswith("/api/")]
+
+
+def test_a_source_without_an_api_user_follows_links_to_the_hosts_that_it_names_alone(desk: Desk) -> None:
+    source = desk.source(login=False, document_hosts="https://files.example.test")
+    platform, own_host = desk.announce(source), desk.announce(source, link="https://rest.thinksurance.de/files/a")
+    assert desk.sweep() == 2
+    assert [desk.row(one)["last_error"] for one in (platform, own_host)] == ["link-refused"] * 2
+    assert (len(desk.double.heard), len(desk.world.files.asked)) == (0, 0)
+
+
+def test_what_one_way_brought_is_not_mixed_with_what_the_next_one_does(desk: Desk) -> None:
+    answers = desk.double.quirks
+
+    async def words_first(scope: Any, receive: Any, send: Any) -> None:
+        words = Response(base64.b64encode(b"Access is denied. " * 9), media_type="text/pdf")
+        await (words if scope["path"].startswith("/api/ipn/documents") else answers)(scope, receive, send)
+
+    desk.double.quirks = words_first  # type: ignore[assignment]
+    document = desk.announce(desk.source())
+    desk.sweep()
+    assert desk.row(document)["fetched_by"] == "v1"
+    assert desk.files() == {hashlib.sha256(PDF).hexdigest(): PDF}
+
+
+def test_a_file_may_be_as_large_as_is_set_and_no_larger(desk: Desk) -> None:
+    largest = b"%PDF-1.7\n".ljust(desk.settings.max_document_bytes, b"\0")
+    source = desk.source()
+    documents = [desk.announce(source, content) for content in (largest, largest + b"\0")]
+    desk.sweep()
+    assert [desk.row(one)["last_error"] for one in documents] == [None, "too-large"]
+    assert [*desk.files().values()] == [largest]
 
 
 def test_links_elsewhere_are_not_followed(desk: Desk) -> None:
@@ -245,6 +278,17 @@ def test_a_token_that_ends_soon_is_renewed_beforehand(desk: Desk) -> None:
     desk.sweep()
     assert desk.renew() == 1
     assert desk.database.execute("SELECT count(*) FROM wanted_pulls").fetchone() == (1,)
+
+
+def test_each_source_is_asked_for_the_tokens_of_its_own_documents(desk: Desk) -> None:
+    desk.double.settings.document_ways = ""
+    ended = NOON - timedelta(minutes=1)
+    documents = [desk.announce(desk.source(name), token_expires_at=ended) for name in ("one", "two")]
+    desk.sweep()
+    assert desk.renew() == 2
+    wanted = desk.database.execute("SELECT source_id, subject FROM wanted_pulls").fetchall()
+    rows = [desk.row(one) for one in documents]
+    assert sorted(wanted) == sorted((row["source_id"], f"inquiry/{row['inquiry_id']}") for row in rows)
 
 
 def test_without_an_api_user_an_ended_token_is_the_end(desk: Desk) -> None:

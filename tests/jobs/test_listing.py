@@ -10,8 +10,10 @@ from starlette.testclient import TestClient
 
 from app.accounts.keys import add_key
 from app.accounts.model import Scope
-from app.accounts.writing import Connection
+from app.accounts.store import add_source
+from app.accounts.writing import Connection, Platform
 from app.config import load_settings
+from app.crypto import Vault, new_encryption_key
 from app.jobs.schemas import Job, JobPage
 from app.main import create_app
 from app.storage.database import connect
@@ -76,6 +78,14 @@ def test_they_come_page_by_page(asking: Asking) -> None:
     assert some["count"] >= len(made)
     again = asking.ask("GET", f"/jobs?kind=inquiries.search&limit=2&state=done&cursor={first['next_cursor']}", key)
     assert [one["id"] for one in (*first["data"], *again.json()["data"])][:3] == made[::-1]
+    oldest_first: list[int] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = asking.ask("GET", f"/jobs?order=asc&limit=2{cursor and '&cursor=' + cursor}", key).json()
+        oldest_first += [int(one["id"]) for one in page["data"]]
+        cursor = page["next_cursor"]
+    assert oldest_first == sorted(oldest_first)
+    assert oldest_first[-3:] == [int(one) for one in made]
 
 
 def test_a_dead_one_is_taken_up_again_and_no_other(asking: Asking) -> None:
@@ -106,6 +116,8 @@ def test_what_is_not_there_is_not_found(asking: Asking, path: str) -> None:
 
 def test_nobody_else_sees_them(asking: Asking) -> None:
     job = asking.job("failed")
-    for key in (asking.key(Scope.READ, Scope.READ_PERSONAL, Scope.WRITE), asking.key(Scope.ADMIN, brokers=["B-1"])):
+    add_source(asking.connection, Vault(new_encryption_key()), Platform("wegroup"), "leads")
+    walled = [asking.key(Scope.ADMIN, brokers=["B-1"]), asking.key(Scope.ADMIN, sources=["leads"])]
+    for key in (asking.key(Scope.READ, Scope.READ_PERSONAL, Scope.WRITE), *walled):
         for method, path in (("GET", "/jobs"), ("GET", f"/jobs/{job}"), ("POST", f"/jobs/{job}/retry")):
             assert asking.ask(method, path, key).status_code == 403

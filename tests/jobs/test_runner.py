@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg_pool import ConnectionPool
 
 from app.config import Settings
 from app.crypto import Vault
 from app.ids import IdSource
-from app.jobs import Bench, Kind
+from app.jobs import Bench, Kind, runner
 from app.jobs.bench import Database
 from app.jobs.queue import open_queue
 from app.jobs.runner import JOBS_AT_ONCE, run_jobs
@@ -119,6 +120,72 @@ def test_a_platform_that_wants_to_be_left_alone_is_so_for_an_hour_at_most(
         question = "SELECT extract(epoch FROM scheduled_at - %s)::float8 FROM procrastinate_jobs"
         waits = [float(str(row[0])) for row in database.execute(question, (begun,))]
     assert [0 <= seconds - wait < 300 for seconds in waits] == [True]
+
+
+def test_the_wait_grows_with_each_attempt_until_the_last_and_no_error_tells_a_value(
+    database_url: str, vault: Vault, ids: list[UUID]
+) -> None:
+    work = Work(goes_wrong=lambda _: psycopg.errors.DataError("invalid input: Erika Beispiel"))
+    begun = now()
+    with connect(database_url) as database:
+        for attempts, one in enumerate(ids, 2):
+            database.execute(
+                "INSERT INTO procrastinate_jobs (queue_name, task_name, args, attempts)"
+                " VALUES ('callbox', 'works.do', jsonb_build_object('id', %s::text), %s)",
+                (str(one), attempts),
+            )
+        with running(database_url, vault, work.kind(attempts=6)):
+            until(lambda: database.execute("SELECT sum(attempts) FROM procrastinate_jobs").fetchone() == (25,))
+        rows = database.execute(
+            "SELECT status::text, extract(epoch FROM scheduled_at - %s)::float8 FROM procrastinate_jobs ORDER BY id",
+            (begun,),
+        ).fetchall()
+        errors = database.execute("SELECT DISTINCT error FROM job_errors").fetchall()
+    assert [row[0] for row in rows] == ["todo"] * 3 + ["failed"] * 2
+    waits = [float(str(row[1])) for row in rows[:3]]
+    assert [0 <= wait - least < 100 for wait, least in zip(waits, (160, 640, 2560), strict=True)] == [True] * 3
+    assert errors == [("the database: DataError",)]
+
+
+def test_a_job_that_the_end_of_its_process_cuts_off_is_done_by_the_next(
+    database_url: str, vault: Vault, ids: list[UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "STOP_WITHIN_S", 0.1)
+    work = Work(due=ids[:1])
+
+    async def do(bench: Bench, about: UUID) -> None:
+        if not work.tried:
+            work.tried.append(about)
+            await asyncio.Event().wait()
+        await work.do(bench, about)
+
+    kind = Kind("works.do", work.find, do, every=timedelta(0))
+    with running(database_url, vault, kind):
+        until(lambda: work.tried)
+    with connect(database_url) as database:
+        assert database.execute("SELECT status::text FROM procrastinate_jobs").fetchall() == [("todo",)]
+    with running(database_url, vault, kind):
+        until(lambda: work.done == ids[:1])
+
+
+def test_what_is_done_is_cleared_away_after_a_day_and_what_is_dead_after_thirty(
+    database_url: str, vault: Vault
+) -> None:
+    with connect(database_url) as database:
+        for status, hours in (("succeeded", 23), ("succeeded", 25), ("failed", 29 * 24), ("failed", 31 * 24)):
+            database.execute(
+                "WITH made AS (INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('x', %s) RETURNING id)"
+                " INSERT INTO job_errors (job_id, error, at) SELECT id, %s, now() - %s FROM made",
+                (status, f"{hours}", timedelta(hours=hours)),
+            )
+        database.execute("UPDATE procrastinate_jobs SET status = task_name::procrastinate_job_status")
+        database.execute("UPDATE procrastinate_events v SET at = e.at FROM job_errors e WHERE e.job_id = v.job_id")
+        with running(database_url, vault, Work().kind()):
+            until(lambda: database.execute("SELECT count(*) FROM job_errors").fetchone() != (4,))
+        jobs = database.execute("SELECT id, task_name FROM procrastinate_jobs ORDER BY id").fetchall()
+        errors = database.execute("SELECT job_id, error FROM job_errors ORDER BY job_id").fetchall()
+    assert [row[1] for row in jobs] == ["succeeded", "failed"]
+    assert errors == [(jobs[0][0], "23"), (jobs[1][0], f"{29 * 24}")]
 
 
 def test_a_dead_job_is_taken_up_again_after_its_rest(database_url: str, vault: Vault, ids: list[UUID]) -> None:

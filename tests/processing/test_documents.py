@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import orjson
+import pytest
+
 from tests.processing.conftest import Desk
 
 _ASKED = (
@@ -77,3 +80,33 @@ def test_said_twice_in_one_batch_it_changes_once(desk: Desk, item: Any) -> None:
         "SELECT e.duplicate_of IS NULL AND e.delivery_id = (SELECT min(id::text)::uuid FROM deliveries)"
         " FROM documents d JOIN events e ON e.id = d.last_change_id"
     ) == (True,)
+
+
+@pytest.mark.parametrize("state", ["announced", "failed", "expired", "fetching", "archived"])
+def test_a_document_that_nothing_speaks_of_any_more_goes_unless_its_file_is_kept(
+    desk: Desk, item: Any, state: str
+) -> None:
+    ids = [desk.lay(_item(item)) for _ in range(2)]
+    desk.process()
+    desk.database.execute("UPDATE documents SET state = %s", (state,))
+    read_now = _item(item)
+    read_now["docs"]["files"][0]["hash"] = "h2"
+    left = []
+    for delivery_id in ids:  # as if today's reader read the hash otherwise
+        desk.rows("UPDATE deliveries SET body = %s WHERE id = %s RETURNING 1", orjson.dumps(read_now), delivery_id)
+        desk.ask_again(delivery_id)
+        desk.process()
+        left.append(desk.row("SELECT array_agg(hash ORDER BY hash) FROM documents")[0])
+    assert left == [["h1", "h2"], ["h1", "h2"] if state in {"fetching", "archived"} else ["h2"]]
+    assert list(desk.row("SELECT documents FROM inquiries")[0]) == ["h2"]
+
+
+def test_a_document_goes_with_the_inquiry_that_an_item_was_wrongly_read_for(desk: Desk, item: Any) -> None:
+    delivery_id = desk.lay(_item(item))
+    desk.process()
+    moved = _item(item)
+    moved["data"]["iId"] = 8
+    desk.rows("UPDATE deliveries SET body = %s RETURNING 1", orjson.dumps(moved))
+    desk.ask_again(delivery_id)
+    desk.process()
+    assert desk.rows("SELECT inquiry_id, hash FROM documents") == [(8, "h1")]

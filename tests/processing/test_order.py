@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.ids import IdSource, first_id_at
 from app.processing.order import order_key, receipt_key
-from app.processing.records import Told, fold_events
+from app.processing.records import Account, State, Told, fold_events
 from tests.examples import examples
 from tests.processing.conftest import Desk
 
@@ -217,6 +217,20 @@ def test_folding_depends_on_the_set_alone_and_the_newest_value_wins(
         overtaken = any(other.key > told.key and other.receipt < told.receipt for other in events)
         assert marks[told.event_id].stale == overtaken
         assert bool(marks[told.event_id].changes) != bool(marks[told.event_id].duplicate_of)
+
+
+def test_an_event_costs_the_same_however_much_its_record_says() -> None:
+    class Counted(dict[str, str]):
+        looks = 0
+
+        def values(self) -> Any:
+            Counted.looks += 1
+            return super().values()
+
+    account = Account(State(keys=Counted()))
+    fold_events([_told(number, number, number, {f"name{number}": 1, "status": 1}) for number in range(20)], account)
+    assert account.state.values == {"status": 1} | {f"name{number}": 1 for number in range(20)}
+    assert Counted.looks == 0, "nothing of it is looked through for one event"
 
 
 @given(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)))  # noqa: DTZ001

@@ -33,6 +33,7 @@ LAST = month_before(LATER, 1) + timedelta(days=9)
 """In a month that is kept then."""
 
 ERIKA = {"cId": 5, "cExternalId": "K-5", "cLastName": "Beispiel", "cFirstName": "Erika", "cCity": "Köln"}
+CITY = "customer.address.city"
 
 
 @dataclass
@@ -141,6 +142,27 @@ def test_records_are_answered_as_before(past: Past) -> None:
         (city,) = [one for one in hidden["changes"] if one["field"].endswith("address.city")]
         assert city["old"] is city["new"] is None
     assert past.ask(f"{past.record('leads')}/history") == {"data": [], "next_cursor": None, "complete_from": whole_from}
+
+
+def test_old_values_of_a_person_stay_hidden_when_others_who_told_them_are_dropped(
+    past: Past, item: Callable[..., dict[str, Any]]
+) -> None:
+    past.lay("foreign", FIRST, item(8, bExternalId="41", customer={"cId": 8, "cCity": "Trier"}))
+    past.lay("own", LAST, item(8, iUpdated="2026-01-05", status=6, customer={"cId": 8, "cCity": "Mainz"}))
+    (inquiry,) = past.ask("/v1/inquiries?inquiry_id=8", past.walled)["data"]
+
+    def told(key: str) -> Any:
+        history = past.ask(f"/v1/inquiries/{inquiry['id']}/history", key)["data"][0]
+        (event,) = past.ask("/v1/events?subject=inquiry/8&order=desc&limit=1", key)["data"]
+        return [
+            (next(one for one in each["changes"] if one["field"] == CITY), each["redacted"])
+            for each in (history, event)
+        ]
+
+    assert told(past.walled) == [({"field": CITY, "old": None, "new": "Mainz"}, ["changes"])] * 2
+    past.drop()
+    assert told(past.key) == [({"field": CITY, "old": "Trier", "new": "Mainz"}, [])] * 2
+    assert told(past.walled) == [({"field": CITY, "old": None, "new": "Mainz"}, ["changes"])] * 2
 
 
 def test_the_past_that_is_not_kept_is_not_made_up(past: Past) -> None:

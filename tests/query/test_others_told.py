@@ -8,8 +8,8 @@ import pytest
 
 from app.accounts.model import Scope
 from app.query.inquiries import STATUS_NAMES
-from app.storage.models import gaps
-from app.times import to_text
+from app.storage.models import gaps, pulled
+from app.times import now, to_text
 from tests.query.conftest import START, Caller, Rows
 
 CHANGES: list[dict[str, Any]] = [
@@ -161,3 +161,45 @@ def test_old_values_that_others_told_are_not_read_off_gaps(rows: Rows, open_call
     caller = open_caller()
     for shown in (caller.get(walled, f"/v1/gaps/{made}").json(), *caller.found(walled, "/v1/gaps")):
         assert (shown["changes"], shown["redacted"]) == ([CHANGES[0], CHANGES[1] | {"old": None}], ["changes"])
+
+
+def test_an_inquiry_is_not_found_by_a_call_that_an_event_of_others_answered(
+    rows: Rows, open_caller: Callable[[], Caller]
+) -> None:
+    source, asked = rows.source("s"), rows.id_at(0)
+    record = rows.inquiry(source, 1, broker_external_id="B-1")
+    delivery = rows.delivery(source, 1, brokers=["B-2"])
+    rows.event(source, delivery, 1, broker="B-2", record_kind="inquiry", record_id=record, submission_id=asked)
+    key, walled = (rows.key(Scope.READ, brokers=one) for one in (None, ["B-1"]))
+    caller = open_caller()
+    for question, answered in (("[null]=false", 1), (f"={asked}", 1), ("[null]=true", 0), (f"[ne]={asked}", 0)):
+        found = [len(caller.found(one, f"/v1/inquiries?submission_id{question}")) for one in (key, walled)]
+        assert found == [answered, 1 - answered], question
+
+
+def test_events_are_not_found_by_a_customer_of_others(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    """An inquiry's own customer was found to be one whom others know: that both are one is not to be learnt."""
+    source = rows.source("s")
+    shared = rows.customer(source, 0, customer_id=7, brokers=["B-1", "B-2"])
+    once = rows.customer(source, 0, brokers=["B-1"], merged_into=shared)
+    rows.event(source, rows.delivery(source, 1, brokers=["B-1"]), 1, broker="B-1", customer_id=shared)
+    key, walled = (rows.key(Scope.READ, brokers=one) for one in (None, ["B-1"]))
+    caller = open_caller()
+    for question, answered in ((f"={once}", 1), (f"={shared}", 1), ("[null]=false", 1), ("[null]=true", 0)):
+        found = [len(caller.found(one, f"/v1/events?customer.id{question}")) for one in (key, walled)]
+        assert found == [answered, 1 - answered if "null" in question else 0], question
+
+
+def test_signatures_that_differ_are_counted_within_the_wall(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s", recipe_proven_at=START)
+    for number, broker in enumerate(("B-1", "B-2", "B-2")):
+        told = {
+            "delivery_id": rows.delivery(source, number, brokers=[broker]),
+            "pulled_at": now(),
+            "deviated_at": now(),
+        }
+        rows.insert(pulled, source_id=source, subject=f"inquiry/{number}", content=b"", body=b"", **told)
+    caller = open_caller()
+    for brokers, count in ((None, 3), (["B-1"], 1), (["B-1", "B-2"], 3), (["B-3"], 0)):
+        found = caller.found(rows.key(Scope.READ, brokers=brokers), "/v1/attention")
+        assert sum(one["count"] for one in found if one["kind"] == "signature-deviates") == count, brokers

@@ -5,6 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from app.accounts.first_start import first_start
 from app.accounts.opening import fitting_vault, replaced_key, verify_vault
 from app.accounts.rekeying import PLACES, rotate_key
 from app.accounts.snapshot import read_accounts
@@ -133,6 +134,22 @@ def test_a_lost_key_is_given_up(
     assert run("secrets", "reset", "--json").json["given_up"] == {}
     noted = filled.execute("SELECT detail FROM audit WHERE action = 'secrets.reset'").fetchall()
     assert noted == [({"given_up": given_up},)]
+
+
+def test_what_was_made_first_and_not_shown_yet_goes_with_the_key(
+    run: Run,  # noqa: F811
+    connection: Connection,  # noqa: F811
+    encryption_key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run("sources", "list")
+    made = first_start(connection, Vault(encryption_key), load_settings())
+    assert run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW).code == 0
+    assert first_start(connection, Vault(NEW), load_settings()) == made
+    other = new_encryption_key()
+    monkeypatch.setenv("CALLBOX_ENCRYPTION_KEY", other)
+    assert run("secrets", "reset", "--yes", "--json").code == 0
+    assert first_start(connection, Vault(other), load_settings()) == {}
 
 
 def test_the_key_in_the_folder_is_replaced(tmp_path: Path) -> None:

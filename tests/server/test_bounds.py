@@ -8,7 +8,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -454,6 +454,25 @@ def test_an_answer_is_sent_also_when_its_application_fails_at_once() -> None:
         assert await connection.is_closed()
 
     talk(act, fails)
+
+
+def test_who_does_not_read_is_let_go_when_the_answer_ends(caplog: pytest.LogCaptureFixture) -> None:
+    """A listener that fell too far behind is cut off: its connection must not stay for what it never reads."""
+
+    async def endless(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                while True:
+                    await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+
+    async def act(connection: Talk) -> None:
+        connection.say(GET)
+        await asyncio.sleep(0.6)
+        await connection.is_cut_off()
+
+    talk(act, endless)
+    assert not caplog.records
 
 
 def test_a_refusal_does_not_overtake_the_answer_before_it() -> None:

@@ -68,6 +68,13 @@ def test_a_source_that_lacks_something_says_what(office: Office) -> None:
     assert office.rows("SELECT 1 FROM submissions") == []
 
 
+def test_a_callback_url_that_was_given_up_with_a_lost_key_cannot_be_named(office: Office) -> None:
+    office.database.execute("UPDATE source_tokens SET token_encrypted = ''")
+    answer = office.post("thinksurance/forward", FORWARD)
+    assert (answer.status_code, answer.json()["code"]) == (409, "source-not-ready")
+    assert office.thinksurance.heard == []
+
+
 def test_no_platform_is_called_by_a_disabled_source(office: Office) -> None:
     assert office.get("/catalogs/thinksurance/products?source=ts").status_code == 200
     heard = len(office.thinksurance.heard)
@@ -122,6 +129,19 @@ def test_the_walls_hold(office: Office) -> None:
     assert office.get("/submissions", office.key(Scope.READ, sources=["wg"])).json()["data"] == []
     assert len(office.rows("SELECT 1 FROM submissions")) == 1
     assert own
+
+
+def test_an_idempotency_key_tells_nothing_of_a_call_beyond_the_walls(office: Office) -> None:
+    office.made("thinksurance/forward", FORWARD, Idempotency_Key="k-1")
+    foreign, named = office.key(Scope.WRITE, Scope.READ, brokers=["43"]), {"bExternalId": "43", "cExternalId": "K-9"}
+    answers = [
+        office.post("thinksurance/forward", one, foreign, Idempotency_Key="k-1") for one in (FORWARD, FORWARD | named)
+    ]
+    told = [{name: one for name, one in answer.json().items() if name != "request_id"} for answer in answers]
+    assert told[0] == told[1]
+    assert (answers[0].status_code, told[0]["code"]) == (409, "idempotency-key-reused")
+    assert "submission_id" not in told[0]
+    assert len(office.rows("SELECT 1 FROM submissions")) == 1
 
 
 def test_without_the_scope_the_personal_parts_are_hidden(office: Office) -> None:

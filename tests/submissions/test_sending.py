@@ -129,6 +129,8 @@ def test_the_same_key_makes_one_call(office: Office) -> None:
     assert again.json()["id"] == first["id"]
     assert again.json()["platform_ids"] == first["platform_ids"]
     assert len(office.wegroup.heard) == 1
+    noted = office.rows("SELECT detail -> 'resource', detail -> 'ids' FROM audit WHERE action = 'personal.read'")
+    assert noted == [("submissions", [first["id"]])]  # what is kept was read
     other = office.post("wegroup/customer-lead", LEAD | {"origin": "WEB"}, Idempotency_Key="k-1")
     assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
     other = office.post("wegroup/company-lead", LEAD, Idempotency_Key="k-1")
