@@ -172,7 +172,7 @@ def _unknown(name: str, fields: Mapping[str, Field]) -> str:
     plain = name.partition("[")[0][:_LONGEST_NAME]
     near = difflib.get_close_matches(plain, [*fields, *PLAIN], n=1)
     meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"is no field of this list{meant}; there are: {', '.join(sorted(fields))}; and {', '.join(PLAIN)}"
+    return f"is no field of this list{meant}; fields are: {', '.join(sorted(fields))}"
 
 
 def _check_visible(filters: Mapping[str, object], fields: Mapping[str, Field], access: Access) -> bool:
