@@ -163,12 +163,12 @@ def _filtered(sample: Sample) -> list[Question]:
 
 
 def _deep(database: Database, access: Access, key: bytes) -> list[Question]:
-    """Return the page of each list that has 10,000 others before it, or the middle of a shorter list."""
+    """Return the 10,000th page of each list, or the last of a shorter one."""
     found = []
     for name in LISTS:
         limit = _PAGE.get(name, _SMALL_PAGE)
         (total,) = database.execute(f"SELECT count(*) FROM {name}").fetchone() or (0,)
-        offset = min(limit * (DEEP_PAGE - 1), total // 2)
+        offset = min(limit * (DEEP_PAGE - 1), max(0, total - limit - 1))
         row = database.execute(f"SELECT id FROM {name} ORDER BY id DESC OFFSET %s LIMIT 1", (offset,)).fetchone()
         after = row[0] if row else UUID(int=0)
         binding = Binding.of(name, "desc", [], access)
