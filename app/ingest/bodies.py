@@ -9,7 +9,8 @@ from collections.abc import Iterable
 _GZIP = 16 + zlib.MAX_WBITS
 _ZLIB = zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
-_NO_ENCODING = frozenset({"", "identity", "utf-8", "utf8"})  # the last two are no encodings, but PHP code sends them
+# But for the first two they are no encodings; scripts send them all the same.
+_NO_ENCODING = frozenset({"", "identity", "utf-8", "utf8", "iso-8859-1", "us-ascii", "none", "7bit", "8bit", "binary"})
 _MOST_ENCODINGS = 3
 _STEP = 1 << 16
 _MOST_MEMBERS = 1000  # a member costs 20 bytes and some work, so that their number is a weapon

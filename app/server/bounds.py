@@ -79,12 +79,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._phase = "idle"
+        self._phase, self._timed_phase = "idle", ""
         self._header_bytes = self._open_requests = 0
         self._refusal: Problem | None = None
         self._offered: list[tuple[bytes, bytes]] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timed_phase = ""
         self._is_lingering = False
 
     # --- What the transport says ---------------------------------------------------------------------------------
@@ -107,13 +106,12 @@ class BoundedProtocol(HttpToolsProtocol):
         """Pass data on to the parser, unless this connection is over."""
         if self._is_lingering or self._refusal is not None:
             return
-        if self._phase != "body":
-            self._header_bytes += len(data)
+        self._header_bytes += len(data)
         self._unset_keepalive_if_required()
         self._feed(data)
         if self._refusal is not None or self.transport.is_closing():
             return
-        if self._phase == "headers" and self._header_bytes > MOST_HEADER_BYTES:
+        if self._header_bytes > MOST_HEADER_BYTES:
             self._refuse(HeadersTooLarge())
         elif self._phase == "body":
             self._watch("body", BODY_WITHIN_S)
@@ -174,17 +172,22 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._offered is not None:
             self.headers[:], self._offered = self._offered, None
-        self._phase = "body"
+        self._phase, self._header_bytes = "body", 0
         self._open_requests += 1
         super().on_headers_complete()
+        self.headers = []  # what follows a chunked body is not taken for headers (RFC 9110, 6.5.1)
+
+    def on_body(self, body: bytes) -> None:
+        """Begin to count anew, for what may follow."""
+        self._header_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Count the next request anew."""
         if self.parser.should_upgrade():
             return
         super().on_message_complete()
-        self._phase = "idle"
-        self._header_bytes = 0
+        self._phase, self._header_bytes = "idle", 0
 
     # --- Requests and answers ------------------------------------------------------------------------------------
 
@@ -260,9 +263,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timed_phase = phase
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if phase:
-            self._timer = self.loop.call_later(seconds, self._too_late)
+        self._timer = self.loop.call_later(seconds, self._too_late) if phase else None
 
     def _too_late(self) -> None:
         if self.transport.is_closing() or self._is_lingering:

@@ -31,6 +31,8 @@ def raw_deflate(body: bytes) -> bytes:
         ("", TEXT),
         ("identity", TEXT),
         ("UTF-8", TEXT),
+        ("ISO-8859-1", TEXT),
+        ("binary", TEXT),
         ("gzip", gzipped(TEXT)),
         ("GZip", gzipped(TEXT)),
         ("x-gzip", gzipped(TEXT)),

@@ -247,6 +247,42 @@ def test_an_endless_header_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     talk(act)
 
 
+CHUNKED = POST + b"a: b\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n"
+
+
+def test_what_follows_a_body_is_no_header() -> None:
+    """A sender could else say by it where a request comes from, behind what a proxy says of that."""
+
+    async def headers(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        body = repr(scope["headers"]).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def act(connection: Talk) -> None:
+        for after in (b"", b"x-forwarded-for: 1.2.3.4\r\n", b"content-encoding: gzip\r\nexpect: 100-continue\r\n"):
+            connection.say(CHUNKED + after + b"\r\n")
+            status, _, body = await connection.answer()
+            assert (status, body) == (
+                200,
+                b"[(b'host', b'a'), (b'a', b'b'), (b'transfer-encoding', b'chunked')]",
+            )
+
+    talk(act, headers)
+
+
+@pytest.mark.parametrize("after", [b"a: " + b"x" * 400_000, b"a: b\r\n" * 50_000])
+def test_too_much_after_a_body(after: bytes) -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(CHUNKED)
+        await asyncio.sleep(0.1)
+        connection.say(after)
+        await refused(connection, 431, "headers-too-large")
+
+    talk(act)
+
+
 @pytest.mark.parametrize(
     ("sent", "code"),
     [
