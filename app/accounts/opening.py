@@ -88,7 +88,7 @@ def vault_of(settings: Settings) -> Vault:
 def _read_or_make_key(path: Path) -> str:
     """Return the key in a file; a missing one is made whole and durable at once, and by one process only."""
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except FileNotFoundError:
         pass
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def _read_or_make_key(path: Path) -> str:
             _make_durable(path.parent)
     finally:
         Path(unfinished).unlink(missing_ok=True)
-    return path.read_text().strip()
+    return path.read_text(errors="replace").strip()
 
 
 @contextmanager
@@ -129,6 +129,7 @@ def replaced_key(settings: Settings, key: str) -> Iterator[None]:
             file.write(key + "\n")
             file.flush()
             os.fsync(file.fileno())
+        _make_durable(path.parent)
     except OSError as error:
         raise ConfigError(f"CALLBOX_DATA_DIR: {coming}: {error.strerror}") from error
     try:

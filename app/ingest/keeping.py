@@ -201,8 +201,8 @@ class Keeper:
         committer = await self._connected()
         try:
             await committer.commit(held.rows)
-        except psycopg.Error as error:
-            self._refused = None if (error.sqlstate or "").startswith(_NOT_THE_ROWS) else held
+        except Exception as error:  # psycopg's, or what a value raises that damage has made another
+            self._refused = None if (getattr(error, "sqlstate", None) or "").startswith(_NOT_THE_ROWS) else held
             raise
         await self._states.note(committer.connection, held)
 
@@ -215,7 +215,8 @@ class Keeper:
         self._turn(away=False)
         self._most = max(1, len(held.rows) // 4)
         if len(held.rows) == 1:
-            delivery_id = (held.rows[0][0] or b"").hex()
+            own = held.rows[0][0]
+            delivery_id = own.hex() if isinstance(own, bytes) else None
             _log.error("spool.row_refused", file=held.file.path.name, delivery_id=delivery_id)
             await self._on_disk(self._spool.leave_out, held)
 
@@ -238,7 +239,8 @@ class Keeper:
 
     async def _find_sources(self, held: Held, found: set[object]) -> None:
         connection = (await self._connected()).connection
-        rows = await connection.execute(_KNOWN, ([*{row[1] for row in held.rows}],))
+        named = {row[1] for row in held.rows if isinstance(row[1], bytes)}
+        rows = await connection.execute(_KNOWN, ([*named],))
         found.update(row[0] for row in await rows.fetchall())
 
     async def _ask(self) -> None:

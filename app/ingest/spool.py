@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from app.ingest.rows import Packed
-from app.ingest.spool_file import MOST_ROWS, Held, SpoolFile, open_file, try_lock, weight
+from app.ingest.spool_file import DAMAGES, MOST_ROWS, Held, SpoolFile, open_file, try_lock, weight
 
 ROOM = 256 << 10
 """Bytes that must be free before a spool that refused rows is said to take them again."""
@@ -76,11 +76,13 @@ class Spool:
         mine = {file.path for file in self.files} | {p for p, at in self.resting.items() if at > time.monotonic()}
         unreadable = set()
         for path in sorted(self.folder.glob("*.sqlite")):
-            if path in mine or (lock := try_lock(path)) is None:
+            if path in mine:
                 continue
             try:
+                if (lock := try_lock(path)) is None:
+                    continue
                 file = open_file(path, lock, is_taken_over=True)
-            except sqlite3.Error as error:
+            except (OSError, *DAMAGES) as error:  # another user's, or damaged
                 unreadable.add(path.name)
                 if path.name not in self.unreadable:
                     _log.error("spool.file_unreadable", file=path.name, reason=str(error))
@@ -157,7 +159,7 @@ class Spool:
             if file.count:
                 try:
                     held = file.oldest(most)
-                except sqlite3.Error as error:
+                except DAMAGES as error:
                     self._let_go(file, error)
                 else:
                     if held.rows:
@@ -183,9 +185,9 @@ class Spool:
             file.close()
 
     def _let_go(self, file: SpoolFile, error: Exception) -> None:
-        """Leave a damaged file as it is."""
+        """Leave a damaged file as it is; the words of the error may quote what is in it."""
         if file.path not in self.resting:
-            _log.error("spool.file_damaged", file=file.path.name, deliveries=file.count, reason=str(error))
+            _log.error("spool.file_damaged", file=file.path.name, deliveries=file.count, reason=type(error).__name__)
         self.resting[file.path] = time.monotonic() + REST_S
         self.files.remove(file)
         file.close()
@@ -196,7 +198,7 @@ class Spool:
         for file in [*self.files]:
             try:
                 ids.append(file.last_id())
-            except sqlite3.Error as error:
+            except DAMAGES as error:
                 self._let_go(file, error)
         return max(filter(None, ids), default=None)
 

@@ -18,6 +18,9 @@ MOST_BYTES = 8 << 20
 _OVERHEAD = 512
 """Bytes that a row costs beside its contents, in the file and its log, roughly."""
 
+DAMAGES = (sqlite3.Error, TypeError, ValueError)
+"""What a damaged file raises: SQLite's errors, or a value that is not what was written."""
+
 _COLUMNS = ", ".join(Row._fields)
 _MARKS = ", ".join("?" for _ in Row._fields)
 
@@ -71,7 +74,7 @@ class SpoolFile:
         """Return the next rows to write, bounded in number and bytes; where the file is damaged, those before that.
 
         Raises:
-            sqlite3.DatabaseError: the very next one cannot be read.
+            One of DAMAGES: the very next one cannot be read.
         """
         numbers: list[int] = []
         rows: list[Packed] = []
@@ -86,7 +89,7 @@ class SpoolFile:
                     break
                 numbers.append(number)
                 rows.append(tuple(columns))
-        except sqlite3.DatabaseError:
+        except DAMAGES:
             if not rows:
                 raise
         return Held(self, numbers, rows)

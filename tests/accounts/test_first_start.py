@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from app.accounts.first_start import FILE_NAME, first_start, mark_shown, render_first_start, show_first_start
 from app.accounts.keys import list_keys
@@ -108,3 +109,15 @@ def test_without_a_terminal_a_private_file_gets_it(database_url: str, vault: Vau
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert json.loads(path.read_text()) == made
     assert out.getvalue() == ""
+
+
+def test_what_could_not_be_shown_is_shown_by_the_next_start(database_url: str, vault: Vault, tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    path.mkdir()  # nothing can be put in its place
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        made = first_start(connection, vault, _settings(tmp_path))
+        with pytest.raises(OSError, match=FILE_NAME):
+            show_first_start(connection, vault, _settings(tmp_path), io.StringIO())
+        path.rmdir()
+        show_first_start(connection, vault, _settings(tmp_path), io.StringIO())
+    assert json.loads(path.read_text()) == made

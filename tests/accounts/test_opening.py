@@ -53,9 +53,10 @@ def test_a_key_in_the_settings_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_malformed_key_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "encryption.key").write_text("c2hvcnQ\n")
-    with pytest.raises(ConfigError, match=r"CALLBOX_DATA_DIR: .*encryption\.key: .*32 are needed"):
+@pytest.mark.parametrize(("content", "reason"), [(b"c2hvcnQ\n", "32 are needed"), (b"\xff\x00", "not base64url")])
+def test_a_malformed_key_file_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "encryption.key").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"CALLBOX_DATA_DIR: .*encryption\.key: .*{reason}"):
         vault_of(Settings(data_dir=tmp_path))
 
 

@@ -387,6 +387,17 @@ def test_an_import_needs_no_processor_and_takes_lines(run: "Run", connection: Co
     assert _one(connection, "SELECT count(*) FROM inbox") == 250
 
 
+def test_what_an_import_could_not_store_is_not_taken_for_imported(
+    run: "Run", connection: Connection, tmp_path: Path
+) -> None:
+    run("sources", "add", "wegroup", "b")
+    (tmp_path / "eins.json").write_text('{"id": 1}')
+    connection.execute("ALTER TABLE inbox RENAME TO away")
+    assert run("import", "--source", "b", "eins.json", "--json").code != 0
+    connection.execute("ALTER TABLE away RENAME TO inbox")
+    assert run("import", "--source", "b", "eins.json", "--json").json["stored"] == 1
+
+
 def test_an_import_keeps_when_it_came_if_told(run: "Run", connection: Connection, tmp_path: Path) -> None:
     run("sources", "add", "wegroup", "b")
     came = datetime(2025, 3, 9, 10, 1, 2, tzinfo=UTC)

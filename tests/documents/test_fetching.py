@@ -8,11 +8,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from starlette.responses import Response
 
 from app.documents import fetching, keeping
 from app.documents.keeping import MOST_RENEWALS, RENEW_EVERY
+from app.ids import IdSource
 from tests.documents.conftest import NOON, Desk
 from tests.doubles.thinksurance_documents import PDF
 
@@ -189,7 +191,8 @@ def test_a_platform_that_is_away_is_waited_for(desk: Desk, quirk: str, trouble: 
     desk.double.quirks.clear()
     desk.moment += timedelta(minutes=1)
     desk.sweep()
-    assert desk.row(document)["state"] == "archived"
+    row = desk.row(document)
+    assert (row["state"], row["last_error"]) == ("archived", None)
 
 
 def test_the_waits_grow_to_an_hour_and_last_for_more_than_a_week(desk: Desk) -> None:
@@ -291,6 +294,18 @@ def test_each_source_is_asked_for_the_tokens_of_its_own_documents(desk: Desk) ->
     assert sorted(wanted) == sorted((row["source_id"], f"inquiry/{row['inquiry_id']}") for row in rows)
 
 
+def test_a_renewal_that_was_cut_off_is_begun_anew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.double.settings.document_ways = ""
+    source = desk.source()
+    desk.announce(source, token_expires_at=NOON - timedelta(minutes=1))
+    desk.sweep()
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "_WANT", "no statement")
+        with pytest.raises(psycopg.Error):
+            keeping.want_tokens(desk.database, IdSource(), source, NOON)
+    assert keeping.want_tokens(desk.database, IdSource(), source, NOON) == 1
+
+
 def test_without_an_api_user_an_ended_token_is_the_end(desk: Desk) -> None:
     document = desk.announce(desk.source(login=False), token_expires_at=NOON - timedelta(minutes=1))
     desk.world.files.end_tokens()
@@ -389,11 +404,12 @@ def test_those_that_wait_longest_come_first(desk: Desk) -> None:
     assert keeping.find_due(desk.database, NOON, 1) == [at_once]
 
 
-def test_a_document_announced_with_another_token_meanwhile_is_due_again(desk: Desk) -> None:
+@pytest.mark.parametrize("said", ["token_expires_at = now()", "token_encrypted = 'x'", "link_encrypted = 'x'"])
+def test_a_document_announced_with_another_token_meanwhile_is_due_again(desk: Desk, said: str) -> None:
     document = desk.announce(desk.source())
     held = keeping.claim(desk.database, desk.vault, document, NOON)
     assert held is not None
-    desk.database.execute("UPDATE documents SET token_expires_at = %s", (NOON + timedelta(days=9),))
+    desk.database.execute(f"UPDATE documents SET {said}")  # noqa: S608 - ours
     keeping.give_back(desk.database, held, "token-ended", "expired", None)
     row = desk.row(document)
     assert (row["state"], row["next_attempt_at"], row["attempts"]) == ("announced", None, 0)

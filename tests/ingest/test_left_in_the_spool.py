@@ -1,8 +1,9 @@
 """What the database does not take from the spool, or is not its own, keeps back nothing else."""
 
 import socket
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -212,3 +213,20 @@ def test_what_another_installation_left_stays_for_it(database: Database, tmp_pat
     run_keeper(database.url, tmp_path, act)
     assert database.stored() == [row.id for row in ours]
     assert path.exists()
+
+
+@pytest.mark.parametrize("column", ["id", "source_id", "body", "received_at"])
+def test_a_row_in_which_a_value_is_spoilt_keeps_back_no_other(database: Database, tmp_path: Path, column: str) -> None:
+    source_id = database.add_source()
+    rows, live = _of(source_id, 40), make_row()
+    path = _left(tmp_path, [packed(row) for row in rows])
+    with closing(sqlite3.connect(path)) as file, file:
+        file.execute(f"UPDATE spool SET {column} = 'spoilt' WHERE id = ?", (rows[17].id.bytes,))  # noqa: S608
+
+    async def act(keeper: Keeper) -> None:
+        keeper.is_away = True
+        await until_so(lambda: not keeper.is_away and not keeper.spooled)
+        await keeper.write(live)
+
+    run_keeper(database.url, tmp_path, act)
+    assert set(database.stored()) >= {row.id for row in (*rows[:17], *rows[18:], live)}

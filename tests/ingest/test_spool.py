@@ -15,11 +15,12 @@ from uuid import UUID
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from app.ids import IdSource, time_of
 from app.ingest.rows import Packed, Row, packed
 from app.ingest.spool import ROOM, Spool, SpoolError, SpoolFullError
-from app.ingest.spool_file import lock_path, try_lock
+from app.ingest.spool_file import lock_path, try_lock, weight
 
 _IDS = IdSource()
 
@@ -168,11 +169,39 @@ def test_an_unreadable_file_does_not_keep_the_others_from_being_taken_over(tmp_p
     left.put([row])
     left.close()
     (tmp_path / "0-broken.sqlite").write_bytes(b"no database" * 1000)
+    (tmp_path / "0-forbidden.sqlite").touch()
+    (tmp_path / "0-forbidden.lock").mkdir()  # cannot be opened, as that of another user
     spool = _open(tmp_path)
     assert _drained(spool) == [row]
     spool.adopt()
-    assert spool.unreadable == {"0-broken.sqlite"}
+    assert spool.unreadable == {"0-broken.sqlite", "0-forbidden.sqlite"}
     assert (tmp_path / "0-broken.sqlite").exists()
+
+
+@pytest.mark.parametrize("spoilt", ["weight = NULL", "id = x'ff'", "body = CAST(x'4572696b61ff' AS TEXT)"])
+def test_a_file_with_a_value_that_nobody_wrote_does_not_keep_back_the_others(tmp_path: Path, spoilt: str) -> None:
+    """As a bit that fell over leaves it; SQLite does not notice."""
+    left = _open(tmp_path)
+    rows = [packed(make_row()) for _ in range(4)]
+    left.put(rows[:3])
+    left.close()
+    (path,) = tmp_path.glob("*.sqlite")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA writable_schema = ON")
+        database.execute("UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '')")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute(f"UPDATE spool SET {spoilt} WHERE number = 2")  # noqa: S608 - ours
+    path.rename(tmp_path / "0-left.sqlite")
+    other = _open(tmp_path)
+    other.put(rows[3:])
+    other.close()
+    spool = _open(tmp_path)
+    with capture_logs() as logs:
+        spool.last_id()
+        assert rows[3] in _drained(spool)
+    assert "Erika" not in str(logs), "what was in it is nobody's business"
+    spool.close()
+    assert (tmp_path / "0-left.sqlite").exists()
 
 
 def test_a_spool_that_refused_tells_when_it_has_room_again(tmp_path: Path) -> None:
@@ -184,6 +213,25 @@ def test_a_spool_that_refused_tells_when_it_has_room_again(tmp_path: Path) -> No
     ballast.unlink()
     spool.check()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spool_that_holds_rows_tells_whether_it_takes_more(tmp_path: Path) -> None:
+    spool = _open(tmp_path)
+    spool.put([packed(make_row())])
+    spool.check()
+    assert spool.count == 1
+    with closing(sqlite3.connect(spool.files[0].path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SpoolError):
+            spool.check()
+    spool.check()
+    assert len(_drained(spool)) == 1
+
+
+def test_a_file_without_rows_that_a_dead_process_left_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "1-1.sqlite").touch()
+    spool = _open(tmp_path)
+    assert (spool.count, list(tmp_path.iterdir())) == (0, [])
 
 
 def test_rows_are_not_put_into_a_file_that_somebody_deleted(tmp_path: Path) -> None:
@@ -236,6 +284,7 @@ def test_the_highest_id_of_all_files_is_told(tmp_path: Path) -> None:
         spool.close()
     spool = _open(tmp_path)
     assert spool.last_id() == rows[-1].id
+    assert (spool.count, spool.size) == (3, sum(weight(packed(row)) for row in rows))
     assert len(_drained(spool)) == 3
 
 

@@ -197,6 +197,24 @@ def test_what_is_not_said_any_more_is_gone_although_the_rest_is_kept(old: Old, i
     assert old.row(told) == (6, None, 2)
 
 
+def test_when_a_customer_changed_is_kept_apart_from_when_its_inquiry_did(old: Old, item: Body) -> None:
+    for month, status in ((0, 4), (0, 6), (2, 6)):
+        old.receive(month, item(7, status=status, customer={"cId": 5, "cLastName": "Muster"}))
+    before = old.row("SELECT changed_at FROM customers")
+    old.drop()
+    old.fold_anew()
+    assert old.row("SELECT changed_at FROM customers") == before
+
+
+def test_which_call_of_ours_was_answered_stays_known(old: Old, item: Body) -> None:
+    asked = UUID(int=4711)
+    old.receive(0, item(7, status=4))
+    old.receive(0, item(7, status=6))
+    old.database.execute("UPDATE events SET submission_id = %s WHERE seq = (SELECT min(seq) FROM events)", (asked,))
+    old.drop()
+    assert old.rows("SELECT submission_id FROM baselines WHERE kind = 'inquiry'") == [(asked,)]
+
+
 def test_gaps_go_with_the_events_that_filled_them(old: Old, item: Body) -> None:
     for month in (0, 2):
         old.receive(month, item(7))
@@ -352,6 +370,26 @@ def test_what_comes_while_a_month_is_closed_is_not_lost(old: Old, item: Body, mo
         "Bäckerei",
         4,
     )
+
+
+def test_nothing_comes_in_between_the_last_look_at_the_inbox_and_the_drop(
+    old: Old, item: Body, shared_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = []
+
+    def drop_while_one_comes(*given: Any) -> None:
+        with psycopg.connect(shared_database_url) as other:
+            for table in PARTITION_KEYS:
+                with pytest.raises(psycopg.errors.LockNotAvailable), other.transaction():
+                    other.execute(f"LOCK TABLE ONLY {table} IN ROW EXCLUSIVE MODE NOWAIT")
+                waited.append(table)
+        drop_month(*given)
+
+    monkeypatch.setattr(retention, "drop_month", drop_while_one_comes)
+    old.receive(0, item(7))
+    old.drop()
+    assert old.months() == ["202608"]
+    assert set(waited) == set(PARTITION_KEYS)
 
 
 def test_who_holds_a_lock_is_not_waited_for(old: Old, item: Body, shared_database_url: str) -> None:

@@ -1,11 +1,13 @@
 """`callbox secrets`: a fresh key, everything encrypted anew with it, and the way out when the key is lost."""
 
+import os
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from app.accounts.first_start import first_start
+from app.accounts import rekeying
+from app.accounts.first_start import first_start, mark_shown
 from app.accounts.opening import fitting_vault, replaced_key, verify_vault
 from app.accounts.rekeying import PLACES, rotate_key
 from app.accounts.snapshot import read_accounts
@@ -83,6 +85,23 @@ def test_everything_is_encrypted_anew(run: Run, filled: Connection, encryption_k
     assert filled.execute("SELECT actor FROM audit WHERE action = 'secrets.rotate-key'").fetchall() == [("cli",)]
 
 
+def test_each_of_many_values_is_encrypted_anew(
+    run: Run,  # noqa: F811
+    filled: Connection,
+    encryption_key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rekeying, "_BATCH", 2)
+    for _ in range(4):
+        run("sources", "token", "add", "broker")
+    before = plain(filled, Vault(encryption_key))
+    values = run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW).json["values"]
+    assert values["source_tokens.token_encrypted"] == 5
+    assert {place: sorted(found) for place, found in plain(filled, Vault(NEW)).items()} == {
+        place: sorted(found) for place, found in before.items()
+    }
+
+
 def test_a_value_of_another_key_stops_all_of_it(run: Run, filled: Connection, encryption_key: str) -> None:  # noqa: F811
     before = plain(filled, Vault(encryption_key))
     other = Vault(new_encryption_key()).encrypt("x", "document")
@@ -93,10 +112,18 @@ def test_a_value_of_another_key_stops_all_of_it(run: Run, filled: Connection, en
     assert plain(filled, Vault(encryption_key)) == before | {"documents.token_encrypted": []}
 
 
-def test_not_while_the_service_runs(run: Run, filled: Connection, encryption_key: str) -> None:  # noqa: F811
+def test_not_while_the_service_runs(
+    run: Run,  # noqa: F811
+    filled: Connection,
+    encryption_key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     filled.execute("SELECT pg_advisory_lock(%s)", (ACTIVE_LOCK,))
     assert "stop" in run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW).error
+    monkeypatch.setenv("CALLBOX_ENCRYPTION_KEY", NEW)
+    assert "stop" in run("secrets", "reset", "--yes", "--json").error
     verify_vault(filled, Vault(encryption_key))
+    assert all(plain(filled, Vault(encryption_key)).values())
 
 
 @pytest.mark.parametrize("given", ["", "short", "A" * 44 + "!!"])
@@ -127,6 +154,7 @@ def test_a_lost_key_is_given_up(
     (source,) = read_accounts(filled, Vault(NEW)).sources.values()
     assert (source.mode.value, source.secrets) == ("enforce", ())
     assert len(read_accounts(filled, Vault(NEW)).tokens) == 1, "its URL goes on receiving"
+    assert filled.execute("SELECT count(*) FROM documents").fetchone() == (1,)
     assert run("sources", "url", "broker", "--json").json["urls"] == []
     assert run("sources", "secret", "add", "broker", "-", "--json", given="geheim-2").code == 0
     assert run("sources", "token", "add", "broker", "--json").code == 0
@@ -134,6 +162,28 @@ def test_a_lost_key_is_given_up(
     assert run("secrets", "reset", "--json").json["given_up"] == {}
     noted = filled.execute("SELECT detail FROM audit WHERE action = 'secrets.reset'").fetchall()
     assert noted == [({"given_up": given_up},)]
+
+
+def test_only_what_is_unreadable_is_given_up(run: Run, filled: Connection, encryption_key: str) -> None:  # noqa: F811
+    run("sources", "secret", "add", "broker", "-", given="geheim-2")
+    run("sources", "token", "add", "broker")
+    before = plain(filled, Vault(encryption_key))
+    other = Vault(NEW).encrypt("geheim-1", "secret")
+    for table, column in (("source_secrets", "value_encrypted"), ("source_tokens", "token_encrypted")):
+        filled.execute(
+            f"UPDATE {table} SET {column} = %s WHERE id = (SELECT id FROM {table} ORDER BY id LIMIT 1)",  # noqa: S608
+            (other,),
+        )
+    assert run("secrets", "reset", "--yes", "--json").json["given_up"] == {
+        "source_secrets.value_encrypted": 1,
+        "source_tokens.token_encrypted": 1,
+    }
+    after = plain(filled, Vault(encryption_key))
+    assert after.pop("source_secrets.value_encrypted") == ["geheim-2"]
+    (token,) = after.pop("source_tokens.token_encrypted")
+    assert token in before["source_tokens.token_encrypted"]
+    assert before == before | after
+    assert filled.execute("SELECT count(*) FROM source_tokens").fetchone() == (2,), "both receive"
 
 
 def test_what_was_made_first_and_not_shown_yet_goes_with_the_key(
@@ -152,6 +202,18 @@ def test_what_was_made_first_and_not_shown_yet_goes_with_the_key(
     assert first_start(connection, Vault(other), load_settings()) == {}
 
 
+def test_what_was_made_first_and_was_shown_hinders_no_new_key(
+    run: Run,  # noqa: F811
+    connection: Connection,  # noqa: F811
+    encryption_key: str,
+) -> None:
+    run("sources", "list")
+    first_start(connection, Vault(encryption_key), load_settings())
+    mark_shown(connection)
+    assert run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW).code == 0
+    assert first_start(connection, Vault(NEW), load_settings()) == {}
+
+
 def test_the_key_in_the_folder_is_replaced(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path)
     path = tmp_path / "encryption.key"
@@ -160,11 +222,22 @@ def test_the_key_in_the_folder_is_replaced(tmp_path: Path) -> None:
         assert path.with_name("encryption.key.new").read_text().strip() == NEW
         raise RuntimeError
     assert path.read_text() == "old\n"
+    assert [one.name for one in tmp_path.iterdir()] == ["encryption.key"]
     with replaced_key(settings, NEW):
         assert path.read_text() == "old\n"
     assert path.read_text().strip() == NEW
     assert path.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in tmp_path.iterdir()] == ["encryption.key"]
+
+
+def test_the_next_key_is_on_the_disk_before_anything_is_encrypted_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's entry too: else a power cut after the commit leaves a database without its key."""
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(str(Path(f"/dev/fd/{handle}").readlink())))
+    with replaced_key(load_settings(data_dir=tmp_path), NEW):
+        assert synced == [str(tmp_path / "encryption.key.new"), str(tmp_path)]
 
 
 @pytest.mark.parametrize("is_committed", [True, False])

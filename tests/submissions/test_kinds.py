@@ -1,6 +1,9 @@
 """Each kind of call at its platform."""
 
+import pytest
+
 from app.accounts.model import Scope
+from app.processing.call_keys import lead_key
 from tests.doubles import allianz, wegroup
 from tests.submissions.conftest import ALTA, BASE_URL, LEAD, Office
 
@@ -70,6 +73,18 @@ def test_a_lead_is_passed_on_and_closed_by_its_update(office: Office) -> None:
     closed = office.get(f"/submissions/{made['id']}").json()
     assert closed["state"] == "closed"
     assert closed["closed_at"] is not None
+
+
+@pytest.mark.parametrize("state", ["accepted", "answered", "unknown", "refused"])
+def test_an_update_closes_what_is_open_of_its_own_account(office: Office, state: str) -> None:
+    office.source("allianz", "other", settings=[("agent_id", "0051245")])
+    made, foreign = (office.made("allianz/lead", ALTA | {"source": name}) for name in ("az", "other"))
+    lead_id = made["platform_ids"]["lead_id"]
+    office.database.execute("UPDATE submission_keys SET key = %s", (lead_key(lead_id),))  # accounts may share ids
+    office.database.execute("UPDATE submissions SET state = %s WHERE id = %s", (state, made["id"]))
+    office.made("allianz/lead-update", {"source": "az", "leadId": lead_id, "estado": 20, "observacion": "x"})
+    assert office.get(f"/submissions/{made['id']}").json()["state"] == ("refused" if state == "refused" else "closed")
+    assert office.get(f"/submissions/{foreign['id']}").json()["state"] == "accepted"
 
 
 def test_what_allianz_manages_itself_is_closed_at_once(office: Office) -> None:

@@ -5,7 +5,7 @@ import pytest
 from app.accounts.model import Scope
 from app.query import fullness
 from tests.doubles import allianz
-from tests.submissions.conftest import FORWARD, LEAD, Office
+from tests.submissions.conftest import BROKER_TOKEN, FORWARD, LEAD, Office
 
 # --- their list ---
 
@@ -93,6 +93,15 @@ def test_a_catalog_is_asked_for_once(office: Office) -> None:
     assert office.get("/catalogs/thinksurance/products?professionId=x").status_code == 422
     assert office.get("/catalogs/thinksurance/professions?professionId=311").status_code == 422
     assert office.get("/catalogs/thinksurance/products", office.key(Scope.READ, sources=["wg"])).status_code == 422
+
+
+def test_each_account_has_catalogs_of_its_own(office: Office) -> None:
+    """What is to be had may differ from broker to broker."""
+    office.source("thinksurance", "two", hash="h", secret="s", b_token=BROKER_TOKEN)
+    assert office.get("/catalogs/thinksurance/products").status_code == 422, "of which account?"
+    for name in ("ts", "two", "ts", "two"):
+        assert office.get(f"/catalogs/thinksurance/products?source={name}").status_code == 200
+    assert sum(one.path == "/api/ipn/products" for one in office.thinksurance.heard) == 2
 
 
 def test_a_catalog_that_the_platform_refuses_is_a_problem(office: Office) -> None:
