@@ -16,7 +16,7 @@ from app.query.lists import answer_list
 from app.query.posted import posted_body, posted_parameters
 from app.query.resource import Resource
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 AnId = Annotated[str, Path(description="Callbox's id", examples=["019a9c3e-1f00-7abc-8def-0123456789ab"])]
 

@@ -31,15 +31,15 @@ from app.administration.schemas import (
 )
 from app.problems import Invalid, NotFound, described
 from app.query.access import Forbidden, Unauthorized
-from app.query.answers import answer
-from app.query.documented import OnDemand
+from app.query.answers import answer, tagged_answer
+from app.query.documented import OnDemand, described_detail
 from app.query.rate import TooManyRequests
 from app.query.reading import DatabaseAway, TooSlow
 from app.submissions.documented import inlined
 from app.submissions.problems import BodyTooLong, IdempotencyKeyReused
 
 router = APIRouter(prefix="/v1")
-router.include_router(lists)
+router.routes.extend(lists.routes)
 
 _EXAMPLES: Final[dict[type[BaseModel], Any]] = {
     NewSource: {"provider": "thinksurance", "name": "pool-nord", "secrets": ["a shared secret"]},
@@ -116,13 +116,14 @@ async def add_source(request: Request, access: Admin) -> Response:
     name="get_source_configuration",
     operation_id="get_source_configuration",
     response_model=None,
-    responses=_changed(Configuration),
     tags=["administration"],
+    **described_detail(Configuration, problems=described(*_COMMON, NotFound)),
 )
 async def get_source_configuration(request: Request, name: Name, access: Admin) -> Response:
     """Get how a source is set up, and what else it can be given; no secrets. Needs `admin`."""
     order = without_body(request, access)
-    return answer(await administration_of(request).do(sources.shown_configuration(order, name)))
+    shown = await administration_of(request).do(sources.shown_configuration(order, name))
+    return tagged_answer(request, shown, access)
 
 
 @router.patch(

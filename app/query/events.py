@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Text, and_, cast, exists, literal, or_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, exists, literal, or_, select
 
 from app.accounts.model import Access
 from app.ingest.contract import VERDICTS
@@ -36,7 +36,6 @@ _PLAIN = (
     "occurred_on",
     "received_at",
     "verdict",
-    "duplicate_of",
     "stale",
     "revised_at",
     "submission_id",
@@ -50,13 +49,26 @@ _TIME_AT = 80
 """So many bits of an id follow its time."""
 
 
+def _seen_original(access: Access) -> ColumnElement[Any]:
+    """Return `duplicate_of`, null where it names an event beyond the wall by broker."""
+    own, original = events.c, events.alias("original")
+    if access.brokers is None:
+        return own.duplicate_of
+    seen = select(original.c.id).where(
+        original.c.id == own.duplicate_of,
+        original.c.source_id == own.source_id,
+        original.c.broker.in_(sorted(access.brokers)),
+    )
+    return seen.scalar_subquery().label("duplicate_of")
+
+
 @cache_of_walls
 def _columns(access: Access) -> Statement:
     own = events.c
     # As text: they go through as they stand, without being taken apart here.
     as_json = (cast(own[name], Text).label(name) for name in _AS_JSON)
     return select(
-        *(own.record_kind, own.record_id, others_told(access)),
+        *(own.record_kind, own.record_id, others_told(access), _seen_original(access)),
         *(own[name] for name in _PLAIN),
         *as_json,
         *source_columns(events),
@@ -108,6 +120,13 @@ def _of_seen_customer(condition: Condition, context: Context) -> Condition:
     return and_(condition, exists(select(literal(1)).where(*its_own, *wall(customers, context.access))))
 
 
+def _of_seen_original(condition: Condition, context: Context) -> Condition:
+    """Return the condition for originals that the key sees: for it there are no others."""
+    if context.access.brokers is None:
+        return condition
+    return and_(condition, events.c.duplicate_of.is_not_distinct_from(_seen_original(context.access)))
+
+
 def _of_deliveries(ids: Sequence[UUID], _: Context) -> Condition:
     """Return the condition by the ids, which begin with the time of their delivery's."""
     begin = [UUID(int=one.int >> _TIME_AT << _TIME_AT) for one in ids]
@@ -142,7 +161,7 @@ FIELDS: Mapping[str, Field] = {
     "occurred_on": of_column(events, "occurred_on", Kind.DATE),
     "received_at": of_column(events, "received_at", Kind.INSTANT, id_range=events.c.id),
     "verdict": of_column(events, "verdict", Kind.WORD, words={word: word for word in [*VERDICTS]}),
-    "duplicate_of": of_column(events, "duplicate_of", Kind.ID),
+    "duplicate_of": of_column(events, "duplicate_of", Kind.ID, among=_of_seen_original),
     "stale": of_column(events, "stale", Kind.BOOLEAN),
     "revised_at": of_column(events, "revised_at", Kind.INSTANT),
     "submission_id": of_column(events, "submission_id", Kind.ID, few=True),

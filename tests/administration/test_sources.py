@@ -96,6 +96,20 @@ def test_what_is_not_given_stays(bureau: Bureau) -> None:
     assert [action for action, _ in bureau.audited()][-2:] == ["source.set", "source.set"]
 
 
+def test_a_configuration_that_is_still_so_is_not_sent_again(bureau: Bureau) -> None:
+    path = f"/sources/{bureau.source()}/configuration"
+    tag = bureau.ask("GET", path).headers["etag"]
+    again = bureau.ask("GET", path, If_None_Match=tag)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    bureau.ask("PATCH", path.removesuffix("/configuration"), {"mode": "observe"})
+    changed = bureau.ask("GET", path, If_None_Match=tag)
+    assert (changed.status_code, changed.json()["mode"]) == (200, "observe")
+    assert changed.headers["etag"] != tag
+    described = bureau.client.get("/openapi.json").json()["paths"]["/v1/sources/{name}/configuration"]["get"]
+    assert "304" in described["responses"]
+    assert "If-None-Match" in [one["name"] for one in described["parameters"]]
+
+
 def test_a_disabled_source_answers_404_until_it_is_enabled(bureau: Bureau) -> None:
     name = bureau.source()
     url = bureau.url(name)

@@ -1,4 +1,4 @@
-"""What somebody beyond a key's wall told of a person is not to be read off the changes either."""
+"""What somebody beyond a key's wall told is not to be read off one's own events either."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -42,6 +42,27 @@ def inquiry(rows: Rows) -> Callable[[str | None, str], str]:
         return str(event)
 
     return make
+
+
+def test_what_others_told_before_is_not_named(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source = rows.source("s")
+    originals = {}
+    for minutes, broker in enumerate(("B-1", "B-2", None)):
+        told = rows.event(source, rows.delivery(source, minutes), minutes, broker=broker)
+        again = rows.event(source, rows.delivery(source, minutes + 0.5), minutes + 0.5, broker="B-1", duplicate_of=told)
+        originals[str(again)] = str(told)
+    own, *hidden = originals
+    caller, key = open_caller(), rows.key(Scope.READ, brokers=["B-1"])
+    shown = {one["id"]: one for one in caller.found(key, "/v1/events")}
+    assert shown[own]["duplicate_of"] == originals[own]
+    assert shown[own]["links"]["duplicate_of"] == f"/v1/events/{originals[own]}"
+    for one in hidden:
+        assert (shown[one]["duplicate_of"], shown[one]["links"]["duplicate_of"]) == (None, None)
+        assert caller.found(key, f"/v1/events?duplicate_of={originals[one]}") == []
+        assert len(caller.found(key, f"/v1/events?duplicate_of[ne]={originals[one]}")) == len(shown)
+    assert [one["id"] for one in caller.found(key, "/v1/events?duplicate_of[null]=false")] == [own]
+    assert len(caller.found(key, "/v1/events?duplicate_of[null]=true")) == len(shown) - 1
+    assert len(caller.found(rows.key(Scope.READ), "/v1/events?duplicate_of[null]=false")) == len(originals)
 
 
 def test_old_values_are_shown_to_who_may_see_who_told_them(

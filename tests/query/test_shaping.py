@@ -8,6 +8,7 @@ import pytest
 
 from app.accounts.model import Scope
 from app.providers.wegroup.identity import Reference, as_map
+from app.query import shaping
 from tests.query.conftest import Caller, Rows, World
 
 NESTED: Any = json.loads('{"a":' * 400 + "1" + "}" * 400)
@@ -31,7 +32,9 @@ def test_only_the_fields_asked_for(asking: Caller, world: World) -> None:
     assert (refused.status_code, refused.json()["errors"][0]["name"]) == (422, "fields")
 
 
-def test_rows_are_counted_over_all_pages(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+def test_rows_are_counted_over_all_pages(
+    rows: Rows, open_caller: Callable[[], Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, key = rows.source("s"), rows.key(Scope.READ)
     for number in range(7):
         rows.inquiry(source, number, status=4 + number % 2, broker_external_id=f"B-{number % 2}")
@@ -46,6 +49,12 @@ def test_rows_are_counted_over_all_pages(rows: Rows, open_caller: Callable[[], C
     assert caller.get(walled, "/v1/inquiries?count=exact").json()["count"] == 3
     assert caller.get(key, "/v1/deliveries?status=accepted&count=exact&order=asc").json()["count"] == 7
     assert "count" not in caller.get(key, "/v1/inquiries").json()
+    for question in ("deliveries?", "inquiries?status[gte]=4&broker_external_id[ne]=x&", "gaps?"):
+        exact, estimate = (
+            caller.get(key, f"/v1/{question}count={how}").json()["count"] for how in ("exact", "estimate")
+        )
+        assert estimate == exact, "what is few is counted"
+    monkeypatch.setattr(shaping, "LITTLE", 0)
     rows.connection.exec_driver_sql("ANALYZE inquiries")
     rows.connection.commit()
     estimate = caller.get(key, "/v1/inquiries?count=estimate&status[gte]=4&broker_external_id[ne]=x").json()["count"]

@@ -1,13 +1,15 @@
 """That callbacks of other brokers change no answer: all that a key of one broker may ask is asked before and after.
 
 The OpenAPI document says what there is to ask: every parameter of every path that only reads. The values are those of
-the key's own rows and of what the others send afterwards.
+the key's own rows and of what the others send afterwards. At last somebody else tells of an inquiry of the key's own
+broker, which does change answers: none may name what the key cannot see.
 """
 
 import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -77,6 +79,14 @@ def theirs() -> Iterator[bytes]:
         body["customer"]["externalReferences"] = [{"origin": "crm", "key": "Konto", "value": "77"}]
         yield json.dumps(body).encode()
     yield json.dumps(json.loads(signed(9003, bExternalId=OTHERS)) | {"sHash": "0" * 32}).encode()
+
+
+def mixed() -> Iterator[bytes]:
+    """Yield what nobody says he sent about an own inquiry, and the same from its broker."""
+    body = json.loads(signed(2, status=8, productId=81))
+    del body["data"]["bExternalId"]
+    yield json.dumps(body).encode()
+    yield signed(2, status=8, productId=81)
 
 
 def _flat(row: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
@@ -154,9 +164,21 @@ def _parameters(operations: Mapping[str, Any], known: Mapping[str, list[str]]) -
                 yield f"{quote(parameter['name'])}={quote(value)}"
 
 
+@dataclass
+class Asked:
+    """What was answered: for each key before and after others sent, and once somebody told of an own inquiry."""
+
+    before_and_after: dict[str, tuple[dict[str, Any], dict[str, Any]]]
+    mixed: dict[str, tuple[int, str]]
+    own: list[dict[str, Any]]
+    """The events of that inquiry, as the key sees them."""
+    all: list[dict[str, Any]]
+    """All events, as a key without walls sees them."""
+
+
 @pytest.fixture(scope="module")
-def before_and_after() -> Iterator[dict[str, tuple[dict[str, Any], dict[str, Any]]]]:
-    """Give, for each key, all answers before and after others sent."""
+def asked() -> Iterator[Asked]:
+    """Give all that was answered."""
     paths = build_api(load_settings()).openapi()["paths"]
     with running() as service:
         token = service.add_source("thinksurance", "shared", Mode.OBSERVE)
@@ -165,6 +187,7 @@ def before_and_after() -> Iterator[dict[str, tuple[dict[str, Any], dict[str, Any
                 name: keys.add_key(database, name, scopes, brokers=[OURS]).key
                 for name, scopes in (("plain", [Scope.READ]), ("personal", [Scope.READ, Scope.READ_PERSONAL]))
             }
+            everything = keys.add_key(database, "everything", [Scope.READ]).key
         until(lambda: all(service.get("/v1/events", key).status == 200 for key in made.values()), "keys that are known")
         _send(service, token, ours())
         asking = {name: Asking(service, key) for name, key in made.items()}
@@ -175,7 +198,14 @@ def before_and_after() -> Iterator[dict[str, tuple[dict[str, Any], dict[str, Any
                 one.find_statistics(paths)
             before[name] = one.answers()
         _send(service, token, theirs())
-        yield {name: (before[name], one.answers()) for name, one in asking.items()}
+        before_and_after = {name: (before[name], one.answers()) for name, one in asking.items()}
+        _send(service, token, mixed())
+        yield Asked(
+            before_and_after,
+            asking["plain"].answers(),
+            service.get("/v1/events?subject=inquiry/2", made["plain"]).json["data"],
+            service.get("/v1/events?limit=500", everything).json["data"],
+        )
         for one in asking.values():
             one.client.close()
 
@@ -188,9 +218,17 @@ def _send(service: Service, token: str, bodies: Iterator[bytes]) -> None:
 
 
 @pytest.mark.parametrize("key", ["plain", "personal"])
-def test_no_answer_is_another_for_what_others_sent(
-    before_and_after: dict[str, tuple[dict[str, Any], dict[str, Any]]], key: str
-) -> None:
-    before, after = before_and_after[key]
+def test_no_answer_is_another_for_what_others_sent(asked: Asked, key: str) -> None:
+    before, after = asked.before_and_after[key]
     assert sum(status == 200 for status, _ in before.values()) > 1000
     assert {question: (told, after[question]) for question, told in before.items() if told != after[question]} == {}
+
+
+def test_no_answer_names_an_event_that_the_key_cannot_see(asked: Asked) -> None:
+    told = asked.all[1]
+    assert asked.all[0]["duplicate_of"] == told["id"]
+    seen = {one["id"]: one for one in asked.own}
+    assert seen[asked.all[0]["id"]]["duplicate_of"] is None
+    assert told["id"] not in seen
+    hidden = (told["id"], told["delivery_id"])
+    assert [question for question, (_, text) in asked.mixed.items() if any(one in text for one in hidden)] == []
