@@ -25,14 +25,18 @@ _JSONB_VERSION: Final = b"\x01"
 
 _INT4 = Struct(">i").pack
 _INT8 = Struct(">q").pack
+_HEAD: Final = Struct(">iiiii").pack
+_NULL: Final = _INT4(-1)
+_OF_4, _OF_8, _OF_16 = _INT4(4), _INT4(8), _INT4(16)
 
 
 class Type(NamedTuple):
-    """A type of PostgreSQL: its name, its number, and how a value of it is packed."""
+    """A type of PostgreSQL: its name, its number, how a value of it is packed, and its length if that is always one."""
 
     name: str
     oid: int
     pack: Callable[[Any], bytes]
+    length: bytes = b""
 
 
 def _uuid(value: UUID) -> bytes:
@@ -57,13 +61,13 @@ def _words(words: Iterable[str]) -> bytes:
     return _INT4(len(ordered)) + "".join([word + "\x00\x00\x00" for word in ordered]).encode()
 
 
-UUIDS: Final = Type("uuid", 2950, _uuid)
+UUIDS: Final = Type("uuid", 2950, _uuid, _OF_16)
 TEXTS: Final = Type("text", 25, str.encode)
-INT4S: Final = Type("int4", 23, _INT4)
-INT8S: Final = Type("int8", 20, _INT8)
+INT4S: Final = Type("int4", 23, _INT4, _OF_4)
+INT8S: Final = Type("int8", 20, _INT8, _OF_8)
 BOOLS: Final = Type("bool", 16, {False: b"\x00", True: b"\x01"}.__getitem__)
-MOMENTS: Final = Type("timestamptz", 1184, _microseconds)
-DAYS: Final = Type("date", 1082, _days)
+MOMENTS: Final = Type("timestamptz", 1184, _microseconds, _OF_8)
+DAYS: Final = Type("date", 1082, _days, _OF_4)
 TEXT_JSONS: Final = Type("json", 114, orjson.dumps)
 JSONS: Final = Type("jsonb", 3802, _json)
 TSVECTORS: Final = Type("tsvector", 3614, _words)
@@ -71,12 +75,18 @@ TSVECTORS: Final = Type("tsvector", 3614, _words)
 
 def array(type_: Type, values: Sequence[Any]) -> Array:
     """Return values, of which None is null, as one array of a type."""
-    pack, kinds = type_.pack, set(map(type, values))
-    if NoneType not in kinds:
-        return binary_array(type_.oid, [*map(pack, values)])
-    if len(kinds) == 1:  # most columns of most records say nothing
-        return binary_array(type_.oid, [None] * len(values))
-    return binary_array(type_.oid, [None if value is None else pack(value) for value in values])
+    pack, length, kinds = type_.pack, type_.length, set(map(type, values))
+    if not kinds:
+        return binary_array(type_.oid, ())
+    if kinds == {NoneType}:  # most columns of most records say nothing
+        content = _NULL * len(values)
+    elif NoneType in kinds:
+        content = b"".join([_NULL if one is None else _INT4(len(sent := pack(one))) + sent for one in values])
+    elif length:
+        content = length + length.join(map(pack, values))
+    else:
+        content = b"".join([_INT4(len(sent)) + sent for sent in map(pack, values)])
+    return Array(_HEAD(1, NoneType in kinds, type_.oid, len(values), 1) + content)
 
 
 def arrays(types: Sequence[Type], rows: Iterable[Sequence[Any]]) -> list[Array]:

@@ -13,7 +13,7 @@ from uuid import UUID
 from app.accounts.model import Mode, Source
 from app.ids import first_id_at
 from app.ingest.contract import Provider, Receipt, Statement, Verdict
-from app.processing.pulls import PULL, PUSH, content_of, parts_json
+from app.processing.pulls import CONTENT, PULL, PUSH, content_of, parts_json
 from app.processing.reading import ABOUT_WHO_SENT_IT, Read, ReadItem, bounded
 from app.processing.record_rows import Database
 from app.times import now
@@ -127,12 +127,14 @@ def _load(database: Database, reads: Iterable[Read]) -> dict[Place, Evidence]:
     return {(source_id, subject): Evidence(content, signature) for source_id, subject, content, signature in rows}
 
 
-_DOUBTED = """
-SELECT e.delivery_id, e.source_id, e.subject, e.parts FROM events e
-JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, subject) USING (source_id, subject)
-JOIN deliveries d ON d.id = e.delivery_id AND d.source_id = e.source_id
-WHERE d.via = %s AND e.verdict NOT IN ('verified', 'confirmed') AND jsonb_array_length(e.parts) > 0
-"""
+_DOUBTED = f"""
+WITH n AS MATERIALIZED (SELECT source_id, subject, {CONTENT} AS content FROM events e WHERE id = ANY(%s::uuid[]))
+SELECT o.delivery_id, o.source_id FROM n CROSS JOIN LATERAL (
+    SELECT delivery_id, source_id, verdict, {CONTENT} AS content FROM events e
+    WHERE (e.source_id, e.subject) = (n.source_id, n.subject) ORDER BY order_key DESC LIMIT {_MOST_AGAIN}
+) o JOIN deliveries d ON d.id = o.delivery_id AND d.source_id = o.source_id
+WHERE o.content = n.content AND d.via = %s AND o.verdict NOT IN ('verified', 'confirmed')
+"""  # noqa: S608 - literals of ours
 
 _QUARANTINED = """
 SELECT o.delivery_id, o.source_id FROM outcomes o
@@ -148,9 +150,9 @@ ON CONFLICT DO NOTHING
 
 
 def look_again(database: Database, reads: Sequence[Read], sources: Mapping[UUID, Source]) -> None:
-    """Have the doubtful pushes processed again with which something agrees that was pulled just now."""
+    """Have the doubtful pushes processed again with which something agrees that was pulled just now, the newest."""
     pulled = {
-        (read.delivery.source_id, item.item.subject or ""): content_of(parts_json(item.statement.parts))
+        item.event_id: (read.delivery.source_id, item.item.subject or "")
         for read in reads
         if read.delivery.via == PULL and sources[read.delivery.source_id].mode is not Mode.OFF
         for item in read.items
@@ -158,11 +160,10 @@ def look_again(database: Database, reads: Sequence[Read], sources: Mapping[UUID,
     }
     if not pulled:
         return
-    rows = database.execute(_DOUBTED, ([p[0] for p in pulled], [p[1] for p in pulled], PUSH)).fetchall()
-    doubted = {(one, source) for one, source, subject, parts in rows if content_of(parts) == pulled[source, subject]}
-    for source_id in {place[0] for place in pulled}:
+    doubted = set(database.execute(_DOUBTED, (list(pulled), PUSH)).fetchall())
+    for source_id in {source_id for source_id, _ in pulled.values()}:
         if sources[source_id].mode is Mode.ENFORCE:
-            subjects = [subject for one, subject in pulled if one == source_id]
+            subjects = [subject for one, subject in pulled.values() if one == source_id]
             since = first_id_at(now() - _LOOKED_BACK)
             asked = (source_id, since, subjects, sorted(ABOUT_WHO_SENT_IT), _MOST_AGAIN)
             doubted |= set(database.execute(_QUARANTINED, asked).fetchall())

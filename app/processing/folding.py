@@ -3,7 +3,6 @@
 Pure. The processor stores folded text beside the records, the query room folds what is asked for in the same way.
 """
 
-import re
 import unicodedata
 from itertools import filterfalse
 from typing import Final
@@ -14,7 +13,8 @@ LONGEST_WORD: Final = 100
 BY_HAND = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ħ": "h"})
 """Letters that Unicode does not take apart."""
 
-_NO_LETTER = re.compile(r"[\x00-/:-@\[-`{-\x7f]+")
+_LETTERS = "".join(sign if sign.isalnum() else " " for sign in map(chr, range(128)))
+"""ASCII by code, with a blank in place of what is no part of a word."""
 
 
 def fold(text: str) -> str:
@@ -22,11 +22,13 @@ def fold(text: str) -> str:
     plain = text.lower()
     if not plain.isascii():
         parts = unicodedata.normalize("NFKD", plain)
-        plain = "".join(filterfalse(unicodedata.combining, parts)).lower().translate(BY_HAND)
+        plain = "".join(filterfalse(unicodedata.combining, parts)).lower()
+        if not plain.isascii():
+            plain = plain.translate(BY_HAND)
     return plain.replace("ae", "a").replace("oe", "o").replace("ue", "u").replace("ij", "y")
 
 
 def words_in(text: str) -> tuple[str, ...]:
     """Return the folded words of a text, each once; no ASCII sign is part of one but letters and digits."""
-    words = [word[:LONGEST_WORD] for word in _NO_LETTER.split(fold(text)) if word]
+    words = [word[:LONGEST_WORD] for word in fold(text).translate(_LETTERS).split(" ") if word]
     return tuple(dict.fromkeys(words))

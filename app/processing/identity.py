@@ -48,7 +48,7 @@ class Names:
             if key == keys[0]:
                 continue
             present = self.learned.get(key) or self.known.get(key)
-            if present is not None and present.order <= order:
+            if present is not None and present.order < order:  # of the same order is the same item, read again
                 continue
             if present is None or present.target != keys[0]:
                 self.redirected.add(key)

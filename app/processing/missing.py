@@ -4,17 +4,17 @@ Raising verdicts by pulls is `confirming`'s; pulling itself is done in `app.back
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, time, tzinfo
-from typing import Any, Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from app.accounts.model import Source
 from app.ids import IdSource
-from app.processing.arrays import TEXTS, UUIDS, arrays, columns
+from app.processing.arrays import TEXTS, UUIDS, array, arrays, columns
 from app.processing.event_rows import EventRow
 from app.processing.order import EFFECTIVE_DIGITS
-from app.processing.pulls import PULL, PUSH, Cause, content_of
+from app.processing.pulls import CONTENT, PULL, PUSH, Cause, content_of
 from app.processing.record_rows import Database
 from app.processing.telling import Event
 
@@ -22,6 +22,9 @@ NOTIFICATION: Final = "thinksurance.notification."
 _ALWAYS_PUSHED: Final = frozenset({"thinksurance.inquiry.ordered", "thinksurance.inquiry.proposal_created"})
 """Pushed "after the booking process is done" (Broker Forward); which other statuses are is not documented, but seen."""
 _LOOKED_AT: Final = 1000
+_MOST_EARLIER: Final = 100
+"""So many events of a subject are looked at, the newest news first: whoever sends more must not keep others waiting."""
+
 _CREDENTIALS: Final = ("hash", "secret")
 _TOKENS: Final = ("b_token", "a_token")
 
@@ -52,17 +55,39 @@ class News:
         return bool(self.event.mark.changes) and not self.event.mark.stale
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """An event of the same subject."""
+class Earlier(NamedTuple):
+    """What the other events of a subject tell of one."""
 
-    id: UUID
-    received_at: datetime
-    day: str
-    parts: Sequence[Mapping[str, Any]]
-    type: str
-    via: int | None
-    content: bytes = field(default=b"")
+    returned: bool
+    """One of the same day says the same."""
+    known: bool
+    """One that was there before says the same."""
+    announced: bool
+    """The last that was there before only announced something."""
+    well_at: datetime | None
+    """When the last that says something was received before it."""
+
+
+_EARLIER: Final = f"""
+WITH n AS MATERIALIZED (
+    SELECT id, source_id, subject, received_at, left(order_key, {EFFECTIVE_DIGITS}) AS day, {CONTENT} AS content
+    FROM events e WHERE id = ANY(%s::uuid[])
+), o AS MATERIALIZED (
+    SELECT o.* FROM (SELECT DISTINCT source_id, subject FROM n) AS w CROSS JOIN LATERAL (
+        SELECT id, source_id, subject, received_at, left(order_key, {EFFECTIVE_DIGITS}) AS day, {CONTENT} AS content
+        FROM events e WHERE (e.source_id, e.subject) = (w.source_id, w.subject)
+        ORDER BY order_key DESC LIMIT {_MOST_EARLIER}
+    ) o
+)
+SELECT n.id, coalesce(bool_or(o.content = n.content AND o.day = n.day), false),
+    coalesce(bool_or(o.content = n.content AND o.received_at <= n.received_at), false),
+    coalesce(max(o.received_at) FILTER (WHERE o.content IS NULL AND o.received_at <= n.received_at)
+        > coalesce(max(o.received_at) FILTER (WHERE o.content IS NOT NULL AND o.received_at <= n.received_at),
+            '-infinity'), false),
+    max(o.received_at) FILTER (WHERE o.content IS NOT NULL AND o.received_at < n.received_at)
+FROM n LEFT JOIN o ON (o.source_id, o.subject) = (n.source_id, n.subject) AND o.id <> n.id
+GROUP BY n.id
+"""  # noqa: S608 - literals of ours
 
 
 def note_pulls(database: Database, news: Sequence[News], zone: tzinfo) -> None:
@@ -73,9 +98,9 @@ def note_pulls(database: Database, news: Sequence[News], zone: tzinfo) -> None:
     changing = [one for one in pulls if one.is_change and one.row.known is None]
     if changing:
         before = _confirmed_before(database, changing)
-        known = _earlier(database, changing)
-        gaps = [one for one in changing if _is_gap(database, one, known[one.place], zone)]
-        _write_gaps(database, [(one, _missed_since(one, known[one.place], before, zone)) for one in gaps])
+        earlier = _earlier(database, changing)
+        gaps = [one for one in changing if _is_gap(database, one, earlier[one.row.id], zone)]
+        _write_gaps(database, [(one, _missed_since(one, earlier[one.row.id], before, zone)) for one in gaps])
     _note_confirmed(database, [one for one in pulls if not one.event.mark.stale])
 
 
@@ -119,10 +144,11 @@ def want_pulls(database: Database, news: Sequence[News], sources: Mapping[UUID, 
     ]
     doubtful = [one for one in new if one.row.parts and one.is_change and _changes_the_known(one)]
     if doubtful:
-        known = _earlier(database, doubtful)
-        wanted += [(one, Cause.RETURN) for one in doubtful if _was_before(one, known[one.place])]
-    for one, cause in wanted:
-        want(database, one.row.source_id, one.row.statement.subject, cause, one.row.id)
+        earlier = _earlier(database, doubtful)
+        # A return or a late repeat, nobody can tell.
+        wanted += [(one, Cause.RETURN) for one in doubtful if earlier[one.row.id].returned]
+    for (place, cause), event_id in {(one.place, cause): one.row.id for one, cause in wanted}.items():
+        want(database, *place, cause, event_id)
 
 
 def may_pull(source: Source) -> bool:
@@ -144,23 +170,13 @@ def _changes_the_known(one: News) -> bool:
     return any(change["old"] is not None for change in one.event.mark.changes)
 
 
-def _was_before(one: News, known: Iterable[Earlier]) -> bool:
-    """Tell whether an earlier item of the same day said the same: a return or a late repeat, nobody can tell."""
-    return any(other.day == _day(one) and other.content == one.content and other.id != one.row.id for other in known)
-
-
-def _is_gap(database: Database, one: News, known: Sequence[Earlier], zone: tzinfo) -> bool:
+def _is_gap(database: Database, one: News, earlier: Earlier, zone: tzinfo) -> bool:
     """Tell whether a push should have brought what a pull has found.
 
     None should where it was known before (its order was in doubt), where a thin notification announced it, where
     nothing of the kind is ever pushed, and where it happened before the source was there to be told.
     """
-    others = [other for other in known if other.id != one.row.id and other.received_at <= one.row.received_at]
-    said = [other for other in others if other.parts]
-    if any(other.content == one.content for other in said):
-        return False
-    last = max((other.received_at for other in said), default=None)
-    if any(not other.parts and (last is None or other.received_at > last) for other in others):
+    if earlier.known or earlier.announced:
         return False
     row = database.execute(
         "SELECT created_at, EXISTS (SELECT FROM (SELECT delivery_id FROM events WHERE source_id = %(source)s"
@@ -184,16 +200,11 @@ def _is_gap(database: Database, one: News, known: Sequence[Earlier], zone: tzinf
     return bool(day > first or (day == first and has_pushed))
 
 
-def _missed_since(
-    one: News, known: Iterable[Earlier], confirmed: Mapping[UUID, datetime | None], zone: tzinfo
-) -> datetime:
+def _missed_since(one: News, earlier: Earlier, confirmed: Mapping[UUID, datetime | None], zone: tzinfo) -> datetime:
     """Return since when it was missing at most: the beginning of its day, or when all was well after that."""
-    well = [other.received_at for other in known if other.parts and other.id != one.row.id]
-    if (at := confirmed.get(one.event.links["record_id"])) is not None:
-        well.append(at)
+    well = earlier.well_at, confirmed.get(one.event.links["record_id"])
     begun = datetime.combine(one.row.statement.effective_at.date(), time(), zone)
-    earlier = [at for at in well if at < one.row.received_at]
-    return min(one.row.received_at, max([begun, *earlier]))
+    return min(one.row.received_at, max([begun, *(at for at in well if at is not None and at < one.row.received_at)]))
 
 
 def _write_gaps(database: Database, gaps: Sequence[tuple[News, datetime]]) -> None:
@@ -236,20 +247,10 @@ def _note_confirmed(database: Database, pulls: Sequence[News]) -> None:
         )
 
 
-def _earlier(database: Database, news: Iterable[News]) -> dict[tuple[UUID, str], list[Earlier]]:
-    """Return all events of the subjects."""
-    places = {one.place for one in news}
-    found: dict[tuple[UUID, str], list[Earlier]] = {place: [] for place in places}
-    rows = database.execute(
-        "SELECT e.source_id, e.subject, e.id, e.received_at, e.order_key, e.parts, e.type, d.via FROM events e"
-        " JOIN unnest(%s::uuid[], %s::text[]) AS w (source_id, subject) USING (source_id, subject)"
-        " LEFT JOIN deliveries d ON d.id = e.delivery_id AND d.source_id = e.source_id",
-        columns(places),
-    )
-    for source_id, subject, event_id, received_at, key, parts, type_, via in rows:
-        day = key[:EFFECTIVE_DIGITS]
-        found[source_id, subject].append(Earlier(event_id, received_at, day, parts, type_, via, content_of(parts)))
-    return found
+def _earlier(database: Database, news: Iterable[News]) -> dict[UUID, Earlier]:
+    """Return what the other events of their subjects tell of events that are written."""
+    rows = database.execute(_EARLIER, (array(UUIDS, [one.row.id for one in news]),))
+    return {event_id: Earlier(*told) for event_id, *told in rows}
 
 
 def _day(one: News) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.ingest.contract import Reason, Verdict
 from app.ingest.judged import unpack
-from app.processing.arrays import INT8S, JSONS, TEXTS, UUIDS, array, arrays, unnested
+from app.processing.arrays import INT8S, JSONS, TEXTS, UUIDS, arrays, unnested
 from app.processing.reading import Delivery, Read, brokers_of
 from app.processing.record_rows import Database
 
@@ -71,27 +71,35 @@ def _verdict_at_receipt(delivery: Delivery) -> str:
     return max((verdict for verdict, _ in unpack(delivery.judged)), key=lambda one: one.rank, default=Verdict.UNSIGNED)
 
 
+FEED: Final = "callbox_feed"
+"""The channel on which each batch is announced, without content."""
+
 _COLUMNS: Final = ("delivery_id", "source_id", "seq", "status", "verdict", "reason", "items", "brokers")
 _TYPES: Final = (UUIDS, UUIDS, INT8S, TEXTS, TEXTS, TEXTS, JSONS, JSONS)
-_WRITE: Final = f"""
+_INSERT: Final = f"""
 INSERT INTO outcomes (delivery_id, source_id, seq, status, verdict, reason, items, brokers, processed_at)
 SELECT o.delivery_id, o.source_id, o.seq, o.status, o.verdict, o.reason, o.items,
     ARRAY(SELECT jsonb_array_elements_text(o.brokers)), clock_timestamp()
 FROM {unnested(_COLUMNS, _TYPES)} AS o
 """  # noqa: S608 - the types are our own
-_OVERWRITE: Final = f"""{_WRITE}
+_OVER: Final = """
 ON CONFLICT (delivery_id, source_id) DO UPDATE SET status = EXCLUDED.status, verdict = EXCLUDED.verdict,
     reason = EXCLUDED.reason, items = EXCLUDED.items, brokers = EXCLUDED.brokers, processed_at = EXCLUDED.processed_at
 """
+# One statement: each way to the server and back costs as much as a row.
+_WRITE: Final = f"""
+WITH done AS (DELETE FROM inbox WHERE delivery_id = ANY(%s::uuid[])), written AS ({{insert}})
+SELECT pg_notify('{FEED}', '')
+"""  # noqa: S608 - the name is our own
+_STATEMENTS: Final = ((_WRITE.format(insert=_INSERT), False), (_WRITE.format(insert=_INSERT + _OVER), True))
 
 
 _values: Final = attrgetter(*_COLUMNS)
 
 
 def write_outcomes(database: Database, outcomes: Sequence[Outcome], known: Collection[UUID]) -> None:
-    """Write outcomes, over earlier ones where the delivery is `known`, and take their deliveries out of the inbox."""
-    for statement, are_known in ((_WRITE, False), (_OVERWRITE, True)):  # as events are, see `event_rows`
+    """Write outcomes, over earlier ones where the delivery is `known`, take them out of the inbox, and announce it."""
+    for statement, are_known in _STATEMENTS:  # as events are, see `event_rows`
         if some := [_values(one) for one in outcomes if (one.delivery_id in known) is are_known]:
-            database.execute(statement, arrays(_TYPES, some))
-    done = array(UUIDS, [one.delivery_id for one in outcomes])
-    database.execute("DELETE FROM inbox WHERE delivery_id = ANY(%s::uuid[])", (done,))
+            written = arrays(_TYPES, some)
+            database.execute(statement, (written[0], *written))

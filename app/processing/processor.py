@@ -34,9 +34,6 @@ MOST_READ_BYTES = 16 << 20
 PART_BYTES = 2048
 """What each event and each record that is told is counted for beside the body."""
 
-FEED = "callbox_feed"
-"""The channel on which each batch is announced, without content."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -230,7 +227,7 @@ class Processor:
         """
         passed = [*self._begun, *self._doubts.resting()]
         rows = self._database.execute(
-            # Were the bound a parameter, this would be planned anew each time.
+            # Were the bound a parameter, this would be planned as if a tenth of all were asked for.
             "SELECT i.delivery_id, i.attempts, d.size FROM inbox i"  # noqa: S608 - the number is our own
             " LEFT JOIN deliveries d ON d.id = i.delivery_id AND d.source_id = i.source_id"
             f" WHERE i.delivery_id <> ALL(%s::uuid[]) ORDER BY i.delivery_id LIMIT {BATCH_DELIVERIES}",
@@ -286,15 +283,12 @@ class Processor:
         self._retention.touch(ready.ids)
         with self._database.transaction():
             outcomes = batch.process(self._database, ready.stored[: len(ready.reads)], ready.reads, ready.given)
-            self._database.execute(f"NOTIFY {FEED}")
         _log.debug("batch.processed", deliveries=len(outcomes), seconds=round(time.perf_counter() - begun, 4))
         return outcomes
 
     def _quarantine(self, delivery_id: UUID) -> int:
         with self._database.transaction():
-            outcome = batch.give_up(self._database, delivery_id)
-            if outcome is None:  # retention dropped the delivery while it waited
+            if batch.give_up(self._database, delivery_id) is None:  # retention dropped the delivery while it waited
                 self._database.execute("DELETE FROM inbox WHERE delivery_id = %s", (delivery_id,))
-            self._database.execute(f"NOTIFY {FEED}")
         _log.error("delivery.quarantined", delivery=str(delivery_id), reason="processing-failed")
         return 1

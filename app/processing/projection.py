@@ -34,6 +34,8 @@ class Projection:
         self._names: dict[Scope, Names] = defaultdict(Names)
         self._records: dict[Place, Record] = {}
         self._sealed: dict[UUID, dict[tuple[str, str], str]] = defaultdict(dict)
+        self._as_before: set[UUID] = set()
+        """The events of the batch of which the customer is not told, for it was told the same."""
         self._relinked: list[tuple[str, UUID, UUID]] = []
         self._rebased: dict[UUID, UUID] = {}
 
@@ -122,11 +124,14 @@ class Projection:
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
             for number, place in enumerate(event.places):
-                record = self._record(place, event.delivery_id)
-                record.told.append(told_of(event, number, self._secrets(event.secrets.get(number), record)))
-                if (link := LINKS.get(record.scope[1])) is not None:
+                record, kind = self._record(place, event.delivery_id), place[0][1]
+                if (link := LINKS.get(kind)) is not None:
                     event.links[link] = record.id
+                    if kind == "customer" and event.said_before(number, record.id):
+                        self._as_before.add(event.id)
+                        continue
                     record.anew = record.anew or event.links_before is not None
+                record.told.append(told_of(event, number, self._secrets(event.secrets.get(number), record)))
         self._unlink_revised(events)
         for record in self._records.values():
             record.told.sort(key=lambda told: told.key)
@@ -167,7 +172,9 @@ class Projection:
             for record in waiting:
                 recalled.add(record.id)
                 (source_id, kind), link = record.scope, LINKS[record.scope[1]]
-                stored = [e for e in record_rows.load_events(self._database, link, [record.id]) if e.id not in in_batch]
+                loaded = record_rows.load_events(self._database, link, [record.id])
+                told = in_batch - self._as_before if kind == "customer" else in_batch
+                stored = [event for event in loaded if event.id not in told]
                 keys = {event.id: keys_in(_part(event.parts, kind))[0] for event in stored}
                 record_rows.load_aliases(self._database, {(record.scope, key) for key in keys.values()}, self._names)
                 places = {event.id: self._root(source_id, kind, keys[event.id]) for event in stored}

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -66,6 +66,13 @@ def content_of(parts: Iterable[Mapping[str, Any]]) -> bytes:
     """Return the digest of what an item says of an inquiry and its customer: without signature, tokens and links."""
     said = {part["kind"]: part["fields"] for part in parts if part["kind"] in {"inquiry", "customer"}}
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+CONTENT: Final = """
+(SELECT sha256(convert_to(jsonb_object_agg(p ->> 'kind', p -> 'fields')::text, 'UTF8'))
+    FROM jsonb_array_elements(e.parts) p WHERE p ->> 'kind' IN ('inquiry', 'customer'))
+"""
+"""SQL for another digest of the same, of an event `e`; null for one that only announces something."""
 
 
 def parts_json(parts: Iterable[Part]) -> list[dict[str, Any]]:

@@ -284,6 +284,6 @@ def link_notifications(database: Database, records: Iterable[Record]) -> None:
         database.execute(
             "UPDATE events e SET record_kind = 'inquiry', record_id = n.record_id"
             " FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, subject, record_id)"
-            " WHERE (e.source_id, e.subject) = (n.source_id, n.subject) AND e.record_id IS NULL",
+            " WHERE (e.source_id, e.subject) = (n.source_id, n.subject) AND (e.record_id IS NULL) IS TRUE",
             arrays((UUIDS, TEXTS, UUIDS), new),
         )

@@ -49,6 +49,11 @@ class Event:
     def __post_init__(self) -> None:
         self.keys = [keys_in(part) for part in self.parts]
 
+    def said_before(self, number: int, customer_id: UUID) -> bool:
+        """Tell whether what part `number` says of a customer was said before, so that the record has it already."""
+        before = self.links_before or {}
+        return before.get("customer_id") == customer_id and self.parts[number] in self.parts_before
+
 
 def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] | None = None) -> Told:
     """Return what part `number` of an event tells its record, with what only we may read.

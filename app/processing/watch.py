@@ -4,12 +4,13 @@ What is said of it, a warning or `duplicate_of`, is written by `batch`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from app.accounts.model import Source
 from app.crypto import sha256
 from app.ingest.contract import Statement
+from app.processing.arrays import TEXTS, UUIDS, arrays
 from app.processing.event_rows import EventRow
 from app.processing.identity import bounded_key
 from app.processing.record_rows import Database
@@ -24,6 +25,16 @@ _Naming: TypeAlias = dict[tuple[UUID, str], dict[UUID, int]]
 """Which deliveries name a broker (source, key), and in which item first."""
 
 
+_TYPES: Final = (UUIDS, TEXTS, UUIDS)
+_SEEN: Final = """
+WITH named AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, key, event_id)),
+noted AS (INSERT INTO seen (source_id, key, event_id) SELECT * FROM named
+    ON CONFLICT (source_id, key) DO UPDATE SET event_id = EXCLUDED.event_id WHERE EXCLUDED.event_id < seen.event_id)
+SELECT source_id, key, s.event_id FROM named JOIN seen s USING (source_id, key)
+"""
+"""Remembers the first event of each key; gives what was remembered before."""
+
+
 def note_brokers(database: Database, named: Named, sources: Mapping[UUID, Source]) -> set[tuple[UUID, int]]:
     """Remember the brokers that items name.
 
@@ -31,36 +42,37 @@ def note_brokers(database: Database, named: Named, sources: Mapping[UUID, Source
     source's credentials is known from the start.
     """
     naming = _naming(named, sources)
-    if not naming:
-        return set()
-    rows = database.execute(
-        "WITH named AS (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, key, delivery_id)),"
-        " added AS (INSERT INTO brokers (source_id, key, delivery_id) SELECT * FROM named"
-        " ON CONFLICT DO NOTHING RETURNING source_id, key, delivery_id)"
-        " SELECT source_id, key, delivery_id FROM added UNION"
-        " SELECT b.source_id, b.key, b.delivery_id FROM brokers b JOIN named USING (source_id, key)",
-        _as_columns(naming),
-    )
+    rows = _load_first(database, naming)
+    if new := [row[:3] for row in rows if row[3]]:
+        database.execute(
+            "INSERT INTO brokers (source_id, key, delivery_id)"
+            " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[])",
+            arrays(_TYPES, new),
+        )
     return _noted(naming, rows)
 
 
 def find_new_brokers(database: Database, named: Named, sources: Mapping[UUID, Source]) -> set[tuple[UUID, int]]:
     """Return what `note_brokers` would, and remember nothing."""
     naming = _naming(named, sources)
+    return _noted(naming, _load_first(database, naming))
+
+
+def _load_first(database: Database, naming: _Naming) -> list[tuple[Any, ...]]:
+    """Return source and key of each broker, the first delivery that named it, and whether that was not known yet."""
     if not naming:
-        return set()
-    rows = database.execute(
-        "SELECT source_id, key, coalesce(b.delivery_id, n.delivery_id)"
+        return []
+    return database.execute(
+        "SELECT source_id, key, coalesce(b.delivery_id, n.delivery_id), b.delivery_id IS NULL"
         " FROM unnest(%s::uuid[], %s::text[], %s::uuid[]) AS n (source_id, key, delivery_id)"
         " LEFT JOIN brokers b USING (source_id, key)",
-        _as_columns(naming),
-    )
-    return _noted(naming, rows)
+        arrays(_TYPES, [(*place, next(iter(deliveries))) for place, deliveries in naming.items()]),
+    ).fetchall()
 
 
 def _noted(naming: _Naming, rows: Iterable[Sequence[Any]]) -> set[tuple[UUID, int]]:
     """Return of the items those whose delivery is the one that is noted as the first."""
-    found = ((delivery_id, naming[source_id, key].get(delivery_id)) for source_id, key, delivery_id in rows)
+    found = ((delivery_id, naming[source_id, key].get(delivery_id)) for source_id, key, delivery_id, *_ in rows)
     return {(delivery_id, index) for delivery_id, index in found if index is not None}
 
 
@@ -76,15 +88,6 @@ def _naming(named: Named, sources: Mapping[UUID, Source]) -> _Naming:
     return naming
 
 
-def _as_columns(naming: _Naming) -> tuple[list[UUID], list[str], list[UUID]]:
-    """Return source, key and the first delivery that names it."""
-    return (
-        [source_id for source_id, _ in naming],
-        [key for _, key in naming],
-        [next(iter(deliveries)) for deliveries in naming.values()],
-    )
-
-
 def _own_tokens(source: Source) -> set[bytes]:
     return {sha256(token) for token in source.credentials.get("b_token", ())}
 
@@ -98,29 +101,17 @@ def note_repeats(database: Database, rows: Sequence[EventRow]) -> None:
             first[key] = min(row.id, first.get(key, row.id))
     if not first:
         return
-    arguments = [source_id for source_id, _ in first], [key for _, key in first]
-    seen = {
-        (source_id, key): event_id
-        for source_id, key, event_id in database.execute(
-            "SELECT s.source_id, s.key, s.event_id FROM seen s"
-            " JOIN unnest(%s::uuid[], %s::text[]) AS n (source_id, key) USING (source_id, key)",
-            arguments,
-        )
-    }
-    for key, event_id in first.items():
-        if key in seen and event_id < seen[key]:
+    places = [(*key, event_id) for key, event_id in first.items()]
+    for source_id, key, before in database.execute(_SEEN, arrays(_TYPES, places)).fetchall():
+        event_id = first[source_id, key]
+        if event_id < before:  # what refers to `before` came after it
             database.execute(
-                "UPDATE events SET duplicate_of = %s WHERE source_id = %s AND id <> %s"
+                "UPDATE events SET duplicate_of = %s WHERE source_id = %s AND id >= %s"
                 " AND (duplicate_of = %s OR id = %s)",
-                (event_id, key[0], event_id, seen[key], seen[key]),
+                (event_id, source_id, before, before, before),
             )
-        first[key] = min(event_id, seen.get(key, event_id))
+        first[source_id, key] = min(event_id, before)
     for row in rows:
         if row.statement.repeat_key:
             original = first[row.source_id, row.statement.repeat_key]
             row.duplicate_of = None if original == row.id else original
-    database.execute(
-        "INSERT INTO seen (source_id, key, event_id) SELECT * FROM unnest(%s::uuid[], %s::text[], %s::uuid[])"
-        " ON CONFLICT (source_id, key) DO UPDATE SET event_id = EXCLUDED.event_id",
-        (*arguments, list(first.values())),
-    )

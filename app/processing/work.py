@@ -44,8 +44,9 @@ _COUNTED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on whil
 ACTIVE_LOCK = 0x70726F6365  # "proce": held by the active processor on the connection it writes with
 # All it asks for is found by key. A plan made while a table was small must not go on reading all of it later:
 # on a new database at 200 a second that took the time until an event is readable from 70 ms to 350 ms (median).
-_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-_OPTIONS = (
+# Planned once: to plan over all months takes longer than to find a few rows in one of them.
+_BY_KEY = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan"
+OPTIONS = (
     _BY_KEY + " -c timezone=UTC"
     " -c synchronous_commit=on -c jit=off -c lock_timeout=30s -c statement_timeout=300s"
     " -c idle_in_transaction_session_timeout=300s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2"
@@ -159,7 +160,7 @@ def _come_round() -> None:
 
 
 def _connect(url: str) -> BusyConnection:
-    return BusyConnection.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=_OPTIONS)
+    return BusyConnection.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S, options=OPTIONS)
 
 
 def _stand_by(database: Database, stop: threading.Event) -> bool:

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.problems import Problem
-from app.processing.processor import FEED
+from app.processing.outcome import FEED
 from app.query.answers import to_json
 from app.query.cursor import CursorAhead, Position, write_cursor
 from app.query.events import EVENTS

@@ -241,6 +241,26 @@ def test_a_return_asks_for_a_pull_which_decides(stand: Stand) -> None:
     assert stand.gaps() == []  # a push had brought it
 
 
+def test_of_an_inquiry_of_very_many_pushes_the_newest_are_looked_at(stand: Stand) -> None:
+    stand.add_source()
+    item = stand.double.world.item(stand.new_inquiry(PROPOSAL))
+
+    def said(premium: int) -> dict[str, Any]:
+        return {**item, "data": {**item["data"], "premiumYearly": premium}}
+
+    def read() -> int:
+        """Return how many events were read by an index so far."""
+        stand.rows("SELECT pg_stat_force_next_flush()")
+        ((count,),) = stand.rows("SELECT sum(idx_tup_fetch) FROM pg_stat_user_tables WHERE relname ~ '^events_'")
+        return int(count)
+
+    stand.push([said(premium) for premium in range(1, 1000)])
+    before = read()
+    stand.push(said(998))
+    assert stand.rows("SELECT cause FROM wanted_pulls") == [("return",)]
+    assert read() - before < 200
+
+
 def test_without_credentials_nothing_is_wanted(stand: Stand) -> None:
     source = stand.add_source()
     stand.database.execute("DELETE FROM source_credentials WHERE source_id = %s AND name = 'hash'", (source,))

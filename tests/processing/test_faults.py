@@ -31,7 +31,7 @@ def _short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.processing.faults.FIRST_REST_S", _REST_S)
     monkeypatch.setattr("app.processing.faults._LONGEST_S", _REST_S)
     monkeypatch.setattr("app.processing.work.STANDBY_S", 0.02)
-    monkeypatch.setattr("app.processing.work._OPTIONS", "-c timezone=UTC -c lock_timeout=200ms")
+    monkeypatch.setattr("app.processing.work.OPTIONS", "-c timezone=UTC -c lock_timeout=200ms")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -606,6 +607,8 @@ def test_a_batch_is_loaded_by_its_ids_however_many_deliveries_there_are(desk: De
         own = f"(SELECT tableoid FROM {table})"  # noqa: S608 - ours
         desk.rows(f"UPDATE pg_class SET relpages = 1, reltuples = 5000000 WHERE oid = {own} RETURNING 1")  # noqa: S608
     desk.rows("SELECT set_config(name, 'off', false) FROM unnest(%s::text[]) AS name", list(_OTHER_WAYS))
-    plan = "\n".join(line for (line,) in desk.rows("EXPLAIN " + STORED, array(UUIDS, [laid] * 500)))
-    assert "Index Cond: (id = w.id)" in plan, plan
+    named = {"ids": array(UUIDS, [laid] * 500), "low": laid, "high": laid}
+    plan = "\n".join(line for (line,) in desk.database.execute("EXPLAIN " + STORED, named))
+    assert re.search(r"Index Cond: .*\(id = w\.id\)", plan), plan
     assert "Merge Append" not in plan, plan
+    assert "_default" not in plan, plan

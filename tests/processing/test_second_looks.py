@@ -1,7 +1,7 @@
 """Stored deliveries are fed to the processor a few at a time, and live ones have their turn between them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -214,3 +214,44 @@ def test_what_was_received_while_the_clock_ran_ahead_is_judged_again(desk: Desk,
     desk.process()
     assert list(Selection(source_id).pages(desk.database)) == [[ahead]]
     assert count_waiting(desk.database, source_id) == 1
+
+
+def _read_otherwise(desk: Desk, bodies: Mapping[UUID, Any]) -> None:
+    """Have deliveries say something else, as if today's reader understood them otherwise."""
+    for delivery_id, body in bodies.items():
+        desk.rows("UPDATE deliveries SET body = %s WHERE id = %s RETURNING 1", orjson.dumps(body), delivery_id)
+        desk.ask_again(delivery_id)
+    desk.process()
+
+
+def test_a_customer_of_whom_the_same_is_read_is_left_alone(desk: Desk, item: Item) -> None:
+    old, new = {"cId": 5, "cLastName": "Alt"}, {"cId": 5, "cLastName": "Neu", "cFirstName": "Eva"}
+    first, second = desk.lay(item(1, customer=old)), desk.lay(item(2, customer=new))
+    desk.process()
+    record = "SELECT xmin::text, last_name, first_name, event_count FROM customers"
+    before = desk.row(record)
+    _read_otherwise(desk, {second: item(2, status=6, customer=new)})
+    assert desk.row(record) == before
+    assert desk.rows("SELECT status FROM inquiries ORDER BY inquiry_id") == [(4,), (6,)]
+    assert desk.rows("SELECT 1 FROM events WHERE customer_id IS NULL") == []
+    _read_otherwise(desk, {first: item(1, customer={"cId": 5}), second: item(2, customer=new)})
+    assert desk.row(record)[1:] == ("Neu", "Eva", 2)
+    _read_otherwise(desk, {first: item(1), second: item(2, status=6, customer=new)})
+    assert desk.row(record)[1:] == ("Neu", "Eva", 1)
+
+
+_CUSTOMERS = (
+    "SELECT customer_id, last_name, first_name, event_count FROM customers WHERE merged_into IS NULL ORDER BY 1"
+)
+
+
+def test_a_name_leads_where_its_item_is_read_to_lead_today(desk: Desk, item: Item) -> None:
+    named = {"cExternalId": "E-1"}
+    misread = desk.lay(item(1, customer={**named, "cId": 5}))
+    desk.lay(item(2, customer={**named, "cLastName": "Muster"}))
+    desk.lay(item(3, customer={"cId": 5, "cLastName": "Anders"}))
+    desk.process()
+    _read_otherwise(desk, {misread: item(1, customer={**named, "cId": 6})})
+    desk.lay(item(4, customer={**named, "cFirstName": "Eva"}))
+    desk.process()
+    assert desk.rows(_CUSTOMERS) == [(5, "Anders", None, 1), (6, "Muster", "Eva", 3)]
