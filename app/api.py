@@ -3,11 +3,16 @@
 Importing it takes several times as long as what receives, which is `app.main`'s business and does without.
 """
 
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
 
 from app import health, problems, query, submissions
 from app.accounts.snapshot import AccountBook
@@ -32,6 +37,9 @@ from app.web.headers import SecurityHeadersMiddleware
 API_VERSION = "1"
 """Of the paths below `/v1`, which only ever gain."""
 
+_CONNECTIONS_KEPT = 4
+"""Of ten that an engine may have open; what stands at hand for questions is not there for what is written."""
+
 
 def connected_api(settings: Settings, book: AccountBook, keeper: Keeper) -> FastAPI:
     """Return the API with what its answers are made of; `settings` name a database and the key of its secrets."""
@@ -51,6 +59,7 @@ def connected_api(settings: Settings, book: AccountBook, keeper: Keeper) -> Fast
         zone=settings.zone,
         public_url=settings.public_url,
         spooled=lambda: keeper.spooled,
+        kept=_CONNECTIONS_KEPT,
     )
     api.state.sender = submissions.Sender(api.state.reading.primary, Vault(key), settings.base_url)
     api.state.administration = Administration(url, Vault(key), settings)
@@ -100,8 +109,38 @@ def build_api(settings: Settings) -> FastAPI:
     )
     for router in routers:  # not `include_router`, which has every request look for its path twice
         api.router.routes.extend(router.routes)
+    api.router.routes.insert(0, _Shortcut(api.router.routes))
     _document_receiver(api)
     return api
+
+
+class _Shortcut(BaseRoute):
+    """Finds a route by the first two words of its path, none of which is a parameter; else all are compared.
+
+    What it does not find, another path or method, is left to the routes that come after it.
+    """
+
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self._routes: defaultdict[tuple[str, ...], list[APIRoute]] = defaultdict(list)
+        for route in routes:
+            if isinstance(route, APIRoute):
+                self._routes[_beginning(route.path)].append(route)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return the first route that takes a request."""
+        for route in self._routes.get(_beginning(scope["path"]), ()):
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                return match, found
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have it answered by the route that was found."""
+        await scope["route"].handle(scope, receive, send)
+
+
+def _beginning(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/", 3)[:3])
 
 
 def _document_receiver(api: FastAPI) -> None:

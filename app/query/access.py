@@ -5,8 +5,10 @@ Keys are kept by the accounts room; which rows a key may see is settled in `wall
 
 from typing import Annotated
 
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+from fastapi.security.utils import get_authorization_scheme_param
 
 from app.accounts.model import Access, Accounts, Scope
 from app.accounts.snapshot import AccountsUnavailableError
@@ -43,13 +45,6 @@ class FieldHidden(Problem):
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="callbox"'}
 _REFUSED = {"WWW-Authenticate": 'Bearer realm="callbox", error="invalid_token"'}
-
-bearer = HTTPBearer(
-    scheme_name="apiKey",
-    bearerFormat="cbx_...",
-    description="An API key, made by `callbox keys add`. Its scopes and walls decide what is seen.",
-    auto_error=False,
-)
 
 
 async def find_access(book: Book, key: str) -> Access | None:
@@ -106,48 +101,45 @@ class KeyWatch:
         return True
 
 
-async def identified(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
-) -> Access:
-    """Return who asks.
-
-    Raises:
-        Unauthorized: there is no key, or it is unknown, revoked or expired.
-        TooManyRequests: it has asked too often.
-    """
-    moment_of(request)
-    if credentials is None:
-        raise Unauthorized(headers=_CHALLENGE)
-    access = await find_access(reading_of(request).book, credentials.credentials)
-    if access is None:
-        raise Unauthorized("This API key is unknown, revoked or expired.", headers=_REFUSED)
-    check_rate(request, reading_of(request).limiter, access.key_id)
-    return access
-
-
 def require(access: Access, scope: Scope) -> None:
     """Raise Forbidden where the key lacks a scope."""
     if not access.may(scope):
         raise Forbidden(f"The key lacks the scope `{scope}`.")
 
 
-async def reader(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
-) -> Access:
-    """Return who asks, if they may read."""
-    access = await identified(request, credentials)
-    require(access, Scope.READ)
-    return access
+class Identified(SecurityBase):
+    """Finds out who asks, and refuses who lacks a scope: all of that is one dependency, for each costs every request.
+
+    Raises:
+        Unauthorized: there is no key, or it is unknown, revoked or expired.
+        TooManyRequests: it has asked too often.
+        Forbidden: it lacks the scope.
+    """
+
+    def __init__(self, scope: Scope | None = None) -> None:
+        self.scheme_name = "apiKey"
+        self.model = HTTPBearer(
+            bearerFormat="cbx_...",
+            description="An API key, made by `callbox keys add`. Its scopes and walls decide what is seen.",
+        )
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> Access:
+        """Return who asks."""
+        moment_of(request)
+        scheme, key = get_authorization_scheme_param(request.headers.get("Authorization"))
+        if not key or scheme.lower() != "bearer":
+            raise Unauthorized(headers=_CHALLENGE)
+        reading = reading_of(request)
+        access = await find_access(reading.book, key)
+        if access is None:
+            raise Unauthorized("This API key is unknown, revoked or expired.", headers=_REFUSED)
+        check_rate(request, reading.limiter, access.key_id)
+        if self._scope is not None:
+            require(access, self._scope)
+        return access
 
 
-async def writer(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
-) -> Access:
-    """Return who asks, if they may write."""
-    access = await identified(request, credentials)
-    require(access, Scope.WRITE)
-    return access
-
-
-Reader = Annotated[Access, Depends(reader)]
-Writer = Annotated[Access, Depends(writer)]
+identified = Identified()
+Reader = Annotated[Access, Depends(Identified(Scope.READ))]
+Writer = Annotated[Access, Depends(Identified(Scope.WRITE))]

@@ -260,7 +260,7 @@ async def notices(
     return sorted(found, key=lambda notice: (_SEVERITIES.index(notice["severity"]), notice["kind"], -notice["count"]))
 
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 @router.get(

@@ -115,7 +115,7 @@ def _shape(row: Any, quarantined: int) -> dict[str, Any]:
     return in_order(Broker, shown)
 
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 @router.get(

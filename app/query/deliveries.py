@@ -208,6 +208,7 @@ DELIVERIES = Resource(
     fields=FIELDS,
     shape=_shape,
     reckoned=(),
+    once=True,
     schema=Delivery,
     detail_schema=DeliveryDetail,
     page=DeliveryPage,

@@ -209,7 +209,7 @@ async def _note(reading: Reading, access: Access, detail: dict[str, Any]) -> Non
         await record_async(connection, actor_of(access), "export.begin", detail)
 
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 _WORDS = {"csv": "CSV for spreadsheets", "ndjson": "NDJSON, an object a line"}
 _ABOUT = {

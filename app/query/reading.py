@@ -4,7 +4,7 @@ Who opens and closes the engines is settled where the rooms meet, in `app.main`.
 """
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Protocol
@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.accounts.model import Accounts
 from app.problems import Problem
+from app.query.at_hand import AtHand
 from app.query.common_words import CommonWords
 from app.query.rate import Limiter
 from app.storage.database import is_outdated
@@ -59,7 +60,8 @@ class Reading:
     `engine` may lead to a replica, and so may `planned`, whose connections plan a statement once for all values (None:
     `engine` serves); `primary` takes the audit's entries and replays. `cursor_key` signs the cursors, `zone` is where a
     date begins at midnight, `public_url` what links begin with (None: they begin with the path), `spooled` tells how
-    many callbacks wait in the spool of this process.
+    many callbacks wait in the spool of this process. So many connections of each engine as `kept` says stay at hand
+    between questions; where there are any, `close` must be called.
     """
 
     engine: AsyncEngine
@@ -72,28 +74,32 @@ class Reading:
     common_words: CommonWords = field(default_factory=CommonWords)
     spooled: Callable[[], int] = field(default=lambda: 0)
     planned: AsyncEngine | None = None
+    kept: int = 0
+    _at_hand: dict[AsyncEngine, AtHand] = field(default_factory=dict)
 
-    @asynccontextmanager
-    async def asking(self, *, once: bool = False) -> AsyncGenerator[AsyncConnection]:
+    def asking(self, *, once: bool = False) -> AbstractAsyncContextManager[AsyncConnection]:
         """Give a connection for questions; with `once` for such whose best plan is the same whatever their values.
 
         Raises:
             TooSlow: a statement was cut off.
             DatabaseAway: the database is not there.
         """
-        async with _connected(self.planned if once and self.planned else self.engine) as connection:
-            yield connection
+        return _connected(self._of(self.planned if once and self.planned else self.engine))
 
-    @asynccontextmanager
-    async def adding(self) -> AsyncGenerator[AsyncConnection]:
+    def adding(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """Give a connection to the primary on which each statement is committed by itself; raises as `asking` does."""
-        async with _connected(self.primary) as connection:
-            yield connection
+        return _connected(self._of(self.primary))
+
+    def _of(self, engine: AsyncEngine) -> AtHand:
+        found = self._at_hand.get(engine)
+        if found is None:
+            found = self._at_hand[engine] = AtHand(engine, self.kept)
+        return found
 
     async def close(self) -> None:
         """Close the connections."""
         for engine in {self.engine, self.primary, self.planned or self.engine}:
-            await engine.dispose()
+            await self._of(engine).close()
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection]:
@@ -104,16 +110,16 @@ class Reading:
 
 
 @asynccontextmanager
-async def _connected(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+async def _connected(at_hand: AtHand) -> AsyncGenerator[AsyncConnection]:
     """Give a connection; after a migration all are made anew, once the first statement is found to be outdated."""
     with translated_errors():
         try:
-            async with engine.connect() as connection:
+            async with at_hand.connected() as connection:
                 yield connection
         except (psycopg.Error, DBAPIError) as error:
             if not is_outdated(_original(error)):
                 raise
-            await engine.dispose()
+            await at_hand.close()
             raise DatabaseAway(headers=_RETRY_AFTER) from None
 
 

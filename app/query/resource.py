@@ -46,11 +46,11 @@ class Resource:
     `merged_into` leads from a record to the one it turned out to be. `seq` makes the ascending list a feed. `sorts` are
     the columns that rows can be sorted by, of the same names as their fields; each has an index with the id. In lists
     `shape` takes ids, times, dates and decimals as text, but those it reckons with (`reckoned`; None: all of them).
-    `once` says that statements may be planned once for all values: not where months are joined with months, for each
-    would be looked into. `told` are columns that stand in an index with the ids, in their order, and with what walls
-    are about. `large` are columns of JSON that may be as large as a callback; where there are many rows, `shape` is
-    given them as text. `long` are texts that the statement makes and that may be as large, by name, each with what
-    stands for it where there are many rows: the same without what is large.
+    `once` says that whole lists, single rows and what leads to few may be planned once for all values. `told` are
+    columns that stand in an index with the ids, in their order, and with what walls are about. `large` are columns of
+    JSON that may be as large as a callback; where there are many rows, `shape` is given them as text. `long` are texts
+    that the statement makes and that may be as large, by name, each with what stands for it where there are many rows:
+    the same without what is large.
     """
 
     name: str

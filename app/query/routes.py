@@ -166,14 +166,17 @@ def _add_history(resource: Resource) -> None:
     )
 
 
-for _resource in RESOURCES:  # first: each path is compared with all before it
+for _resource in RESOURCES:
     _add_list(_resource)
-router.include_router(attention_router)
-router.include_router(brokers_router)
-router.include_router(export_router)
-router.include_router(search_router)
-router.include_router(statistics_router)
-router.include_router(stream_router)  # before the details, whose paths would take its last word for an id
+for _others in (
+    attention_router,
+    brokers_router,
+    export_router,
+    search_router,
+    statistics_router,
+    stream_router,  # before the details, whose paths would take its last word for an id
+):
+    router.routes.extend(_others.routes)
 for _resource in RESOURCES:
     _add_posted(_resource)
     if _resource is not SOURCES:

@@ -141,7 +141,7 @@ async def _records(
     return shown, beyond
 
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 @router.get(

@@ -15,7 +15,7 @@ from app.query.inquiries import INQUIRIES
 from app.query.schemas.statistics import FunnelStatistic
 from app.query.statistics import answer_statistic
 
-router = APIRouter(prefix="/stats", tags=["statistics"])
+router = APIRouter(prefix="/v1/stats", tags=["statistics"])
 
 _ZONE = own_parameter("tz", "The time zone of buckets and of dates in filters; the service's own by default.", "UTC")
 _ABOUT = {

@@ -164,7 +164,7 @@ async def _write(send: Send, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 _EXAMPLE = (
     'id: q0VHbi1hLWN1cnNvcg\nevent: thinksurance.inquiry.calculated\ndata: {"id":'

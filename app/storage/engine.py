@@ -55,7 +55,7 @@ def open_read_engine(url: str, *, pool_size: int = 5, planned_once: bool = False
         json_deserializer=orjson.loads,
         connect_args={"options": options, "connect_timeout": CONNECT_TIMEOUT_S, "prepare_threshold": 3},
     )
-    event.listen(engine.sync_engine, "checkout", _check_is_open)
+    event.listen(engine.sync_engine, "checkout", check_is_open)
     return engine
 
 
@@ -64,7 +64,7 @@ def in_transactions(engine: AsyncEngine) -> AsyncEngine:
     return engine.execution_options(isolation_level="READ COMMITTED")
 
 
-def _check_is_open(connection: Any, _record: object, _proxy: object) -> None:
+def check_is_open(connection: Any, _record: object, _proxy: object) -> None:
     """Have a connection made anew that the server has ended since it was used, or that was left in the middle.
 
     Nothing is to be read from one at rest but its end. To ask the server instead would be another way there and back

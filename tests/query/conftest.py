@@ -455,6 +455,7 @@ def make_app(url: str, vault: Vault) -> FastAPI:
             cursor_key=query.cursor_key("test"),
             zone=ZoneInfo("Europe/Berlin"),
             planned=open_read_engine(url, planned_once=True),
+            kept=4,
         )
         app.state.streams = query.Streams(app.state.reading)
         yield
