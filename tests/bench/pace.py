@@ -8,8 +8,12 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psycopg
@@ -24,8 +28,10 @@ from tests.bench.servers import Database, Server
 BATCH = 64
 FLAT_S = 0.5
 """A backlog of less than what comes in so long is flat."""
-_RATES = (500, 1000, 1250, 1500, 1750, 2000, 2250, 2500, 2750, 3000, 3500, 4000, 5000)
+_RATES = (500, 750, 1000, 1250, 1500, 1750, 2000, 2250, 2500, 2750, 3000, 3500, 4000, 5000)
 _STEADY_S = 12
+_LOOK_S = 0.25
+_TRIES = 2
 _SHARES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 _TPS = re.compile(r"tps = ([\d.]+)")
 _ROW = "INSERT INTO bench_rows (body) SELECT decode(repeat('5a', {size}), 'hex') FROM generate_series(1, {rows});"
@@ -85,21 +91,37 @@ def open_loop(folder: Path, databases: dict[str, Database], *, rate: int, second
 
 
 def steady(folder: Path, databases: dict[str, Database]) -> dict[str, Any]:
-    """Return the highest rate at which the backlog stays flat, with what was seen at each rate tried."""
+    """Return the highest rate at which the backlog stays flat, with what was seen at each rate tried.
+
+    A rate at which it is not is tried once more: now and then a machine has something else to do for a second.
+    """
     database = databases["steady"]
     script, bodies = loads.write_script(folder), loads.write_bodies(folder, 1000, contenders.SECRET)
-    seen = []
-    best = 0.0
+    seen: list[dict[str, Any]] = []
     with contenders.callbox(folder / "steady", 1, database.url, work=True) as contender:
+        send_at = partial(loads.send, contender.url, script, bodies, connections=64, seconds=_STEADY_S)
         for rate in _RATES:
-            database.forget_backlog()
-            load = loads.send(contender.url, script, bodies, connections=64, seconds=_STEADY_S, rate=rate)
-            waiting = database.backlog()
-            seen.append({"rate": round(load.rate), "backlog": waiting, "p99_ms": load.p99_ms})
-            if waiting > load.rate * FLAT_S:
+            for _ in range(_TRIES):
+                database.forget_backlog()
+                seen.append(_watched(partial(send_at, rate=rate), database))
+                if seen[-1]["flat"]:
+                    break
+            if not seen[-1]["flat"]:
                 break
-            best = load.rate
-    return {"highest": round(best), "seen": seen}
+    return {"highest": max((one["rate"] for one in seen if one["flat"]), default=0), "seen": seen}
+
+
+def _watched(send_load: Callable[[], loads.Load], database: Database) -> dict[str, Any]:
+    """Return what a load came to, and how many deliveries waited: the median of its last third, and the most."""
+    waiting = []
+    with ThreadPoolExecutor(1) as beside, psycopg.connect(database.url, autocommit=True) as connection:
+        sent = beside.submit(send_load)
+        while not sent.done():
+            waiting.append(int((connection.execute(_WAITING).fetchone() or (0,))[0]))
+            time.sleep(_LOOK_S)
+    load, backlog = sent.result(), round(median(waiting[-len(waiting) // 3 :]))
+    is_flat = backlog <= load.rate * FLAT_S
+    return {"rate": round(load.rate), "backlog": backlog, "most": max(waiting), "flat": is_flat, "p99_ms": load.p99_ms}
 
 
 def _clock(database: Database) -> Any:
