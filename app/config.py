@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     def _store_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("s3://", "file:///")):
             raise ValueError("begins with neither s3:// nor file:///")
-        if value is not None and not value.removeprefix("s3://").strip("/"):
+        if value is not None and re.match(r"s3://(/|$)", value):
             raise ValueError("names no bucket")
         return value
 
@@ -206,6 +206,12 @@ def _check_database_url(value: str) -> None:
     ports = [port for port in str(known.get("port", "")).split(",") if port]
     if not all(port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT for port in ports):
         raise ValueError("names a port that is none")
+
+
+def misnamed_variables() -> list[str]:
+    """Return the variables that are named as ours are, and are none of them."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {f"{PREFIX}{name}_FILE" for name in _FROM_FILE}
+    return sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
 
 
 def load_settings(**overrides: Any) -> Settings:

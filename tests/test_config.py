@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.config import ConfigError, load_settings
+from app.config import ConfigError, load_settings, misnamed_variables
 from app.crypto import new_encryption_key
 
 
@@ -27,6 +27,7 @@ from app.crypto import new_encryption_key
         ("CORS_ORIGINS", "dashboard.test", "https://"),
         ("CORS_ORIGINS", "https://one.test, https://two.test/path", "two.test/path"),
         ("DOCUMENT_STORE", "s3://", "bucket"),
+        ("DOCUMENT_STORE", "s3:///documents", "bucket"),
         ("DATABASE_URL", "postgresql://root:hush@localhost:x/y", "port"),
         ("DATABASE_URL", "postgresql://root:hush@localhost:1,localhost:70000/y", "port"),
         ("DATABASE_URL", "postgresql://root:hush@localhost/y?colour=red", "colour"),
@@ -43,6 +44,12 @@ def test_a_wrong_value_is_refused_with_its_name_and_the_reason(
     assert f"CALLBOX_{name}" in str(caught.value)
     assert reason in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+def test_a_variable_that_is_no_setting_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CALLBOX_KEEP_MONTHS", "callbox_port", "CALLBOX_ENCRYPTION_KEY_FILE", "OTHER", "CALLBOX_KEEP_MONTH"):
+        monkeypatch.setenv(name, "12")
+    assert misnamed_variables() == ["CALLBOX_KEEP_MONTH"]
 
 
 def test_a_database_of_ones_own_needs_the_key() -> None:

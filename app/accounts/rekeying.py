@@ -14,10 +14,12 @@ from app.accounts import audit
 from app.accounts.first_start import FIRST_START, SHOWN
 from app.accounts.opening import CHECK_ROW, CHECK_TEXT, find_vault_check
 from app.accounts.sealing import KEY_ROW, Cause, find_key, new_key, wrapped
+from app.accounts.snapshot import RECEIVER_NAME
 from app.accounts.writing import AccountError, Connection, change
 from app.crypto import Vault, WrongKeyError
 
 _BATCH = 1000
+_RECEIVERS: Final = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s LIMIT 1"
 
 
 class _Place(NamedTuple):
@@ -44,7 +46,8 @@ def rotate_key(
 ) -> Mapping[str, int]:
     """Encrypt everything with the `new` key, all or nothing; return how many values there were, by `table.column`.
 
-    `active_lock` is the advisory lock of a running processor, which would go on writing with the present key.
+    `active_lock` is the advisory lock of a running processor, which would go on writing with the present key, as a
+    receiver would.
 
     Raises:
         AccountError: the service runs, or a value was encrypted with neither key.
@@ -105,10 +108,10 @@ def reset(connection: Connection, vault: Vault, active_lock: int, *, actor: str 
 
 @contextmanager
 def _nobody_works(connection: Connection, active_lock: int) -> Iterator[None]:
-    """Keep processors out until the end of the transaction."""
+    """Keep processors out until the end of the transaction, and see that no receiver runs, wherever it may."""
     row = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (active_lock,)).fetchone()
-    if row != (True,):
-        raise AccountError("service", "it runs on this database; stop `callbox serve` and `callbox work` first")
+    if row != (True,) or connection.execute(_RECEIVERS, (RECEIVER_NAME,)).fetchone() is not None:
+        raise AccountError("service", "it runs on this database; stop each `callbox serve` and `callbox work` first")
     yield
 
 

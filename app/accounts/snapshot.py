@@ -35,8 +35,15 @@ STALE_S = 10.0
 _PAUSE_AFTER_FAILURE_S = 0.25
 _HANG_UP_S = 1.0
 
-# What is noted here is not worth waiting for the disk, and never in the way of someone else.
-_OPTIONS = "-c timezone=UTC -c statement_timeout=1800ms -c lock_timeout=1s -c synchronous_commit=off -c jit=off"
+RECEIVER_NAME = "callbox receiver"
+"""What the connection of a process that holds the accounts is called in `pg_stat_activity`; `rekeying` looks for it."""
+
+# What is noted here is not worth waiting for the disk, and never in the way of someone else. The server asks whether
+# the other end is still there: a machine that went away without a word is soon not taken for a receiver any more.
+_OPTIONS = (
+    "-c timezone=UTC -c statement_timeout=1800ms -c lock_timeout=1s -c synchronous_commit=off -c jit=off"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
+)
 
 _NOTE_USE = """
 WITH used AS (SELECT * FROM unnest(%s::uuid[], %s::timestamptz[]) AS used (id, at)),
@@ -248,7 +255,12 @@ class AccountBook:
 
     async def _connect(self) -> None:
         self._connection = await psycopg.AsyncConnection.connect(
-            self._url, autocommit=True, row_factory=dict_row, connect_timeout=int(BOUND_S), options=_OPTIONS
+            self._url,
+            autocommit=True,
+            row_factory=dict_row,
+            connect_timeout=int(BOUND_S),
+            options=_OPTIONS,
+            application_name=RECEIVER_NAME,
         )
 
     async def _bounded(self, work: Coroutine[Any, Any, None]) -> None:

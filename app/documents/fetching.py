@@ -20,7 +20,7 @@ from app.documents import keeping
 from app.documents.incoming import Incoming
 from app.documents.keeping import MOST_RENEWALS, RENEW_EVERY, Archived, Held
 from app.documents.store import StoreError, open_store
-from app.documents.ways import bring
+from app.documents.ways import Brought, bring
 from app.ids import IdSource
 from app.jobs.bench import Bench, Database
 from app.jobs.kind import LIMIT, Kind
@@ -69,9 +69,12 @@ async def fetch(bench: Bench, document_id: UUID) -> None:
         return
     async with _holding(bench, held):
         with metrics.DOCUMENT_SECONDS.time():
-            trouble = await _bring_and_keep(bench, held, source)
+            brought = await _bring_and_keep(bench, held, source)
+    trouble = brought.trouble
     if trouble is not None:
         state, at = settle(held, trouble, bench.clock(), renewable=bool(source.credentials.get("hash")))
+        if at is not None:  # or as late as the platform asks for
+            at = max(at, bench.clock() + min(timedelta(seconds=brought.wait_seconds), _AWAY.longest_wait))
         await bench.ask(keeping.give_back, held, _word(held, trouble, bench.clock()), state, at)
         if at is None:
             metrics.DOCUMENTS_GIVEN_UP.labels(source.name, state).inc()
@@ -79,23 +82,23 @@ async def fetch(bench: Bench, document_id: UUID) -> None:
     metrics.DOCUMENTS.labels(trouble or "archived").inc()
 
 
-async def _bring_and_keep(bench: Bench, held: Held, source: Source) -> str | None:
-    """Archive a document; return what was in the way, or None."""
+async def _bring_and_keep(bench: Bench, held: Held, source: Source) -> Brought:
+    """Archive a document, or say what was in the way."""
     try:
         store = open_store(bench.settings)
         with Incoming(bench.settings.max_document_bytes, store.folder) as incoming:
-            way, found = await bring(held, source, _client(bench, source), incoming)
-            if way is None:
-                return found
+            brought = await bring(held, source, _client(bench, source), incoming)
+            if brought.trouble is not None:
+                return brought
             await store.keep(incoming.file, incoming.sha256, incoming.size)
-            kept = Archived(incoming.sha256, incoming.size, found, way)
+            kept = Archived(incoming.sha256, incoming.size, brought.content_type, brought.way)
     except (StoreError, OSError) as error:
         _log.warning("document.not_stored", document_id=str(held.id), error=type(error).__name__)
-        return "store-failed"
+        return Brought(trouble="store-failed")
     if await bench.ask(keeping.archive, held, kept, bench.clock()):
         metrics.DOCUMENT_BYTES.inc(kept.size)
-        _log.info("document.archived", document_id=str(held.id), source=source.name, size=kept.size, way=way)
-    return None
+        _log.info("document.archived", document_id=str(held.id), source=source.name, size=kept.size, way=kept.way)
+    return brought
 
 
 def _client(bench: Bench, source: Source) -> ThinksuranceClient | None:

@@ -34,28 +34,35 @@ class _Way:
     go: Callable[[Write], Awaitable[None]]
 
 
-async def bring(
-    held: Held, source: Source, client: ThinksuranceClient | None, incoming: Incoming
-) -> tuple[str | None, str]:
-    """Fill `incoming` and return the way and the media type; or None and the trouble.
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """By which way a file came, and its media type; or the `trouble`, and for how long the platform wants no more."""
 
-    `client` is None where the source has no API user.
-    """
-    troubles = ["no-way"]
+    way: str = ""
+    content_type: str = ""
+    trouble: str | None = None
+    wait_seconds: float = 0.0
+
+
+async def bring(held: Held, source: Source, client: ThinksuranceClient | None, incoming: Incoming) -> Brought:
+    """Fill `incoming` and say how; `client` is None where the source has no API user."""
+    troubles, wait_seconds = ["no-way"], 0.0
     for way in _ways(held, source, client):
         incoming.clear()
         try:
             await way.go(incoming.write)
         except TooLargeError:
-            return None, "too-large"
+            return Brought(trouble="too-large")
         except CallError as error:
             troubles.append(_trouble(error))
+            wait_seconds = max(wait_seconds, error.wait_seconds or 0.0)
             continue
         kind = sniff(incoming.head, held.name)
         if not contradicts(kind, held.name):
-            return way.name, kind
+            return Brought(way.name, kind)
         troubles.append("not-a-file")
-    return None, min(troubles, key=TROUBLES.index)  # of several the one that gives most hope
+    # Of several the one that gives most hope.
+    return Brought(trouble=min(troubles, key=TROUBLES.index), wait_seconds=wait_seconds)
 
 
 def _ways(held: Held, source: Source, client: ThinksuranceClient | None) -> Iterator[_Way]:

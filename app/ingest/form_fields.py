@@ -56,11 +56,9 @@ def _json_field(fields: list[Field]) -> Parsed | None:
         if tried < _MAX_TRIED and value.lstrip()[:1] in (b"{", b"["):
             tried += 1
             try:
-                parsed = parse(value)
+                return parse(value)
             except NotJsonError:
                 continue
-            if isinstance(parsed.value, dict | list):
-                return parsed
     return None
 
 

@@ -38,8 +38,10 @@ class Turns:
     async def take(self, source_id: UUID) -> AsyncGenerator[None]:
         """Wait for the turn of a source and hold it."""
         async with self._locks.setdefault(source_id, asyncio.Lock()):
-            yield
-            await asyncio.sleep(self._pause)
+            try:
+                yield
+            finally:
+                await asyncio.sleep(self._pause)
 
 
 @dataclass(frozen=True, slots=True)

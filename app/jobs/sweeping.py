@@ -39,6 +39,8 @@ DELETE FROM procrastinate_jobs j WHERE status IN ('succeeded', 'failed', 'cancel
 # No wait is longer than an hour: what is to wait for days was put off by a clock that had run ahead.
 _PUT_OFF: Final = "UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE status = 'todo' AND scheduled_at > %s"
 _LONGEST_WAIT: Final = timedelta(days=1)
+# By such a heartbeat a process that died would live on for as long.
+_AHEAD: Final = "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE last_heartbeat > %s"
 
 _PRUNE_ERRORS: Final = """
 DELETE FROM job_errors e WHERE at < now() - interval '1 day'
@@ -87,7 +89,8 @@ class Sweeper:
         try:
             await work
         except Exception as error:  # one kind's trouble is not the others'; that of the database is everyone's
-            if isinstance(error, psycopg.OperationalError | ConnectorException) and not isinstance(error, _TOO_SLOW):
+            cause = error.__cause__ if isinstance(error, ConnectorException) else error
+            if isinstance(cause, psycopg.OperationalError | None) and not isinstance(cause, _TOO_SLOW):
                 raise
             _log.error("sweep.failed", kind=name, error=type(error).__name__)
 
@@ -102,9 +105,9 @@ class Sweeper:
             present = known.get(_lock(kind, one))
             if present is None:
                 brought += await self._add(kind, one)
-            elif present.is_dead and self._bench.clock() - present.moved_at >= kind.rest:
-                await self._queue.job_manager.retry_job_by_id_async(present.id, retry_at=self._bench.clock())
-                brought += 1
+            # The clock may have run ahead when it died.
+            elif present.is_dead and not timedelta(0) <= self._bench.clock() - present.moved_at < kind.rest:
+                brought += await self._take_up(present.id)
         return brought
 
     async def _add(self, kind: Kind, about: UUID) -> int:
@@ -115,12 +118,20 @@ class Sweeper:
             return 0
         return 1
 
+    async def _take_up(self, job_id: int) -> int:
+        try:
+            await self._queue.job_manager.retry_job_by_id_async(job_id, retry_at=self._bench.clock())
+        except ConnectorException as error:
+            if not isinstance(error.__cause__, psycopg.errors.RaiseException):
+                raise
+            return 0  # another process was quicker
+        return 1
+
     async def tidy(self) -> None:
         """Take up what a process that died was at, and clear away what is long done."""
-        manager = self._queue.job_manager
-        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_S):
-            _log.warning("job.taken_up", kind=job.task_name, job=job.id)
-            await manager.retry_job(job, retry_at=self._bench.clock())
+        for job in await self._queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=_SILENT_S):
+            if job.id is not None and await self._take_up(job.id):
+                _log.warning("job.taken_up", kind=job.task_name, job=job.id)
         await self._bench.ask(_mend_and_prune, self._bench.clock())
 
 
@@ -135,5 +146,6 @@ def _known(database: Database, locks: Sequence[str]) -> dict[str, Known]:
 
 def _mend_and_prune(database: Database, moment: datetime) -> None:
     database.execute(_PUT_OFF, (moment + _LONGEST_WAIT,))
+    database.execute(_AHEAD, (moment + _LONGEST_WAIT,))
     database.execute(_PRUNE, (_DEAD_KEPT, _KEPT))
     database.execute(_PRUNE_ERRORS)

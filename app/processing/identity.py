@@ -1,11 +1,12 @@
 """Settles which record an item speaks of, when platforms name the same subject by several keys.
 
-Pure; the table `aliases` is read and written in `projection`.
+Pure; what is known is read and written in `aliases`.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 KEY_BYTES = 500
 """The longest key: an index of PostgreSQL takes no entry much longer than 2,600 bytes."""
@@ -28,7 +29,10 @@ class Names:
     """
 
     known: dict[str, Alias] = field(default_factory=dict)
-    learned: dict[str, Alias] = field(default_factory=dict)
+    learned: dict[str, Alias | None] = field(default_factory=dict)
+    """What is other than known; None: a key leads nowhere any more."""
+    later: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The lowest orders in which keys would lead elsewhere (key, target), had no item said otherwise before."""
     redirected: set[str] = field(default_factory=set)
     asked: set[str] = field(default_factory=set)
     """The keys whose aliases, if they have any, are known."""
@@ -47,13 +51,27 @@ class Names:
         for key in keys[1:]:
             if key == keys[0]:
                 continue
-            present = self.learned.get(key) or self.known.get(key)
+            present = self.learned[key] if key in self.learned else self.known.get(key)
             if present is not None and present.order < order:  # of the same order is the same item, read again
+                if present.target != keys[0]:
+                    self._pass_over(key, Alias(keys[0], order))
                 continue
             if present is None or present.target != keys[0]:
                 self.redirected.add(key)
+                if present is not None and present.order > order:
+                    self._pass_over(key, present)
             self.learned[key] = Alias(keys[0], order)
             self._roots.clear()
+
+    def revoke(self, key: str, alias: Alias | None) -> None:
+        """Have a key lead elsewhere, or nowhere, since the item does not say so any more by which it is known."""
+        self.learned[key] = alias
+        self.redirected.add(key)
+        self._roots.clear()
+
+    def _pass_over(self, key: str, alias: Alias) -> None:
+        place = (key, alias.target)
+        self.later[place] = min(alias.order, self.later.get(place, alias.order))
 
     def root(self, key: str) -> str:
         """Return the key by which the record of `key` is kept."""
@@ -64,7 +82,7 @@ class Names:
         return _root(key, {}, self.known, self._roots_before)
 
 
-def _root(key: str, newer: Mapping[str, Alias], older: Mapping[str, Alias], found: dict[str, str]) -> str:
+def _root(key: str, newer: Mapping[str, Alias | None], older: Mapping[str, Alias], found: dict[str, str]) -> str:
     """Follow the aliases; keys that lead to each other in a circle are kept under the lowest of them.
 
     What was `found` is not looked for again: a platform, or whoever has its URL, can make chains of any length.
@@ -72,7 +90,7 @@ def _root(key: str, newer: Mapping[str, Alias], older: Mapping[str, Alias], foun
     trail: dict[str, int] = {}
     while (root := found.get(key)) is None and key not in trail:
         trail[key] = len(trail)
-        alias = newer.get(key) or older.get(key)
+        alias = newer[key] if key in newer else older.get(key)
         if alias is None:
             root = key
             break
@@ -91,3 +109,8 @@ def bounded_key(key: str) -> str:
     if len(raw) <= KEY_BYTES:
         return key
     return raw[:200].decode("utf-8", "ignore") + ":" + hashlib.sha256(raw).hexdigest()
+
+
+def keys_in(part: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a part, as they fit an index."""
+    return [bounded_key(key) for key in part["keys"]]

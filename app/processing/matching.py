@@ -11,12 +11,13 @@ from typing import Any
 from uuid import UUID
 
 from app.ids import first_id_at
+from app.processing.aliases import load_aliases
 from app.processing.answered import Call, First, learn_names, write_answers, write_ties
 from app.processing.arrays import columns
 from app.processing.call_keys import BY_CUSTOMER, BY_TOKEN, keys_of
 from app.processing.event_rows import EventRow
 from app.processing.identity import Names
-from app.processing.record_rows import Database, Scope, load_aliases
+from app.processing.record_rows import Database, Scope
 
 LOOK_S = 1.0
 """How often keys are looked at that were learned after the callback had come."""

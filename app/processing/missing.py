@@ -183,7 +183,9 @@ def _is_gap(database: Database, one: News, earlier: Earlier, zone: tzinfo) -> bo
         "  AND type = %(type)s ORDER BY id DESC LIMIT %(most)s) e JOIN deliveries d ON d.id = e.delivery_id"
         "  WHERE d.via = %(push)s),"
         " EXISTS (SELECT FROM (SELECT via, received_at FROM deliveries WHERE source_id = %(source)s ORDER BY id"
-        "  LIMIT %(most)s) d WHERE d.via = %(push)s AND d.received_at < %(at)s)"
+        "  LIMIT %(most)s) d WHERE d.via = %(push)s AND d.received_at < %(at)s),"
+        " EXISTS (SELECT FROM deliveries WHERE id = %(delivery)s"
+        """  AND convert_from(headers, 'UTF8')::jsonb @> '[["callbox-cause", "notification"]]')"""
         " FROM sources WHERE id = %(source)s",
         {
             "source": one.row.source_id,
@@ -191,9 +193,12 @@ def _is_gap(database: Database, one: News, earlier: Earlier, zone: tzinfo) -> bo
             "most": _LOOKED_AT,
             "push": PUSH,
             "at": one.row.received_at,
+            "delivery": one.row.delivery_id,
         },
     ).fetchone()
-    created_at, is_pushed, has_pushed = row or (one.row.received_at, False, False)
+    created_at, is_pushed, has_pushed, was_announced = row or (one.row.received_at, False, False, False)
+    if was_announced:  # beside others, by a notification whose events name but one of them
+        return False
     if one.row.statement.type not in _ALWAYS_PUSHED and not is_pushed:
         return False
     day, first = one.row.statement.effective_at.date(), created_at.astimezone(zone).date()

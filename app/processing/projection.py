@@ -12,15 +12,14 @@ from uuid import UUID
 from app.crypto import Vault, WrongKeyError
 from app.ids import derived_id
 from app.processing import record_rows
+from app.processing.aliases import load_aliases, take_back, unsaid_by, write_aliases
+from app.processing.announced import Announced, forgotten_in
 from app.processing.baselines import Baseline, load_baselines, merged, relink_baselines
-from app.processing.identity import Names, bounded_key
+from app.processing.identity import Names, bounded_key, keys_in
 from app.processing.order import delivery_in, receipt_in
-from app.processing.record_rows import Database, Record, Scope, StoredEvent
+from app.processing.record_rows import LINKS, Database, Record, Scope, StoredEvent
 from app.processing.records import Mark, changes_json, fold_events
-from app.processing.telling import Event, Place, documents_before, keys_in, told_of
-
-LINKS = {"inquiry": "record_id", "lead": "record_id", "customer": "customer_id"}
-"""For each kind whose events can be found again: the column of events that names the record."""
+from app.processing.telling import Event, Place, told_of
 
 _SEALED_FOR = "document"
 
@@ -45,15 +44,17 @@ class Projection:
         self._load_records(events)
         self._join()
         self._tell(events)
-        self._recall({event.id for event in events})
+        announced = Announced(events)
+        self._recall({event.id for event in events}, announced)
+        announced.tell(self._database, self._records)
         remarked = self._fold()
         for event in events:
             event.mark = remarked.pop(event.id, event.mark)
         self._link_customers()
-        record_rows.write_aliases(self._database, self._names)
+        write_aliases(self._database, self._names)
         record_rows.write_records(self._database, self._records.values())
         record_rows.delete_records(self._database, [record for record in self._records.values() if record.is_gone])
-        record_rows.delete_documents(self._database, self._forgotten_documents(events))
+        record_rows.delete_documents(self._database, forgotten_in(events, self._records))
         self._write_marks_and_links(remarked)
 
     # --- who is who ----------------------------------------------------------------------------------------------
@@ -65,8 +66,11 @@ class Projection:
             for part, keys in zip(event.parts, event.keys, strict=True)
             if part["kind"] in {"customer", "lead"}
         ]
+        unsaid = [one for event in events if event.parts_before for one in unsaid_by(event)]
         wanted = [(scope, key) for _, scope, keys in mentions for key in keys]
-        record_rows.load_aliases(self._database, wanted, self._names)
+        load_aliases(self._database, [*wanted, *((one[:2], one.key) for one in unsaid)], self._names)
+        if unsaid:
+            take_back(self._database, unsaid, {event.id for event in events}, self._names)
         for receipt, scope, keys in sorted(mentions):
             self._names[scope].learn(keys, receipt)
 
@@ -86,12 +90,18 @@ class Projection:
                 wanted |= {(scope, key), (scope, names.root(key)), (scope, names.root_before(key))}
         record_rows.load_records(self._database, wanted, self._records)
 
-    def _record(self, place: Place, delivery_id: UUID) -> Record:
-        """Return the record of an identity; a new one is named after the delivery that brought it."""
+    def _record(self, place: Place, delivery_id: UUID, *, may_be_known: bool = False) -> Record:
+        """Return the record of an identity; a new one is named after the delivery that brought it.
+
+        That name `may_be_known`, where the delivery brought a record before, as that of the one that it became.
+        """
         record = self._records.get(place)
         if record is None:
             scope, identity = place
-            record = Record(derived_id(delivery_id, str(scope[0]), scope[1], identity), scope, identity)
+            record_id = derived_id(delivery_id, str(scope[0]), scope[1], identity)
+            while may_be_known and record_rows.is_known(self._database, scope[1], record_id):
+                record_id = derived_id(record_id)
+            record = Record(record_id, scope, identity)
             self._records[place] = record
         return record
 
@@ -124,7 +134,8 @@ class Projection:
     def _tell(self, events: Sequence[Event]) -> None:
         for event in events:
             for number, place in enumerate(event.places):
-                record, kind = self._record(place, event.delivery_id), place[0][1]
+                kind = place[0][1]
+                record = self._record(place, event.delivery_id, may_be_known=event.links_before is not None)
                 if (link := LINKS.get(kind)) is not None:
                     event.links[link] = record.id
                     if kind == "customer" and event.said_before(number, record.id):
@@ -165,7 +176,7 @@ class Projection:
                     for record in record_rows.load_by_id(self._database, link, record_id):
                         self._records.setdefault((record.scope, record.identity), record).anew = True
 
-    def _recall(self, in_batch: set[UUID]) -> None:
+    def _recall(self, in_batch: set[UUID], announced: Announced) -> None:
         """Read stored events and baselines of the records to be folded anew; each goes to the record that it is of."""
         recalled: set[UUID] = set()
         while waiting := [r for r in self._records.values() if r.anew and not r.is_new and r.id not in recalled]:
@@ -176,11 +187,14 @@ class Projection:
                 told = in_batch - self._as_before if kind == "customer" else in_batch
                 stored = [event for event in loaded if event.id not in told]
                 keys = {event.id: keys_in(_part(event.parts, kind))[0] for event in stored}
-                record_rows.load_aliases(self._database, {(record.scope, key) for key in keys.values()}, self._names)
+                load_aliases(self._database, {(record.scope, key) for key in keys.values()}, self._names)
                 places = {event.id: self._root(source_id, kind, keys[event.id]) for event in stored}
                 record_rows.load_records(self._database, set(places.values()), self._records)
                 for event in stored:
-                    self._hand_over(event, record, self._record(places[event.id], event.delivery_id))
+                    if kind == "inquiry":
+                        announced.hear(source_id, event)
+                    target = self._record(places[event.id], event.delivery_id, may_be_known=True)
+                    self._hand_over(event, record, target)
                 for baseline in load_baselines(self._database, [record.id]):
                     self._hand_over_baseline(baseline, record)
 
@@ -194,10 +208,10 @@ class Projection:
             self._relinked.append((LINKS[kind], event.id, target.id))
 
     def _hand_over_baseline(self, baseline: Baseline, record: Record) -> None:
-        record_rows.load_aliases(self._database, {(record.scope, baseline.key)}, self._names)
+        load_aliases(self._database, {(record.scope, baseline.key)}, self._names)
         place = self._root(*record.scope, baseline.key)
         record_rows.load_records(self._database, {place}, self._records)
-        target = self._record(place, delivery_in(baseline.account.head_key))
+        target = self._record(place, delivery_in(baseline.account.head_key), may_be_known=True)
         target.anew = True
         if baseline.holds:
             target.baselines.append(baseline)
@@ -222,16 +236,6 @@ class Projection:
                 remarked.update((i, mark) for i, mark in marks.items() if record.marks_before.get(i) != mark)
         return remarked
 
-    def _forgotten_documents(self, events: Sequence[Event]) -> set[tuple[UUID, str]]:
-        """Return the documents (source, key) that revised events spoke of and that their inquiry has no more."""
-        forgotten = set()
-        for event in (event for event in events if event.parts_before):
-            for identity, key, path in documents_before(event):
-                inquiry = self._records.get(((event.source_id, "inquiry"), identity))
-                if inquiry is not None and (inquiry.is_gone or path not in inquiry.account.state.values):
-                    forgotten.add((event.source_id, key))
-        return forgotten
-
     def _link_customers(self) -> None:
         """Set the customer record of each inquiry of the batch, and of those whose customer was joined or parted."""
         inquiries = [r for r in self._records.values() if r.scope[1] == "inquiry" and r.touched]
@@ -243,7 +247,7 @@ class Projection:
         for record in inquiries:
             record.customer_record_id = None
         missing = {(scope, key) for _, scope, key in named if (scope, key) not in self._records}
-        record_rows.load_aliases(self._database, missing, self._names)
+        load_aliases(self._database, missing, self._names)
         record_rows.load_records(
             self._database, {(scope, self._names[scope].root(key)) for scope, key in missing}, self._records
         )

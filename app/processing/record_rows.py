@@ -1,4 +1,4 @@
-"""Loads and writes records, aliases and the stored events of a record, many at a time.
+"""Loads and writes records and the stored events of a record, many at a time.
 
 What is done with them is settled in `projection`.
 """
@@ -6,14 +6,14 @@ What is done with them is settled in `projection`.
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from psycopg import Connection, sql
 
 from app.processing.arrays import TEXTS, UUIDS, arrays, columns
 from app.processing.baselines import Baseline
-from app.processing.identity import Alias, Names, bounded_key
+from app.processing.identity import Names, bounded_key
 from app.processing.record_columns import COLUMNS, LOAD, NOTE, NOTED, NOTED_TYPES, SAID, TYPES, WRITE, array_text
 from app.processing.records import Account, Mark, Told, key_exceptions, to_columns, to_state
 from app.processing.searched import words_of
@@ -23,6 +23,9 @@ from app.times import to_moment, to_text
 Database: TypeAlias = Connection[tuple[Any, ...]]
 Scope: TypeAlias = tuple[UUID, str]
 """A source and a kind of record: within it a key names one record."""
+
+LINKS: Final = {"inquiry": "record_id", "lead": "record_id", "customer": "customer_id"}
+"""For each kind whose events can be found again: the column of events that names the record."""
 
 
 @dataclass(slots=True)
@@ -47,52 +50,6 @@ class Record:
     def is_gone(self) -> bool:
         """Tell whether nothing speaks of it any more: its events were read otherwise than before."""
         return self.anew and not (self.is_new or self.merged_into or self.told or self.stored or self.baselines)
-
-
-_ALIASES = """
-WITH RECURSIVE led (source_id, kind, key, target, order_key) AS (
-    SELECT a.source_id, a.kind, a.key, a.target, a.order_key FROM aliases a
-    JOIN unnest(%s::uuid[], %s::text[], %s::text[]) AS w (source_id, kind, key)
-    ON (a.source_id, a.kind, a.key) = (w.source_id, w.kind, w.key)
-    UNION
-    SELECT a.source_id, a.kind, a.key, a.target, a.order_key FROM led
-    JOIN aliases a ON (a.source_id, a.kind, a.key) = (led.source_id, led.kind, led.target)
-) SELECT * FROM led
-"""
-
-
-def load_aliases(database: Database, keys: Collection[tuple[Scope, str]], names: MutableMapping[Scope, Names]) -> None:
-    """Add the aliases of `keys`, and of what they lead to, to `names`; what was asked before is not asked again."""
-    missing = []
-    for scope, key in keys:
-        asked = names[scope].asked
-        if key not in asked:
-            asked.add(key)
-            missing.append((scope, key))
-    if not missing:
-        return
-    rows = database.execute(
-        _ALIASES, arrays((UUIDS, TEXTS, TEXTS), [(source, kind, key) for (source, kind), key in missing])
-    ).fetchall()
-    for source, kind, key, target, order in rows:
-        names[source, kind].recall(key, Alias(target, order))
-
-
-def write_aliases(database: Database, names: Mapping[Scope, Names]) -> None:
-    """Write what was learned."""
-    rows = [
-        (source, kind, key, alias.target, alias.order)
-        for (source, kind), known in names.items()
-        for key, alias in known.learned.items()
-    ]
-    if rows:
-        database.execute(
-            "INSERT INTO aliases (source_id, kind, key, target, order_key)"
-            " SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[])"
-            " ON CONFLICT (source_id, kind, key) DO UPDATE"
-            " SET target = EXCLUDED.target, order_key = EXCLUDED.order_key",
-            arrays((UUIDS, TEXTS, TEXTS, TEXTS, TEXTS), rows),
-        )
 
 
 def load_records(
@@ -226,6 +183,12 @@ def load_events(database: Database, link: str, record_ids: Sequence[UUID]) -> li
         StoredEvent(i, delivery, index, key, at, parts, Mark(tuple(changes), twin, stale=stale))
         for i, delivery, index, key, at, parts, changes, twin, stale in rows
     ]
+
+
+def is_known(database: Database, kind: str, record_id: UUID) -> bool:
+    """Tell whether there is a record of an id."""
+    question = sql.SQL("SELECT FROM {} WHERE id = %s").format(sql.Identifier(RECORDS[kind].name))
+    return bool(database.execute(question, (record_id,)).rowcount)
 
 
 def load_by_id(database: Database, link: str, record_id: UUID) -> list[Record]:

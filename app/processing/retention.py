@@ -18,8 +18,7 @@ import structlog
 from app.ids import IdSource, first_id_at, time_of
 from app.processing.baselines import Baseline, load_baselines, merged, write_baselines
 from app.processing.identity import bounded_key
-from app.processing.projection import LINKS
-from app.processing.record_rows import Database, StoredEvent
+from app.processing.record_rows import LINKS, Database, StoredEvent
 from app.processing.records import UNTOLD, Account, Told
 from app.processing.telling import told_of
 from app.storage.database import MIGRATION_LOCK

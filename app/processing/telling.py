@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from app.processing.identity import bounded_key
+from app.processing.identity import bounded_key, keys_in
 from app.processing.order import receipt_in
 from app.processing.record_rows import Scope, StoredEvent
 from app.processing.records import ENTRY, UNTOLD, Mark, Told, flatten
@@ -83,14 +83,9 @@ def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] |
     return Told(event.id, key, receipt, event.received_at, said)
 
 
-def documents_before(event: Event) -> Iterator[tuple[str, str, str]]:
-    """Yield the documents that a revised event spoke of: the inquiry's key, their own, their path in the inquiry."""
-    inquiry = next((keys_in(part)[0] for part in event.parts_before if part["kind"] == "inquiry"), "")
-    for part in event.parts_before:
+def documents_in(parts: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """Yield the documents that an event speaks of: the inquiry's key, their own, their path in the inquiry."""
+    inquiry = next((keys_in(part)[0] for part in parts if part["kind"] == "inquiry"), "")
+    for part in parts:
         if part["kind"] == "document":
             yield inquiry, keys_in(part)[0], f"documents{ENTRY}{part['fields']['hash']}"
-
-
-def keys_in(part: Mapping[str, Any]) -> list[str]:
-    """Return the keys of a part, as they fit an index."""
-    return [bounded_key(key) for key in part["keys"]]

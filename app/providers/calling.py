@@ -182,9 +182,9 @@ class Caller:
     ) -> Answer:
         """Send a request and return the answer, if it is a 2xx with JSON, or a 204.
 
-        Where JSON is not wanted any other body will do, but for HTML. `call` names it in errors. What is `repeatable`
-        is tried again after any transient error; everything else only if the platform surely did not act on it. `path`
-        may be a whole address.
+        Where JSON is not wanted any other body will do. `call` names it in errors. What is `repeatable` is tried again
+        after any transient error; everything else only if the platform surely did not act on it. `path` may be a whole
+        address.
 
         Raises:
             TransientCallError: also after the last try.
@@ -294,7 +294,6 @@ def judged(
         # A server that has done it leads on by some of them too (RFC 9110, 15.4).
         raise UnusableAnswerError(call, f"{told}, a redirect", answer=answer, may_have_happened=status in _MAY_BE_DONE)
     has_value = is_json and (body.strip() or status in _NO_CONTENT)
-    # Where anything else is wanted, a page is still a proxy's.
-    if not has_value if wants_json else body.lstrip().startswith(b"<"):
+    if wants_json and not has_value:
         raise NotJsonAnswerError(call, f"{told} without JSON", answer=answer, may_have_happened=True)
     return answer

@@ -24,9 +24,8 @@ from sqlalchemy.dialects.postgresql import JSONB, TSQUERY
 
 from app.processing.folding import words_in
 from app.processing.searched import OPEN_MARK
-from app.query.access import FieldHidden
 from app.query.fields import Condition, Field, Kind
-from app.query.personal import changes_personal, may_see
+from app.query.personal import changes_personal
 from app.query.values import Context, Fault
 from app.query.walls import Statement, walled
 from app.storage.models import baselines, events
@@ -102,14 +101,16 @@ def _parse_changed(text: str, _: Context) -> str:
     return text
 
 
-def _parse_changed_to(text: str, context: Context) -> _ChangedTo:
+def _parse_changed_to(text: str, _: Context) -> _ChangedTo:
     field, mark, value = text.partition(":")
     if not field or not mark:
         raise Fault("not-a-change", "is no change such as status:6")
-    if not may_see(context.access) and any(changes_personal(kind, field) for kind in _SUBJECTS):
-        error = {"in": "query", "name": "changed_to", "code": "field-hidden", "detail": "is personal in some records"}
-        raise FieldHidden(errors=[error])
     return _ChangedTo(field, value)
+
+
+def _asks_personal(text: str) -> bool:
+    """Tell whether the new value is asked for of what is personal in some records."""
+    return any(changes_personal(kind, text.partition(":")[0]) for kind in _SUBJECTS)
 
 
 def _has_changed(changes: Mapping[str, Any]) -> Condition:
@@ -139,6 +140,7 @@ CHANGE_FIELDS: Final[Mapping[str, Field]] = {
         nullable=False,
         parse=_parse_changed_to,
         build=_build(_has_changed_to),
+        asks_personal=_asks_personal,
         about="A field and the value it was changed to, written `status:6`. There is no index for it.",
     ),
 }

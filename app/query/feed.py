@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.accounts.model import Access
 from app.problems import Problem
 from app.processing.outcome import FEED
-from app.query.answers import to_json
 from app.query.cursor import CursorAhead, Position, write_cursor
 from app.query.events import EVENTS
 from app.query.filters import Parameters, Question
+from app.query.flat import to_line
 from app.query.fullness import held_rows
 from app.query.prepared import driver_of
 from app.query.reading import Reading
@@ -118,7 +118,7 @@ class Asked:
         return Page([self._sent(row) for row in whole], last["seq"] if last else top, is_last=last is None)
 
     def _sent(self, row: Any) -> Sent:
-        shown = to_json(EVENTS.shape(row, self.access, None))
+        shown = to_line(EVENTS.shape(row, self.access, None))
         kind = " ".join(str(row["type"]).split())
         return Sent(
             row["seq"], b"id: %b\nevent: %b\ndata: %b\n\n" % (self.cursor(row["seq"]).encode(), kind.encode(), shown)

@@ -127,6 +127,7 @@ class Field:
     `among` puts the condition into a wider one, such as a question about a neighbour; `build` replaces the usual
     conditions of `eq` and `in`. `few` is set where only a few rows have the same value, and an index leads to them.
     `merged` is the table of the records whose ids these are, where they may turn out to be others.
+    `asks_personal` tells whether a value asks by something personal, where the field as such is not.
     """
 
     column: ColumnElement[Any]
@@ -143,6 +144,7 @@ class Field:
     about: str = ""
     few: bool = False
     merged: Table | None = None
+    asks_personal: Callable[[str], bool] = lambda _: False
 
     @property
     def ops(self) -> tuple[Op, ...]:

@@ -175,10 +175,12 @@ def _unknown(name: str, fields: Mapping[str, Field]) -> str:
     return f"is no field of this list{meant}; fields are: {', '.join(sorted(fields))}"
 
 
-def _check_visible(filters: Mapping[str, object], fields: Mapping[str, Field], access: Access) -> bool:
-    """Tell whether a filter is by a personal field; refuse it where the key may not see it."""
-    names = {name: name.partition("[")[0] for name in filters}
-    personal = [name for name, plain in names.items() if plain in fields and fields[plain].personal]
+def _check_visible(filters: Mapping[str, Sequence[str]], fields: Mapping[str, Field], access: Access) -> bool:
+    """Tell whether a filter is by something personal; refuse it where the key may not see it."""
+    known = [(name, texts, fields.get(name.partition("[")[0])) for name, texts in filters.items()]
+    personal = [
+        name for name, texts, field in known if field and (field.personal or any(map(field.asks_personal, texts)))
+    ]
     if personal and not may_see(access):
         raise FieldHidden(
             errors=[

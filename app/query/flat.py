@@ -22,6 +22,9 @@ BOM: Final = "\ufeff".encode()
 FORMS: Final = ("csv", "ndjson")
 MEDIA_TYPES: Final = {"csv": "text/csv; charset=utf-8; header=present", "ndjson": "application/x-ndjson"}
 
+_MORE_ENDS: Final = tuple((one.encode(), f"\\u{ord(one):04x}".encode()) for one in "\x85\u2028\u2029")
+"""What many readers end a line at besides (Python's `splitlines`), and how JSON may write it."""
+
 Fields = frozenset[str] | None
 """The fields that are written; None: all of them."""
 
@@ -114,7 +117,15 @@ def lines(form: str, schema: type[BaseModel], shown: Sequence[Mapping[str, Any]]
     if form == "csv":
         columns = _chosen(schema, fields)
         return _written([column.cell(one) for column in columns] for one in shown)
-    return b"".join(to_json(one) + b"\n" for one in shown)
+    return b"".join(to_line(one) + b"\n" for one in shown)
+
+
+def to_line(value: object) -> bytes:
+    """Return a value of rows as JSON that is one line for every reader."""
+    line = to_json(value)
+    for end, escaped in _MORE_ENDS:
+        line = line.replace(end, escaped)
+    return line
 
 
 def _written(rows: Iterable[Sequence[str]]) -> bytes:

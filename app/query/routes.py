@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from app.query.access import Reader, Writer
+from app.query.access import Reader, StraightRoute, Writer
 from app.query.attention import router as attention_router
 from app.query.bodies import answer_body
 from app.query.brokers import router as brokers_router
@@ -53,7 +53,7 @@ _WITH_HISTORY = (INQUIRIES, CUSTOMERS, LEADS)
 Endpoint = Callable[..., Awaitable[Response]]
 RecordId = Annotated[str, Path(description="Callbox's id", examples=["019a9c3e-1f00-7abc-8def-0123456789ab"])]
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=StraightRoute)
 
 
 def _list_endpoint(resource: Resource) -> Endpoint:

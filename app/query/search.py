@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from app.accounts.model import Access
 from app.processing.folding import words_in
-from app.query.access import Reader
+from app.query.access import Reader, StraightRoute
 from app.query.answers import answer, next_link
 from app.query.candidates import SEARCHED, Ranked, Wanted, ranked_candidates
 from app.query.cursor import Binding, Position, read_cursor, write_cursor
@@ -141,7 +141,7 @@ async def _records(
     return shown, beyond
 
 
-router = APIRouter(prefix="/v1")
+router = APIRouter(prefix="/v1", route_class=StraightRoute)
 
 
 @router.get(

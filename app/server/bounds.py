@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app import metrics
 from app.problems import Problem, problem_body
 from app.request_id import HEADER
+from app.server.refusals import BadRequest, HeadersTooLarge, TooManyConnections, TooManyPipelined, TooSlow
 from app.server.soon import SoonTransport
 from app.server.whole import WholeSend
 
@@ -29,46 +30,6 @@ MOST_CONNECTIONS = 8192
 HEADERS_WITHIN_S = 10.0
 BODY_WITHIN_S = 30.0
 LINGER_S = 2.0
-
-
-class HeadersTooLarge(Problem):
-    """The request line and headers are larger than 32 KiB together, or more than 100 fields."""
-
-    status = 431
-    code = "headers-too-large"
-    title = "Headers too large"
-
-
-class TooSlow(Problem):
-    """The request took too long: its headers must be complete within 10 seconds, its body within 30."""
-
-    status = 408
-    code = "request-timeout"
-    title = "Too slow"
-
-
-class BadRequest(Problem):
-    """This is not HTTP as this server understands it."""
-
-    status = 400
-    code = "bad-request"
-    title = "Bad request"
-
-
-class TooManyPipelined(Problem):
-    """More than 256 requests were sent ahead on one connection."""
-
-    status = 429
-    code = "too-many-pipelined"
-    title = "Too many requests ahead"
-
-
-class TooManyConnections(Problem):
-    """Too many connections are open. Send it again later."""
-
-    status = 503
-    code = "too-many-connections"
-    title = "Too many connections"
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -84,7 +45,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refusal: Problem | None = None
         self._offered: list[tuple[bytes, bytes]] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._is_lingering = False
+        self._is_lingering = self._has_ended = False
 
     # --- What the transport says ---------------------------------------------------------------------------------
 
@@ -119,6 +80,23 @@ class BoundedProtocol(HttpToolsProtocol):
             self._watch("headers", HEADERS_WITHIN_S)
         else:
             self._watch("")
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn always closes
+        """Keep the connection for the answers to what came whole before its sender ended their side, and drop the rest.
+
+        Who ended it while an answer was being sent, a stream's as a rule, has gone.
+        """
+        if self._phase == "body" and self._open_requests and self._refusal is None:  # the newest did not come whole
+            self._phase = "idle"
+            self._open_requests -= 1
+            if self.pipeline:
+                self.pipeline.popleft()
+        self._has_ended = self._open_requests > 0 and not self.cycle.response_started
+        if self._has_ended:
+            self._watch("")
+        else:
+            self.transport.close()  # an answer may still wait to be written
+        return self._has_ended
 
     def _feed(self, data: bytes) -> None:
         while data:
@@ -172,9 +150,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._offered is not None:
             self.headers[:], self._offered = self._offered, None
+        super().on_headers_complete()  # which refuses some addresses by an error
         self._phase, self._header_bytes = "body", 0
         self._open_requests += 1
-        super().on_headers_complete()
         self.headers = []  # what follows a chunked body is not taken for headers (RFC 9110, 6.5.1)
 
     def on_body(self, body: bytes) -> None:
@@ -217,8 +195,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_lingering:
             return
         super().on_response_complete()
-        if self._refusal is not None and not self._open_requests and not self.transport.is_closing():
+        if self._open_requests or self.transport.is_closing():
+            return
+        if self._refusal is not None:
             self._write_refusal(self._refusal)
+        elif self._has_ended:
+            self.transport.close()
 
     def _refuse(self, problem: Problem) -> None:
         """Answer with a problem and close, after the answers that are still to come."""

@@ -64,8 +64,9 @@ class Given:
 class Outcome:
     """What came of a call. `keys` are those by which callbacks will name it; `closes` those of calls that it ends.
 
-    `once` is for the caller alone and never kept: a redirect address, a broker's token. `request` is what was sent
-    where that is more than what was prepared. `was_sent` is false where the platform surely never saw the call.
+    `forgets` are keys that were written with the call and lead to it no more. `once` is for the caller alone and never
+    kept: a redirect address, a broker's token. `request` is what was sent where that is more than what was prepared.
+    `was_sent` is false where the platform surely never saw the call.
     """
 
     state: State
@@ -73,6 +74,7 @@ class Outcome:
     problem: Mapping[str, Any] | None = None
     platform_ids: Mapping[str, Any] = field(default_factory=dict)
     keys: Sequence[str] = ()
+    forgets: Sequence[str] = ()
     closes: Sequence[str] = ()
     once: Mapping[str, str] = field(default_factory=dict, repr=False)
     request: Mapping[str, Any] | None = field(default=None, repr=False)

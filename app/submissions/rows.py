@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import and_, case, cast, func, null, select, true, update
+from sqlalchemy import and_, case, cast, delete, func, null, select, true, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -108,6 +108,14 @@ async def store_outcome(connection: AsyncConnection, entry: Entry, outcome: Outc
         update(submissions).where(own.id == entry.id, own.source_id == entry.source_id).values(**values)
     )
     await _insert_keys(connection, entry, outcome.keys, matched_at=None)
+    if outcome.forgets:
+        await connection.execute(
+            delete(submission_keys).where(
+                submission_keys.c.source_id == entry.source_id,
+                submission_keys.c.submission_id == entry.id,
+                submission_keys.c.key.in_(outcome.forgets),
+            )
+        )
     if outcome.closes:
         await _close(connection, entry, outcome.closes)
 

@@ -55,14 +55,14 @@ def _forward(given: Given, clients: Clients) -> Prepared:
     client = clients.get(given.source, client_for)
     references = [one for one in request.i_external_references or () if one.param_value]
     keys = [reference_key(one.origin, one.param_key, one.param_value or "") for one in references]
-    later = []
+    by_customer = []
     if request.i_id is not None:
         keys.append(inquiry_key(request.i_id))
     elif request.c_external_id is not None:
         # Of an inquiry that is made later, in the user's hands, the callback is the first to tell the id.
-        later = [customer_key(request.b_external_id, request.c_external_id)]
-    if not request.creates_inquiry:
-        keys += later
+        by_customer = [customer_key(request.b_external_id, request.c_external_id)]
+    if not request.creates_inquiry or not references:  # nor else would it be known if the answer were lost
+        keys += by_customer
 
     async def call() -> Outcome:
         answer = await client.send_forward(prepared, broker_token=broker_token)
@@ -72,7 +72,8 @@ def _forward(given: Given, clients: Clients) -> Prepared:
             answer={"url": masked({"url": answer.url})["url"], "inquiryId": answer.inquiry_id}
             | {"inquiryHash": answer.inquiry_hash},
             platform_ids={name: value for name, value in ids.items() if value is not None},
-            keys=later if answer.inquiry_id is None else [inquiry_key(answer.inquiry_id)],
+            keys=by_customer if answer.inquiry_id is None else [inquiry_key(answer.inquiry_id)],
+            forgets=by_customer if request.creates_inquiry and answer.inquiry_id is not None else [],
             once={"redirect_url": answer.url},
         )
 

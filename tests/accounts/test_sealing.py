@@ -210,6 +210,18 @@ def test_who_has_not_the_key_cannot_make_it_fit(sealed: Connection, vault: Vault
         verify_audit(sealed, Vault(new_encryption_key()))
 
 
+def test_a_key_taken_away_after_the_only_seal_is_told(database_url: str, vault: Vault) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        audit.record(connection, audit.CLI, "source.add", {})
+        Sealer(connection, vault).seal()
+        connection.execute("DELETE FROM installation WHERE key = 'audit-key'")
+        audit.record(connection, audit.CLI, "source.add", {})
+        with capture_logs() as logs:
+            Sealer(connection, vault).seal()
+        assert [one["seals"] for one in logs if one["event"] == "audit.key_missing"] == [1]
+        assert "key was removed" in _misfit(connection, vault)[2]
+
+
 def test_what_is_committed_late_is_sealed_then(database_url: str, vault: Vault) -> None:
     """An entry that was begun before others lies below them; it is sealed when it is there."""
     with psycopg.connect(database_url, autocommit=True) as connection, psycopg.connect(database_url) as slow:

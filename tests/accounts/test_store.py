@@ -214,6 +214,16 @@ def test_tokens_live_side_by_side_until_revoked(connection: Connection, vault: V
         parts.revoke_token(connection, "a", "neu")
     assert parts.add_token(connection, vault, "a", "neu").label == "neu"
     assert [row["revoked_at"] is None for row in parts.list_tokens(connection, "a")] == [False, False, True, True]
+    assert parts.add_token(connection, vault, "a").label == "token-3", "the label of a revoked one is not given again"
+    assert [token.label for token in parts.reveal_tokens(connection, vault, "a")] == ["token-2", "neu", "token-3"]
+
+
+def test_tokens_of_single_submissions_are_not_shown(connection: Connection, vault: Vault) -> None:
+    store.add_source(connection, vault, SIGNED, "a")
+    with pytest.raises(AccountError, match="label: begins with 'submission-'"):
+        parts.add_token(connection, vault, "a", " submission-1")
+    connection.execute("UPDATE source_tokens SET label = 'submission-1'")
+    assert parts.reveal_tokens(connection, vault, "a") == []
 
 
 def test_a_token_of_another_source_is_not_revoked(connection: Connection, vault: Vault) -> None:
@@ -250,7 +260,7 @@ def test_an_added_key_may_what_it_should(connection: Connection, vault: Vault) -
     assert access.scopes == {Scope.READ, Scope.READ_PERSONAL}
     assert (access.source_ids, access.brokers) == (frozenset({added.id}), frozenset({"42"}))
     assert (known[sha256(open_key.key)].source_ids, known[sha256(open_key.key)].brokers) == (None, None)
-    assert [row["sources"] for row in keys.list_keys(connection)] == [["a"], None]
+    assert [(row["sources"], row["brokers"]) for row in keys.list_keys(connection)] == [(["a"], ["42"]), (None, None)]
 
 
 def test_a_wall_behind_which_nothing_is_stays_a_wall(connection: Connection, vault: Vault) -> None:
@@ -282,11 +292,16 @@ def test_a_key_is_revoked_by_id_or_by_a_name_that_means_one(connection: Connecti
     [
         ({"scopes": []}, "scope: at least one"),
         ({"scopes": [Scope.READ], "sources": ["nowhere"]}, "source: there is no source 'nowhere'"),
+        ({"scopes": [Scope.READ], "sources": ["there", "nowhere"]}, "source: there is no source 'nowhere'"),
         ({"scopes": [Scope.READ], "brokers": [""]}, "broker: "),
+        ({"scopes": [Scope.READ], "brokers": ["4\x00"]}, "broker: "),
         ({"name": " ", "scopes": [Scope.READ]}, "name: "),
     ],
 )
-def test_a_key_that_makes_no_sense_is_refused(connection: Connection, given: dict[str, Any], text: str) -> None:
+def test_a_key_that_makes_no_sense_is_refused(
+    connection: Connection, vault: Vault, given: dict[str, Any], text: str
+) -> None:
+    store.add_source(connection, vault, SIGNED, "there")
     with pytest.raises(AccountError) as refused:
         keys.add_key(connection, **{"name": "dash", **given})
     assert str(refused.value).startswith(text)

@@ -220,11 +220,31 @@ def test_a_repeat_under_the_same_key_makes_nothing_new(bureau: Bureau) -> None:
     assert (other.status_code, other.json()["code"]) == (409, "idempotency-key-reused")
     elsewhere = bureau.ask("POST", "/keys", {"name": "x", "scopes": ["read"]}, Idempotency_Key="k-1")
     assert elsewhere.status_code == 409
+    paths = [f"/sources/{bureau.source()}/tokens" for _ in range(2)]
+    same = [bureau.ask("POST", path, {"label": "x"}, Idempotency_Key="k-3").status_code for path in paths]
+    assert same == [201, 409], "the same body at another path is another request"
     another = bureau.ask("POST", "/sources", body, key=bureau.key(Scope.ADMIN), Idempotency_Key="k-1")
     assert _errors(another) == ["/name"], "a key has its own"
     refused = {"provider": "thinksurance", "name": "NO"}
     assert [bureau.ask("POST", "/sources", refused, Idempotency_Key="k-2").status_code for _ in range(2)] == [422, 422]
     assert "geheim" not in str(bureau.rows("SELECT answer FROM api_requests"))
+
+
+def test_a_key_of_a_request_is_forgotten_after_a_month(bureau: Bureau) -> None:
+    body = {"provider": "wegroup", "name": bureau.name()}
+    assert bureau.ask("POST", "/sources", body, Idempotency_Key="k-old").status_code == 201
+    bureau.rows("UPDATE api_requests SET created_at = now() - interval '31 days' RETURNING 1")
+    assert bureau.ask("POST", "/sources", body | {"name": bureau.name()}, Idempotency_Key="k-old").status_code == 201
+
+
+def test_what_has_no_use_at_a_platform_is_refused(bureau: Bureau) -> None:
+    calls_nobody, signs_nothing = bureau.source(provider="allianz"), bureau.source(provider="wegroup")
+    assert _errors(bureau.ask("POST", f"/sources/{calls_nobody}/tokens", {"label": "x"})) == ["/label"]
+    assert _errors(bureau.ask("POST", f"/sources/{signs_nothing}/secrets", {"secret": "geheim"})) == ["/secret"]
+    bureau.made(f"/sources/{signs_nothing}/tokens", {"label": "x"})
+    bureau.rows("UPDATE source_tokens SET label = 'submission-1' WHERE label = 'x' RETURNING 1")
+    listed = bureau.ask("GET", f"/sources/{signs_nothing}/tokens").json()["data"]
+    assert [row["label"] for row in listed] == ["token-1"], "those of single submissions are not listed"
 
 
 def test_walls_hold(bureau: Bureau) -> None:

@@ -157,6 +157,25 @@ class Stand:
         return [row[0] for row in self.rows("SELECT verdict FROM events ORDER BY id")]
 
 
+def notification(inquiry: Inquiry, *links: tuple[str, str, str]) -> dict[str, Any]:
+    """Return a notification of an inquiry and of what `links` (type, id, address) name besides."""
+    return {
+        "eventType": "InquiryOrdered",
+        "eventTime": "2025-03-09T10:01:02.345Z",
+        "eventId": "",
+        "notificationId": f"n-{inquiry.id}",
+        "accountReference": "musterpool",
+        "brokerReference": "42",
+        "affected": [
+            {"referenceType": "inquiry", "referenceId": str(inquiry.id)},
+            *(
+                {"referenceType": kind, "referenceId": name, "links": [{"contentType": "a/b", "href": link}]}
+                for kind, name, link in links
+            ),
+        ],
+    }
+
+
 @contextmanager
 def standing(url: str, vault: Vault, settings: Settings) -> Iterator[Stand]:
     """Give a stand over a migrated, empty database."""

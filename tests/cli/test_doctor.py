@@ -1,5 +1,7 @@
 """What `callbox doctor` says of an installation that is well, and of each thing that is not."""
 
+import os
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -127,6 +129,42 @@ def test_wrong_settings(run: "Run", examine: Examine, monkeypatch: pytest.Monkey
         patched.setenv("CALLBOX_PORT", "no")
         assert "CALLBOX_PORT" in examine()["settings"]["detail"]
         assert run("sources", "list", "--json").error.startswith("CALLBOX_PORT")
+
+
+def test_a_misnamed_setting_is_told(run: "Run", examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("sources", "list")
+    monkeypatch.setenv("CALLBOX_KEEP_MONTH", "geheim")
+    found = examine()["settings"]
+    assert (found["ok"], found["detail"]) == (True, "can be used; CALLBOX_KEEP_MONTH is no setting and does nothing")
+
+
+def test_where_there_is_no_database_none_is_made(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("DATABASE_URL", "ENCRYPTION_KEY"):
+        monkeypatch.delenv(f"CALLBOX_{name}")
+    found = examine()["database"]
+    assert not found["ok"]
+    assert found["detail"].startswith(f"CALLBOX_DATA_DIR: no database is to be seen in {tmp_path / 'var'}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_of_another_user_are_told(
+    run: "Run", examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run("doctor")  # whatever it imports cannot be read by everybody either
+    monkeypatch.setenv("CALLBOX_DATA_DIR", str(tmp_path / "closed" / "data"))
+    (tmp_path / "closed").mkdir(mode=0)
+    user = os.geteuid()
+    os.seteuid(65534 if user == 0 else user)
+    try:
+        checks = examine()
+    finally:
+        os.seteuid(user)
+        (tmp_path / "closed").chmod(0o700)
+    for name in ("spool", "document_store"):
+        assert not checks[name]["ok"]
+        assert "CALLBOX_DATA_DIR" in checks[name]["detail"]
 
 
 def test_tables_of_another_version(examine: Examine, connection: Connection) -> None:
@@ -263,6 +301,14 @@ def test_with_the_database_away_the_spool_is_told(
     assert "no process empties it" in abandoned["detail"]
     (folder / "1-broken.sqlite").write_bytes(b"no database" * 100)
     assert "cannot be read: 1-broken.sqlite" in examine()["spool"]["detail"]
+
+
+def test_a_disk_without_room_for_the_spool_is_told(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: room._replace(free=4096))
+    found = examine()["spool"]
+    assert not found["ok"]
+    assert "CALLBOX_SPOOL_DIR: only 4096 bytes are free on the disk of " in found["detail"]
 
 
 def test_a_spool_that_fills_for_long(examine: Examine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

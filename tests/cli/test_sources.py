@@ -38,12 +38,12 @@ def test_a_source_is_added_as_the_contract_says(run: "Run", connection: Connecti
 
 
 def test_secrets_come_from_elsewhere(run: "Run", connection: Connection, vault: Vault, tmp_path: Path) -> None:
-    (tmp_path / "geheim").write_text("aus der Datei\n")
+    (tmp_path / "geheim").write_text(" aus der Datei \n")
     given = ("--secret", "@geheim", "--secret", "-", "--secret", "@@at", "--credential", "hash=@geheim")
     assert run("sources", "add", "thinksurance", "a", *given, "--json", given="von der Eingabe\r\n").code == 0
     (source,) = read_accounts(connection, vault).sources.values()
-    assert [secret.value for secret in source.secrets] == ["aus der Datei", "von der Eingabe", "@at"]
-    assert source.credentials == {"hash": ("aus der Datei",)}
+    assert [secret.value for secret in source.secrets] == [" aus der Datei ", "von der Eingabe", "@at"]
+    assert source.credentials == {"hash": (" aus der Datei ",)}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,7 @@ def test_secrets_come_from_elsewhere(run: "Run", connection: Connection, vault: 
             "secret: standard input gives one value only",
         ),
         (("thinksurance", "a", "--credential", "hash"), "credential number 1: must be KEY=VALUE"),
+        (("thinksurance", "a", "--credential", "hash=@/dev/null"), "credential hash: nothing was given"),
         (("thinksurance", "a", "--credential", "geheim=1"), "credential: thinksurance has no 'geheim'"),
         (("wegroup", "a", "--secret", "s"), "secret: wegroup signs nothing"),
         (("wegroup", "a", "--setting", "own_tokens=yes"), "setting: own_tokens is neither `on` nor `off`"),

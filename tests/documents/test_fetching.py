@@ -195,6 +195,18 @@ def test_a_platform_that_is_away_is_waited_for(desk: Desk, quirk: str, trouble: 
     assert (row["state"], row["last_error"]) == ("archived", None)
 
 
+@pytest.mark.parametrize(("asked_for", "wait"), [(900, 900), (86_400, 3600)])
+def test_a_platform_that_wants_to_be_left_alone_is_so_for_an_hour_at_most(
+    desk: Desk, asked_for: int, wait: int
+) -> None:
+    document = desk.announce(desk.source(), link=None)
+    desk.double.quirks.add("busy", "/api/ipn/documents/", times=1000, wait=asked_for)
+    desk.double.settings.document_ways = "v1.1"
+    desk.sweep()
+    row = desk.row(document)
+    assert (row["last_error"], row["next_attempt_at"] - NOON) == ("server-failed", timedelta(seconds=wait))
+
+
 def test_the_waits_grow_to_an_hour_and_last_for_more_than_a_week(desk: Desk) -> None:
     held = keeping.claim(desk.database, desk.vault, desk.announce(desk.source()), NOON)
     assert held is not None

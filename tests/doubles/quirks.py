@@ -25,7 +25,7 @@ class Quirk:
     """One misbehaviour for the next `times` requests whose path begins with `path`.
 
     With `acted` the double does what was asked before it answers wrongly, so that the outcome is unknown to the caller.
-    `slow` always acts, after `seconds`.
+    `slow` always acts, after `seconds`. `busy` wants to be left alone for `wait` seconds.
     """
 
     kind: str
@@ -33,6 +33,7 @@ class Quirk:
     times: int = 1
     acted: bool = False
     seconds: float = 0.0
+    wait: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -83,7 +84,7 @@ class Quirks:
         if quirk.kind == "cut":
             await _answer_half(send)
             return
-        await _wrong_answer(quirk.kind)(scope, receive, send)
+        await _wrong_answer(quirk)(scope, receive, send)
 
     def _take(self, scope: Scope) -> Quirk | None:
         path = scope["path"]
@@ -99,19 +100,19 @@ class Quirks:
         return None
 
 
-def _wrong_answer(kind: str) -> Response:
+def _wrong_answer(quirk: Quirk) -> Response:
     answers: dict[str, Response] = {
         "error": JSONResponse(_SAID),
         "refused": JSONResponse(_SAID, 400),
         "not-found": JSONResponse(_SAID, 404),
         "server-error": JSONResponse(_SAID, 503),
-        "busy": JSONResponse(_SAID, 429, {"Retry-After": "1"}),
+        "busy": JSONResponse(_SAID, 429, {"Retry-After": str(quirk.wait)}),
         "html": HTMLResponse(_PAGE),
         "html-error": HTMLResponse(_PAGE, 502),
         "empty": Response(b"", 200),
         "moved": Response(b"", 302, {"Location": "https://elsewhere.example.test/"}),
     }
-    return answers[kind]
+    return answers[quirk.kind]
 
 
 async def _answer_half(send: Send) -> None:

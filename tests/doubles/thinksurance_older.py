@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx2
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from tests.doubles.thinksurance_rules import RefusalError, Settings
 from tests.doubles.thinksurance_world import Inquiry, World
@@ -21,7 +21,8 @@ _LOOKED_BACK = 92
 class Older:
     """The other two versions over the same world. Tests may reach into `references` (what links lead to).
 
-    All tokens end once `ends_after` links were asked for.
+    All tokens end once `ends_after` links were asked for. At any other path than `login_path` a page says that there is
+    nothing.
     """
 
     def __init__(self, world: World, settings: Settings) -> None:
@@ -31,11 +32,13 @@ class Older:
         self.references: dict[str, Any] = {}
         self.asked: list[str] = []
         self.ends_after: int | None = None
+        self.login_path = "/api/auth/v2/token"
         self.routes = [
             ("POST", "/api/ipn/get/{token}", self._by_broker),
             ("POST", "/api/account-ipn/get/{token}", self._by_account),
             ("POST", "/api/ipn/inquiry/{inquiry_id:int}", self._one),
             ("POST", "/api/auth/v2/token", self._log_in),
+            ("POST", "/tokens", self._log_in),
             ("GET", "/api/public/v2/{name:path}", self._reference),
         ]
 
@@ -68,7 +71,9 @@ class Older:
         if not self._world.is_live(token):
             raise RefusalError("Token is not valid or expired.")
 
-    async def _log_in(self, _request: Request, body: Any) -> Response:
+    async def _log_in(self, request: Request, body: Any) -> Response:
+        if request.url.path != self.login_path:
+            return HTMLResponse("<html><body>Not Found</body></html>", 404)
         # The names are crossed over, by the page.
         if body != {"accessKey": self._world.user_secret, "secretKey": self._world.user_hash}:
             raise RefusalError("access denied", 401)
@@ -88,7 +93,7 @@ class Older:
         found = self.references[name]
         if isinstance(found, str):
             return RedirectResponse(found)
-        return JSONResponse(found)
+        return found if isinstance(found, Response) else JSONResponse(found)
 
     async def notify(self, url: str, inquiry: Inquiry, event_type: str, *links: tuple[str, str, str]) -> int:
         """Send a thin notification about an inquiry, and about what `links` (type, id, address) name besides."""

@@ -42,6 +42,8 @@ def raw_deflate(body: bytes) -> bytes:
         ("gzip", gzipped(TEXT) + b"\0\0\0"),
         ("deflate, gzip", gzipped(zlib.compress(TEXT))),
         (" gzip , identity", gzipped(TEXT)),
+        ("gzip, gzip, gzip", gzipped(gzipped(gzipped(TEXT)))),
+        ("gzip", gzipped(b"") * 999 + gzipped(TEXT)),
     ],
 )
 def test_understood(encoding: str, body: bytes) -> None:

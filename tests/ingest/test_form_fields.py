@@ -1,5 +1,6 @@
 """Form-encoded bodies that mean JSON."""
 
+import json
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote_plus, urlencode
@@ -28,6 +29,21 @@ def test_a_field_may_hold_json(content_type: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"meta[a]=1&payload={%22iId%22:7}", FORM),
+        (b"payload=+%0A{%22iId%22:7}", FORM),
+        (b"={%22iId%22:7}", "Application/X-WWW-Form-URLencoded"),
+        (b"x" * 200 + b"={%22iId%22:7}", ""),
+        (b"my+pay%2Dload[a-b].c={%22iId%22:7}", ""),
+        (b"a={no&" * 19 + b"b={%22iId%22:7}", FORM),
+    ],
+)
+def test_where_json_is_found(body: bytes, content_type: str) -> None:
+    assert parse_body(body, content_type).value == {"iId": 7}
+
+
+@pytest.mark.parametrize(
     ("body", "value"),
     [
         (b"data[iId]=7&data[x][y]=z&sHash=h", {"data": {"iId": "7", "x": {"y": "z"}}, "sHash": "h"}),
@@ -38,6 +54,13 @@ def test_a_field_may_hold_json(content_type: str) -> None:
         (b"a=1&a[b]=2", {"a": "1"}),
         (b"a[b]=1&a=2", {"a": "2"}),
         (b"a[b]", {"a": {"b": ""}}),
+        (b"a[]=1&a[]=2", {"a": {"0": "1", "1": "2"}}),
+        (b"data[a]=%80", {"data": {"a": "€"}}),
+        (b"+data[iId]+=7&+b=8", {"data": {"iId": "7"}, "b": "8"}),
+        (
+            b"a" + b"[b]" * 19 + b"=1&a" + b"[c]" * 20 + b"=2",
+            {"a": json.loads('{"b":' * 19 + '"1"' + "}" * 19)},
+        ),
     ],
 )
 def test_bracketed_names_build_an_object(body: bytes, value: Any) -> None:
@@ -52,6 +75,8 @@ def test_bracketed_names_build_an_object(body: bytes, value: Any) -> None:
         (b"hello world", ""),
         (b"<a href='x'>", ""),
         (b"", FORM),
+        (b"$={%22iId%22:7}", ""),
+        (b"a={no&" * 20 + b"b={%22iId%22:7}", FORM),
         (b"a[b]=1&" * 20_001, FORM),
         (b"a" + b"[b]" * 100_000 + b"=1&c=1", FORM),
     ],

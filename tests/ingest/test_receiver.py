@@ -8,11 +8,14 @@ import tempfile
 import threading
 import time
 import zlib
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 import orjson
@@ -159,6 +162,23 @@ def test_the_forms_of_the_url(service: Service) -> None:
     assert kept == [(method, suffix.partition("?")[2]) for method, suffix in forms]
     joined = f"http://testserver/{service.path}"  # as of a CALLBOX_PUBLIC_URL that ends with a slash
     assert service.client.post(joined, json=item()).status_code == 200
+
+
+def test_a_signed_form(service: Service) -> None:
+    """In a form a `+` is a blank, so that one of a signature in base64 must come as `%2B`."""
+    path = service.add("forms", secrets=[SECRET], recipe={"encoding": "base64"})
+    for inquiry in count(1):
+        data = item(inquiry)["data"]
+        text = f"{data['bToken']}{inquiry}{SECRET}".encode()
+        signature = b64encode(hashlib.md5(text, usedforsecurity=False).digest()).decode()
+        if "+" in signature:
+            break
+    form = urlencode({"sHash": signature, **{f"data[{name}]": value for name, value in data.items()}})
+    for body, status in ((form, 200), (form.replace("%2B", "+"), 401)):
+        answer = service.client.post(path, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+        assert answer.status_code == status
+        service.prove("forms")
+    assert [Verdict.VERIFIED.rank, Verdict.INVALID.rank] == [one["verdict"] for one in service.kept()]
 
 
 def test_some_items_accepted(service: Service) -> None:
@@ -610,7 +630,7 @@ def test_a_sender_that_goes_away_leaves_nothing(database_url: str) -> None:
 
 
 def test_trusted_networks_are_read_from_settings() -> None:
-    assert [str(network) for network in parse_networks("10.0.0.0/8, ::1")] == ["10.0.0.0/8", "::1/128"]
+    assert [str(network) for network in parse_networks("10.1.2.3/8, ::1, ")] == ["10.0.0.0/8", "::1/128"]
 
 
 def test_the_application_needs_a_resolved_database() -> None:

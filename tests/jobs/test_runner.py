@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
@@ -18,7 +18,7 @@ from app.config import Settings
 from app.crypto import Vault
 from app.ids import IdSource
 from app.jobs import Bench, Kind, runner
-from app.jobs.bench import Database
+from app.jobs.bench import Database, Turns
 from app.jobs.queue import open_queue
 from app.jobs.runner import JOBS_AT_ONCE, run_jobs
 from app.jobs.sweeping import Sweeper
@@ -81,6 +81,21 @@ def until(question: Callable[[], object]) -> None:
 def ids() -> list[UUID]:
     source = IdSource()
     return [source.next() for _ in range(5)]
+
+
+def test_after_a_call_that_failed_a_source_is_left_alone_as_well() -> None:
+    pause = 0.3
+
+    async def fail_and_ask() -> float:
+        turns, source_id = Turns(pause), UUID(int=1)
+        begun = time.monotonic()
+        with suppress(HopelessError):
+            async with turns.take(source_id):
+                raise HopelessError
+        async with turns.take(source_id):
+            return time.monotonic() - begun
+
+    assert asyncio.run(fail_and_ask()) >= pause
 
 
 def test_what_is_due_is_done_once_however_often_it_is_seen(database_url: str, vault: Vault, ids: list[UUID]) -> None:
@@ -198,6 +213,41 @@ def test_a_dead_job_is_taken_up_again_after_its_rest(database_url: str, vault: V
         assert database.execute("SELECT count(*) FROM procrastinate_jobs").fetchone() == (1,)
 
 
+def test_a_dead_job_that_another_process_takes_up_first_cuts_nothing_off(
+    database_url: str, vault: Vault, ids: list[UUID]
+) -> None:
+    work, taken = Work(due=ids[1:2]), threading.Event()
+
+    async def do(_bench: Bench, about: UUID) -> None:
+        work.tried.append(about)
+        while not taken.is_set():  # noqa: ASYNC110 - it is set from another thread
+            await asyncio.sleep(0.02)
+        work.done.append(about)
+
+    kind = Kind("works.do", work.find, do, every=timedelta(0), rest=timedelta(0))
+    with connect(database_url) as database, connect(database_url) as other, running(database_url, vault, kind):
+        until(lambda: work.tried)
+        lock = f"works.do:{ids[0]}"
+        with other.transaction():
+            other.execute(
+                "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args, status)"
+                " VALUES ('callbox', 'works.do', %s, %s, jsonb_build_object('id', %s::text), 'todo')",
+                (lock, lock, str(ids[0])),
+            )
+            other.execute("UPDATE procrastinate_jobs SET status = 'failed' WHERE lock = %s", (lock,))
+        with other.transaction():
+            other.execute("SELECT FROM procrastinate_jobs WHERE lock = %s FOR UPDATE", (lock,))
+            work.due.append(ids[0])
+            waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            until(lambda: database.execute(waiting).fetchone() is not None)
+            other.execute("UPDATE procrastinate_jobs SET status = 'succeeded' WHERE lock = %s", (lock,))
+        work.due.append(ids[2])
+        until(lambda: ids[2] in work.tried)
+        taken.set()
+        until(lambda: ids[1] in work.done)
+    assert work.tried.count(ids[1]) == 1
+
+
 def test_a_job_whose_process_died_is_taken_up(database_url: str, vault: Vault, ids: list[UUID]) -> None:
     work = Work()
     lock = f"works.do:{ids[0]}"
@@ -226,6 +276,44 @@ def test_a_job_that_a_clock_ahead_put_off_for_long_is_taken_up(
         )
     with running(database_url, vault, work.kind()):
         until(lambda: work.done == ids[:1])
+
+
+def test_a_dead_job_that_a_clock_ahead_gave_up_is_taken_up(database_url: str, vault: Vault, ids: list[UUID]) -> None:
+    work = Work(due=ids[:1])
+    lock = f"works.do:{ids[0]}"
+    with connect(database_url) as database:
+        database.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)"
+            " VALUES ('callbox', 'works.do', %s, %s, jsonb_build_object('id', %s::text))",
+            (lock, lock, str(ids[0])),
+        )
+        database.execute("UPDATE procrastinate_jobs SET status = 'failed'")
+        database.execute("UPDATE procrastinate_events SET at = now() + interval '400 days'")
+    with running(database_url, vault, work.kind()):
+        until(lambda: work.done == ids[:1])
+
+
+def test_a_process_that_died_while_the_clock_was_ahead_is_given_up(
+    database_url: str, vault: Vault, ids: list[UUID]
+) -> None:
+    with connect(database_url) as database:
+        database.execute("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() + interval '400 days')")
+        database.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, worker_id)"
+            " SELECT 'callbox', 'works.do', jsonb_build_object('id', %s::text), 'doing', id FROM procrastinate_workers",
+            (str(ids[0]),),
+        )
+
+        async def tidy() -> None:
+            with ConnectionPool[Database](database_url, min_size=1, kwargs={"autocommit": True}, open=True) as pool:
+                bench = Bench(pool, vault, Settings())
+                async with open_queue(database_url, [Work().kind()], bench) as queue:
+                    await Sweeper(queue, [], bench).tidy()
+
+        asyncio.run(tidy())
+        database.execute("UPDATE procrastinate_workers SET last_heartbeat = last_heartbeat - interval '31 seconds'")
+        asyncio.run(tidy())
+        assert database.execute("SELECT status::text FROM procrastinate_jobs").fetchall() == [("todo",)]
 
 
 def test_it_goes_on_after_the_database_cut_its_connections(database_url: str, vault: Vault, ids: list[UUID]) -> None:

@@ -1,6 +1,7 @@
 """What the processor writes about documents: their secrets, and that they are due again with another token."""
 
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -110,3 +111,31 @@ def test_a_document_goes_with_the_inquiry_that_an_item_was_wrongly_read_for(desk
     desk.ask_again(delivery_id)
     desk.process()
     assert desk.rows("SELECT inquiry_id, hash FROM documents") == [(8, "h1")]
+
+
+def test_a_document_is_what_is_read_of_it_today(desk: Desk, item: Any) -> None:
+    """Also where an item that said more, or was newer, is read otherwise now; the secrets of the others stay."""
+    second = _item(item, token="t2") | {"customer": {"cId": 5}}
+    second["data"] |= {"bExternalId": "43", "iUpdated": "2026-01-03"}
+    second["docs"]["files"][0] |= {"name": "Police", "documentPurpose": "y"}
+    ids = [desk.lay(_item(item)), desk.lay(second)]
+    desk.process()
+    said = "SELECT name, purpose, broker_external_id, event_count, token_encrypted FROM documents"
+    *told, token = desk.row(said)
+    assert (told, desk.vault.decrypt(bytes(token), "document")) == (["Police", "y", "43", 2], "t2")
+
+    def read(delivery_id: UUID, body: Any) -> tuple[Any, ...]:
+        desk.rows("UPDATE deliveries SET body = %s WHERE id = %s RETURNING 1", orjson.dumps(body), delivery_id)
+        desk.ask_again(delivery_id)
+        desk.process()
+        return desk.row(said)
+
+    assert read(ids[0], item()) == ("Police", "y", "43", 1, token)
+    read(ids[0], _item(item))
+    del second["docs"]["files"][0]["documentPurpose"]
+    assert read(ids[1], second)[:4] == ("Police", "x", "43", 2)
+    second["data"]["iUpdated"] = "2026-01-01"
+    assert read(ids[1], second)[:4] == ("Antrag", "x", "42", 2)
+    second["customer"] = {"cId": 6}
+    assert read(ids[1], second)[:4] == ("Antrag", "x", "42", 2)
+    assert read(ids[0], _item(item) | {"customer": {"cId": 6}})[:4] == ("Antrag", "x", "42", 2)

@@ -1,12 +1,9 @@
 """What is known of records comes back from the database as it was written, whatever kinds of columns it stands in."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import Mock
 
-from app.processing.identity import Names
-from app.processing.record_rows import Record, Scope, load_aliases, load_records, write_records
+from app.processing.record_rows import Record, Scope, load_records, write_records
 from app.storage.models import RECORDS
 from tests.processing.conftest import Desk
 
@@ -45,15 +42,3 @@ def test_a_record_is_loaded_as_it_was_written(desk: Desk, item: Callable[..., di
         desk.database.execute(f"UPDATE {table.name} SET head_receipt = '', event_count = 0")  # noqa: S608
         write_records(desk.database, records.values())
         assert desk.rows(every) == written
-
-
-def test_a_chain_of_aliases_is_loaded_at_once(desk: Desk) -> None:
-    desk.lay([{"id": str(number + 1), "prospect": {"id": str(number)}} for number in range(9)], desk.wegroup)
-    desk.process()
-    scope = (desk.wegroup, "lead")
-    names: dict[Scope, Names] = defaultdict(Names)
-    watched = Mock(wraps=desk.database)
-    load_aliases(watched, [(scope, "id:0"), (scope, "id:unknown")], names)
-    assert (names[scope].root("id:0"), names[scope].root("id:unknown")) == ("id:9", "id:unknown")
-    load_aliases(watched, [(scope, f"id:{number}") for number in range(10)], names)
-    assert watched.execute.call_count == 1

@@ -503,6 +503,18 @@ def test_paths_and_methods_are_settings() -> None:
     assert asked[0][2] == b""
 
 
+def test_consent_is_a_json_word_in_parameters_too() -> None:
+    asked = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.params["acceptTerms"])
+        return httpx2.Response(200, json={"leadId": "900123"})
+
+    settings = {"base_url": "https://api.example.test", "alta_method": "GET"}
+    Stand(Allianz(), "").ask(alta, settings, transport=httpx2.MockTransport(answer))
+    assert asked == ["true"]
+
+
 def test_a_host_must_be_given_and_be_an_address(bench: Bench) -> None:
     for settings in ({}, {"base_url": "api.example.test"}):
         with pytest.raises(SettingError, match="base_url"):

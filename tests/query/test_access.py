@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from fastapi import APIRouter, Request, Response
 
 from app.accounts.model import Scope
 from app.crypto import new_api_key
+from app.query.access import Reader, StraightRoute
 from app.times import now
 from tests.query.conftest import Caller, Rows, World
 
@@ -140,3 +142,13 @@ def test_a_key_of_an_item_that_may_be_a_value_is_hidden(
         (found,) = answer.get("data", [answer])
         assert tuple(item["key"] for item in found["items"]) == shown
         assert ("items.key" in found["redacted"]) == (shown[-1] is None)
+
+
+def test_a_route_that_would_be_handed_too_little_is_refused() -> None:
+    router = APIRouter(route_class=StraightRoute)
+
+    async def endpoint(request: Request, access: Reader, page: int = 1) -> Response:
+        raise NotImplementedError
+
+    with pytest.raises(TypeError, match="/rows takes more"):
+        router.add_api_route("/rows", endpoint)

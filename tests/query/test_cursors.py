@@ -99,6 +99,9 @@ def test_a_cursor_is_good_for_its_question_only(rows: Rows, open_caller: Callabl
     assert status(personal, "/v1/inquiries?status=4") == 422
     cursor = "nonsense"
     assert status(key, "/v1/inquiries?status=4") == 422
+    cursor = caller.get(key, "/v1/inquiries?limit=1").json()["next_cursor"]
+    assert status(key, "/v1/inquiries") == 200
+    assert status(key, "/v1/customers") == 422
 
 
 def test_a_feed_is_followed_without_gap_or_repeat(rows: Rows, open_caller: Callable[[], Caller]) -> None:

@@ -129,6 +129,15 @@ def test_nobody_breaks_out_of_a_cell(rows: Rows, open_caller: Callable[[], Calle
     assert [row["last_name"] for row in _table(body.decode("utf-8-sig"))] == shown
 
 
+def test_an_object_is_one_line_for_every_reader(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    names = ["Zeile\u2028zwei", "\u2029", "A\x85B\r\n\v\f\x1c\x1d\x1e"]  # all that Python takes for ends of lines
+    for number, name in enumerate(names):
+        rows.customer(source, number, last_name=name)
+    body = open_caller().get(key, "/v1/export/customers.ndjson?order=asc").text
+    assert [orjson.loads(line)["last_name"] for line in body.splitlines()] == names
+
+
 def test_nobody_breaks_out_of_a_cell_where_semicolons_part_them(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     source, key = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL)
     evil = "Muster;=cmd|' /C calc'!A0;\n+1+1"

@@ -48,3 +48,5 @@ def test_pages_are_whole(
     assert walk("deliveries?received_at[gte]=-30d") == [one for one in written[:5] if one in seen]
     assert walk("deliveries?received_at[lt]=-30d&received_at[gte]=-100d") == written[5:9]
     assert walk("events?received_at[lte]=-56d") == written[7:]
+    for first, second in (("-5h", "-30d"), ("-30d", "-5h")):  # one that is repeated means "or"
+        assert walk(f"events?received_at[gte]={first}&received_at[gte]={second}") == written[:5]

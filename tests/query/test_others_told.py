@@ -19,15 +19,15 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def inquiry(rows: Rows) -> Callable[[str | None, str], str]:
+def inquiry(rows: Rows) -> Callable[..., str]:
     """Make an inquiry that a first broker told of and a second one told anew; return the second event's id."""
     source, made = rows.source("s"), iter(range(1, 99))
 
-    def make(first: str | None, second: str) -> str:
+    def make(first: str | None, second: str, told_anew: list[dict[str, Any]] = CHANGES) -> str:
         number = next(made)
         record = rows.inquiry(source, number, number, broker_external_id=second)
         event: Any = None
-        for minutes, broker, changes in ((1, first, []), (2, second, CHANGES)):
+        for minutes, broker, changes in ((1, first, []), (2, second, told_anew)):
             at = number + minutes / 10
             event = rows.event(
                 source,
@@ -66,7 +66,7 @@ def test_what_others_told_before_is_not_named(rows: Rows, open_caller: Callable[
 
 
 def test_old_values_are_shown_to_who_may_see_who_told_them(
-    rows: Rows, inquiry: Callable[[str | None, str], str], open_caller: Callable[[], Caller]
+    rows: Rows, inquiry: Callable[..., str], open_caller: Callable[[], Caller]
 ) -> None:
     own, taken_over, of_nobody = (inquiry(first, "B-1") for first in ("B-1", "B-2", None))
     key, walled = (rows.key(Scope.READ, Scope.READ_PERSONAL, brokers=one) for one in (None, ["B-1"]))
@@ -83,6 +83,8 @@ def test_old_values_are_shown_to_who_may_see_who_told_them(
     assert shown(walled, own) == [(CHANGES, [])] * 3
     assert shown(walled, taken_over) == [(hidden, ["changes"])] * 3
     assert shown(walled, of_nobody) == [(hidden, ["changes"])] * 3
+    documents = {"field": "documents", "old": {"h": {"name": "Alt.pdf"}}, "new": {"h": {"name": "Neu.pdf"}}}
+    assert shown(walled, inquiry("B-2", "B-1", [documents])) == [([documents | {"old": None}], ["changes"])] * 3
 
 
 def test_what_others_told_of_a_record_is_not_there(rows: Rows, open_caller: Callable[[], Caller]) -> None:

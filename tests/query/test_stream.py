@@ -93,7 +93,8 @@ def test_it_begins_now_and_each_event_is_as_in_the_list(
     assert stream.response.headers["cache-control"] == "private, no-store, no-transform"
     first = stream.block()
     assert first[""] == "callbox"
-    made = [_event(rows, source, number, data={"text": "zwei\nZeilen"}) for number in (2, 3)]
+    lines = {"data": {"text": "zwei\nZeilen"}, "subject": "inquiry/1\u20282\x853"}
+    made = [_event(rows, source, number, **lines) for number in (2, 3)]
     heard = [stream.event(), stream.event()]
     assert [_id(block) for block in heard] == made
     assert heard[0]["event"] == "thinksurance.inquiry.calculated"

@@ -64,7 +64,9 @@ def test_a_page_of_nothing_is_noted_where_it_was_asked_for_by_what_is_personal(
 ) -> None:
     rows.source("s")
     caller, key = open_caller(), rows.key(Scope.READ, Scope.READ_PERSONAL)
-    for path in ("events?order=asc", "customers?customer_id=17", "customers?last_name=Muster", "search?q=Muster"):
+    plain = ("events?order=asc", "customers?customer_id=17", "events?changed_to=status:6")
+    personal = ("customers?last_name=Muster", "search?q=Muster", "events?changed_to=customer.last_name:Muster")
+    for path in (*plain, *personal):
         assert caller.found(key, f"/v1/{path}") == []
     noted = rows.connection.execute(text("SELECT detail FROM audit ORDER BY id")).scalars()
-    assert [*noted] == [{"resource": name, "count": 0, "ids": []} for name in ("customers", "search")]
+    assert [*noted] == [{"resource": name, "count": 0, "ids": []} for name in ("customers", "search", "events")]

@@ -19,6 +19,7 @@ from app.crypto import Vault, WrongKeyError, new_encryption_key
 from app.processing.work import ACTIVE_LOCK
 from app.storage.models import metadata
 from tests.cli.conftest import Run, connection, run  # noqa: F401 - fixtures
+from tests.server.test_supervisor import serving, until
 
 NEW = new_encryption_key()
 
@@ -124,6 +125,22 @@ def test_not_while_the_service_runs(
     assert "stop" in run("secrets", "reset", "--yes", "--json").error
     verify_vault(filled, Vault(encryption_key))
     assert all(plain(filled, Vault(encryption_key)).values())
+
+
+@pytest.mark.process
+def test_not_while_a_receiver_runs_without_a_work_process(
+    run: Run,  # noqa: F811
+    filled: Connection,
+    encryption_key: str,
+    database_url: str,
+) -> None:
+    """As `serve --no-work` on another machine does: it would go on writing secrets with the key that it was given."""
+    with serving("--no-work", database_url=database_url, encryption_key=encryption_key) as running:
+        running.await_ready()
+        assert "stop each" in run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW).error
+    verify_vault(filled, Vault(encryption_key))
+    until(lambda: run("secrets", "rotate-key", "--new-key", "-", "--json", given=NEW).code == 0, "that it has ended")
+    verify_vault(filled, Vault(NEW))
 
 
 @pytest.mark.parametrize("given", ["", "short", "A" * 44 + "!!"])

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 
 from app import metrics
 from app.server import bounds
-from app.server.bounds import BoundedProtocol, HeadersTooLarge, TooSlow
+from app.server.bounds import BoundedProtocol
+from app.server.refusals import HeadersTooLarge, TooSlow
 
 POST = b"POST /x HTTP/1.1\r\nhost: a\r\n"
 GET = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -172,6 +174,24 @@ def test_a_bad_request_behind_good_ones_is_answered_last() -> None:
     talk(act)
 
 
+@pytest.mark.parametrize("target", [b"http://a", b"http://a?b", b"http://[::1"])
+def test_an_address_without_a_path_behind_good_ones_is_answered_last(target: bytes) -> None:
+    """The first form is what a proxy is asked for the root of a host (RFC 9112, 3.2.2); here is nothing for it."""
+    bad = b"POST " + target + b" HTTP/1.1\r\nhost: a\r\n\r\n"
+
+    async def alone(connection: Talk) -> None:
+        connection.say(bad)
+        await refused(connection, 400, "bad-request")
+
+    async def behind(connection: Talk) -> None:
+        connection.say(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n" + GET + bad)
+        assert [(await connection.answer())[2] for _ in range(2)] == [b"/slow", b"/x"]
+        await refused(connection, 400, "bad-request")
+
+    for act in (alone, behind):
+        talk(act)
+
+
 def test_a_broken_body_behind_good_ones_is_answered_last() -> None:
     async def act(connection: Talk) -> None:
         connection.say(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n" + POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n")
@@ -191,14 +211,16 @@ def test_a_broken_body_behind_good_ones_is_answered_last() -> None:
         POST + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n",
         POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
+        b"NONSENSE" * 10_000,
     ],
 )
-def test_what_is_no_http(sent: bytes) -> None:
+def test_what_is_no_http(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async def act(connection: Talk) -> None:
         connection.say(sent)
         await refused(connection, 400, "bad-request")
 
     talk(act)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -335,15 +357,28 @@ def test_dripping_does_not_help(monkeypatch: pytest.MonkeyPatch) -> None:
     talk(act)
 
 
-@pytest.mark.parametrize("before", [b"", GET, b"\r\n"])
+@pytest.mark.parametrize("before", [b"", GET, b"\r\n", GET + b"\r\n"])
 def test_a_silent_connection_is_closed(before: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "HEADERS_WITHIN_S", 0.3)
 
     async def act(connection: Talk) -> None:
-        connection.say(before)
-        if before == GET:
+        if before.startswith(GET):
+            connection.say(GET)
             assert (await connection.answer())[0] == 200
+        connection.say(before.removeprefix(GET))
         assert await connection.is_closed()
+
+    talk(act, keep_alive=1)
+
+
+def test_a_request_is_not_cut_off_by_the_time_between_requests() -> None:
+    async def act(connection: Talk) -> None:
+        connection.say(GET + b"POST /x")
+        assert (await connection.answer())[0] == 200
+        connection.say(b" HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\na")
+        await asyncio.sleep(1.3)
+        connection.say(b"bc")
+        assert (await connection.answer())[2] == b"abc"
 
     talk(act, keep_alive=1)
 
@@ -476,6 +511,74 @@ def test_a_body_waits_for_100_continue() -> None:
         assert (await connection.answer())[2] == b"abc"
 
     talk(act)
+
+
+SLOW = b"POST /slow HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc"
+CHUNKS = b"POST /slow HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize(
+    ("sent", "statuses"),
+    [
+        (SLOW, [200]),
+        (GET, [200]),
+        (CHUNKS, [200]),
+        (SLOW * 3, [200] * 3),
+        (SLOW.replace(b"host", b"expect: 100-continue\r\nhost"), [100, 200]),
+        (SLOW.replace(b"1.1", b"1.0"), [200]),
+        (POST + b"content-length: 300000\r\n\r\n" + b"x" * 300_000, [200]),
+        (b"", []),
+        (SLOW[:-1], []),
+        (SLOW[:-5], []),
+        (CHUNKS[:-2], []),
+        (SLOW + CHUNKS[:-2], [200]),
+        (SLOW * 2 + SLOW[:-1], [200] * 2),
+        (SLOW + SLOW[:-5], [200]),
+        (GET + SLOW[:-1], [200]),
+        (SLOW + b"NONSENSE\r\n\r\n", [200, 400]),
+        (SLOW * 2 + POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n", [200, 200, 400]),
+    ],
+)
+def test_what_came_whole_before_its_sender_ended_is_answered(
+    sent: bytes, statuses: list[int], new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """The rest is dropped at once: no time that a request has is waited for."""
+
+    async def inside() -> None:
+        async with serving() as connect:
+            connection = await connect()
+            connection.say(sent)
+            connection.writer.write_eof()
+            began = time.monotonic()
+            for status in statuses:
+                assert (await connection.answer())[0] == status
+            assert await connection.is_closed()
+            assert time.monotonic() - began < bounds.HEADERS_WITHIN_S - 1
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(inside())
+
+
+def test_a_stream_ends_with_its_reader() -> None:
+    """It may be long until something is to be written, by which else it would be noticed."""
+    gone = asyncio.Event()
+
+    async def stream(_: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    async def act(connection: Talk) -> None:
+        connection.say(GET)
+        await connection.reader.readuntil(b"\r\n\r\n")
+        connection.writer.write_eof()
+        async with asyncio.timeout(PATIENCE_S):
+            await gone.wait()
+        assert await connection.is_closed()
+
+    talk(act, stream)
 
 
 def test_an_answer_is_sent_also_when_its_application_fails_at_once() -> None:

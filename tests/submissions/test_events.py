@@ -102,3 +102,26 @@ def test_the_circle_of_a_forward_whose_answer_names_no_inquiry(office: Office, i
     call_back(office, "ts", item | {"customer": {"cId": 7, "cExternalId": FORWARD["cExternalId"]}})
     known = office.get(f"/submissions/{made['id']}").json()
     assert (known["state"], known["platform_ids"]["inquiry_id"]) == ("answered", item["data"]["iId"])
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_a_callback_proves_a_forward_whose_answer_was_lost(
+    office: Office, item: dict[str, Any], *, is_early: bool
+) -> None:
+    said = item | {"customer": {"cId": 7, "cExternalId": FORWARD["cExternalId"]}}
+
+    async def lost(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"].endswith("/tokens"):
+            await office.thinksurance(scope, receive, send)
+        else:
+            if is_early:
+                call_back(office, "ts", said)
+            await JSONResponse({}, 504)(scope, receive, send)
+
+    office.stages["thinksurance"].app = lost
+    made = office.made("thinksurance/forward", FORWARD | {"iExternalReferences": []})
+    if not is_early:
+        assert made["state"] == "unknown"
+        call_back(office, "ts", said)
+    known = office.get(f"/submissions/{made['id']}").json()
+    assert (known["state"], known["platform_ids"]["inquiry_id"]) == ("answered", item["data"]["iId"])

@@ -78,6 +78,11 @@ def test_a_forward_without_an_inquiry_is_known_otherwise(office: Office, more: d
     assert {key for (key,) in office.rows("SELECT key FROM submission_keys")} == keys
 
 
+def test_a_forward_whose_answer_tells_the_inquiry_is_known_by_that_alone(office: Office) -> None:
+    office.made("thinksurance/forward", FORWARD | {"iExternalReferences": []})
+    assert office.rows("SELECT key FROM submission_keys") == [("inquiry:2900417",)]
+
+
 def test_the_row_stands_before_the_call_is_made(office: Office) -> None:
     seen: list[Any] = []
 

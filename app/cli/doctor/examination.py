@@ -4,6 +4,7 @@ Each is a function of one section's module; nothing is changed by any of them (t
 deleted again), and what is wrong is said in words that name the setting.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -16,7 +17,7 @@ from app.cli.doctor.server import look_at_clock, look_at_durability, look_at_rep
 from app.cli.doctor.spool import look_at_snapshot, look_at_spool
 from app.cli.doctor.tables import look_at_encryption_key, look_at_partitions, look_at_revision
 from app.cli.output import explain
-from app.config import ConfigError, Settings, load_settings
+from app.config import PREFIX, ConfigError, Settings, load_settings, misnamed_variables
 from app.storage.database import connect, described
 
 LOCAL: Final[Sequence[Callable[[Settings], Finding]]] = (look_at_spool, look_at_snapshot, look_at_document_store)
@@ -49,8 +50,14 @@ def examine(say: Callable[[str], None]) -> list[Finding]:
         settings = load_settings()
     except ConfigError as error:
         return [Finding("settings", well=False, detail=str(error))]
-    findings = [Finding("settings", well=True, detail="can be used")]
-    findings += [look(settings) for look in LOCAL]
+    detail = "can be used" + "".join(f"; {name} is no setting and does nothing" for name in misnamed_variables())
+    findings = [Finding("settings", well=True, detail=detail)]
+    findings += [_seen(look, settings) for look in LOCAL]
+    if settings.embedded and not os.path.lexists(settings.data_dir / "postgres" / "data"):
+        detail = (
+            f"CALLBOX_DATA_DIR: no database is to be seen in {settings.data_dir.resolve()}: `callbox serve` makes it"
+        )
+        return [*findings, Finding("database", well=False, detail=detail)]
     try:
         with database_of(settings, say) as url, connect(url) as connection:
             findings.append(Finding("database", well=True, detail=f"{described(url)} answers"))
@@ -61,6 +68,17 @@ def examine(say: Callable[[str], None]) -> list[Finding]:
             raise
         findings.append(Finding("database", well=False, detail=reason))
     return findings
+
+
+def _seen(look: Callable[[Settings], Finding], settings: Settings) -> Finding:
+    """Return what can be seen without the database; a folder that this user may not enter is a finding too."""
+    try:
+        return look(settings)
+    except OSError as error:
+        own = "document_store" if look is look_at_document_store else "spool_dir"
+        setting = PREFIX + (own if getattr(settings, own) else "data_dir").upper()
+        told = f"{setting}: {error.filename}: {error.strerror}; run `callbox doctor` as the user of the service"
+        return Finding(look.__name__.removeprefix("look_at_"), well=False, detail=told)
 
 
 def _examine_database(subject: Subject) -> Iterator[Finding]:

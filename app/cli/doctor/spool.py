@@ -6,6 +6,7 @@ Neither needs the database; both are the receivers' to write.
 import contextlib
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from app.times import now, to_text
 
 _FULL = 0.8
 _LONG = timedelta(minutes=10)
+_LEAST_FREE = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +83,21 @@ def _trouble(settings: Settings, files: list[_File], size: int, oldest: datetime
         )
     if size > _FULL * settings.spool_max_bytes:
         return f"CALLBOX_SPOOL_MAX_BYTES: {settings.spool_max_bytes} are soon used up"
-    if oldest is not None and now() - oldest > _LONG:
-        return "it has been filling for long: is the database away or slow?"
-    return None
+    if (free := shutil.disk_usage(_nearest(folder)).free) < _LEAST_FREE:
+        return f"CALLBOX_SPOOL_DIR: only {free} bytes are free on the disk of {folder}"
+    is_long = oldest is not None and now() - oldest > _LONG
+    return "it has been filling for long: is the database away or slow?" if is_long else None
 
 
 def can_be_written(folder: Path) -> bool:
     """Tell whether files can be made in a folder that may have to be made first."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    there = _nearest(folder)
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def _nearest(folder: Path) -> Path:
+    """Return a folder, or the first one above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
 
 def _files(folder: Path) -> Iterator[_File]:
@@ -132,7 +139,7 @@ def look_at_snapshot(settings: Settings) -> Finding:
     path = settings.spool_path / FILE_NAME
     try:
         kept_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    except OSError:
+    except FileNotFoundError:
         detail = "no accounts are kept: a process that starts while the database is away knows no callback URL"
         return Finding("snapshot", well=True, detail=detail, values={"kept_at": None})
     detail = f"the accounts are kept for a start without the database, as of {to_text(kept_at)}"

@@ -236,9 +236,8 @@ class AllianzClient:
     ) -> Answer:
         """Send the body as JSON; with GET, which has none, as parameters."""
         if at.method == "GET":
-            params = {name: str(value) for name, value in body.items()}
             return await self._caller.send(
-                call, at.method, at.path, repeatable=repeatable, headers=headers, params=params
+                call, at.method, at.path, repeatable=repeatable, headers=headers, params=body
             )
         return await self._caller.send(call, at.method, at.path, repeatable=repeatable, headers=headers, json=body)
 

@@ -78,8 +78,10 @@ class _Finder:
         return Item(index, value, verdict, reason, key, inquiry_subject(inquiry_id), broker, notes)
 
 
-def _says(sent: bytes, value: Any) -> bool:
-    """Tell whether bytes are what a value was read from."""
+def _says(sent: bytes, value: Any, depth: int) -> bool:
+    """Tell whether bytes, which stand `depth` containers deep, are what a value was read from."""
+    for _ in range(depth):  # where the reader goes no deeper is counted from the outermost one
+        sent, value = b"[%b]" % sent, [value]
     try:
         return bool(parse(sent).value == value)
     except NotJsonError:
@@ -115,7 +117,8 @@ class SentBytes:
                     members.update(object_spans(self._raw, span))
                 span = members.get(name, (0, 0))
             sent = self._raw[span[0] : span[1]]
-            return sent if _says(sent, data[name] if name else data) else None
+            depth = 1 + (found.place is not None) + bool(name)
+            return sent if _says(sent, data[name] if name else data, depth) else None
 
         return part
 

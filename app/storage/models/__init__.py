@@ -16,7 +16,7 @@ from app.storage.models.columns import metadata
 from app.storage.models.counted import delivery_counts, delivery_counts_end
 from app.storage.models.jobs import gaps, job_errors, pulled, searches, wanted_pulls
 from app.storage.models.received import brokers, closed_months, deliveries, events, inbox, outcomes, seen
-from app.storage.models.records import aliases, baselines, customers, documents, inquiries, leads
+from app.storage.models.records import aliases, baselines, customers, documents, inquiries, later_aliases, leads
 from app.storage.models.submissions import submission_keys, submissions
 from app.storage.models.watched import shapes, spool_states
 
@@ -48,6 +48,7 @@ __all__ = [
     "inquiries",
     "installation",
     "job_errors",
+    "later_aliases",
     "leads",
     "metadata",
     "outcomes",

@@ -34,6 +34,18 @@ aliases = Table(
     PrimaryKeyConstraint("source_id", "kind", "key"),
 )
 
+later_aliases = Table(
+    "later_aliases",
+    metadata,
+    Column("source_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("order_key", Text(collation="C"), nullable=False, comment="of the first item that said so"),
+    PrimaryKeyConstraint("source_id", "kind", "key", "target"),
+    comment="where keys would lead if no earlier item had said otherwise",
+)
+
 baselines = Table(
     "baselines",
     metadata,

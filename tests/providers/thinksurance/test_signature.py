@@ -212,6 +212,8 @@ def test_a_number_is_signed_as_it_was_written(number: bytes, text: bytes, bench:
         b'{"iId":7,"x":"\\ud800"}',
         b'{"iId":7,"n":99999999999999999999999}',
         b'{"iId":6,"iId":7}',
+        b'{"iId":7,"x":%b%b}' % (b"[" * 300, b"]" * 300),
+        b'{"iId":7,"x":%b1%b}' % (b'{"y":' * 198, b"}" * 198),
     ],
 )
 def test_data_is_signed_by_the_bytes_as_sent(data: bytes, bench: "Bench") -> None:

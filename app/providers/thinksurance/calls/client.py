@@ -13,7 +13,7 @@ from typing import Any, Self
 import httpx2
 
 from app.ingest.contract import Source
-from app.providers.calling import ANSWER_SECONDS, Answer, Caller, RefusedError
+from app.providers.calling import ANSWER_SECONDS, Answer, Caller, CallError
 from app.providers.checking import FieldProblem, InvalidRequestError, check_request
 from app.providers.downloading import download
 from app.providers.thinksurance.calls import answers
@@ -160,7 +160,7 @@ class ThinksuranceClient:
         path = "/api/ipn/account/tokens"
         try:
             answer = await self._call(ACCOUNT_TOKENS, "GET", path, repeatable=True)
-        except RefusedError as error:
+        except CallError as error:  # a page may say so
             if error.status != _METHOD_NOT_ALLOWED:
                 raise
             # The page's table says GET, the comment in its example POST.

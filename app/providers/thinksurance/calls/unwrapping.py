@@ -17,6 +17,7 @@ from app.providers.downloading import NotAFileError
 from app.providers.thinksurance.calls.answers import check
 
 _BLANKS = b" \t\r\n"
+_BEFORE = b"\xef\xbb\xbf" + _BLANKS
 _HEAD = 1024
 _MOST_JSON = 64 * 1024
 _BEGINNINGS = (
@@ -83,8 +84,8 @@ class Unwrapping:
     def _begin(self, *, complete: bool) -> bytes:
         """Settle from the first bytes what the answer is, and return what they hold of the file."""
         head = bytes(self._head)
-        plain = head.lstrip(b"\xef\xbb\xbf" + _BLANKS)
-        if _PAGE.match(plain):
+        plain = head.lstrip(_BEFORE)
+        if is_page(head):
             raise NotAFileError(self._call, "the answer is a page")
         if plain.startswith(_BEGINNINGS):
             return self._go_on(_as_it_is, head)
@@ -167,6 +168,11 @@ def _is_wrapped_file(text: bytes) -> bool:
         return base64.b64decode(sample[: len(sample) // 4 * 4]).startswith(_BEGINNINGS)
     except binascii.Error:
         return False
+
+
+def is_page(head: bytes) -> bool:
+    """Tell whether an answer begins as a page of a proxy does; other XML is none."""
+    return _PAGE.match(head.lstrip(_BEFORE)) is not None
 
 
 def is_text(head: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx2
 
 from app.ingest.contract import Source
-from app.providers.calling import Answer, Caller, RefusedError
+from app.providers.calling import Answer, Caller, CallError, NotJsonAnswerError, RefusedError
 from app.providers.links import Allowed, GuardedTransport, Origin, allowed_links, origin_of
 from app.providers.thinksurance.calls import answers
 from app.providers.thinksurance.calls.documents import OWN_HOSTS
@@ -21,6 +21,7 @@ from app.providers.thinksurance.calls.session import (
     credentials_of,
     token_in,
 )
+from app.providers.thinksurance.calls.unwrapping import is_page
 
 DEFAULT_V2_BASE_URL: Final = "https://rest.thinksurance.de"
 
@@ -60,8 +61,8 @@ class ThinksuranceV2:
         """Close the connections."""
         await self._caller.aclose()
 
-    async def get(self, link: str) -> Answer:
-        """Return what a link leads to; redirects are not followed.
+    async def get(self, link: str, content_type: str = "") -> Answer:
+        """Return what a link leads to; redirects are not followed. A page is a proxy's where none was announced.
 
         Raises:
             LinkRefusedError: it leads where we do not go.
@@ -72,7 +73,10 @@ class ThinksuranceV2:
         async def send(token: str) -> Answer:
             headers = {"Authorization": f"Bearer {token}"}
             sending = self._caller.send(REFERENCE, "GET", url, headers=headers, repeatable=True, wants_json=False)
-            return await answers.judge(sending, REFERENCE)
+            answer = await answers.judge(sending, REFERENCE)
+            if is_page(answer.body) and "html" not in content_type.lower():
+                raise NotJsonAnswerError(REFERENCE, f"answered {answer.status} with a page", answer=answer)
+            return answer
 
         return await self._session.serve(send)
 
@@ -85,7 +89,7 @@ class ThinksuranceV2:
         first, second = _TOKEN_PATHS
         try:
             return await self._post(first, body)
-        except LoginRefusedError as error:
+        except CallError as error:  # of a path that is not there a page may tell
             if error.status != _NOT_FOUND:
                 raise
         return await self._post(second, body)
