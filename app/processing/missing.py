@@ -9,12 +9,14 @@ from datetime import datetime, time, tzinfo
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
+
 from app.accounts.model import Source
 from app.ids import IdSource
 from app.processing.arrays import TEXTS, UUIDS, array, arrays, columns
 from app.processing.event_rows import EventRow
 from app.processing.order import EFFECTIVE_DIGITS
-from app.processing.pulls import CONTENT, PULL, PUSH, Cause, content_of
+from app.processing.pulls import CAUSE, CONTENT, PULL, PUSH, Cause, content_of
 from app.processing.record_rows import Database
 from app.processing.telling import Event
 
@@ -185,7 +187,7 @@ def _is_gap(database: Database, one: News, earlier: Earlier, zone: tzinfo) -> bo
         " EXISTS (SELECT FROM (SELECT via, received_at FROM deliveries WHERE source_id = %(source)s ORDER BY id"
         "  LIMIT %(most)s) d WHERE d.via = %(push)s AND d.received_at < %(at)s),"
         " EXISTS (SELECT FROM deliveries WHERE id = %(delivery)s"
-        """  AND convert_from(headers, 'UTF8')::jsonb @> '[["callbox-cause", "notification"]]')"""
+        "  AND convert_from(headers, 'UTF8')::jsonb @> %(announced)s)"
         " FROM sources WHERE id = %(source)s",
         {
             "source": one.row.source_id,
@@ -194,6 +196,7 @@ def _is_gap(database: Database, one: News, earlier: Earlier, zone: tzinfo) -> bo
             "push": PUSH,
             "at": one.row.received_at,
             "delivery": one.row.delivery_id,
+            "announced": Jsonb([[CAUSE, Cause.NOTIFICATION]]),
         },
     ).fetchone()
     created_at, is_pushed, has_pushed, was_announced = row or (one.row.received_at, False, False, False)
