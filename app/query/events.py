@@ -184,6 +184,7 @@ EVENTS = Resource(
     reckoned=(),
     once=True,
     told=("id", "type", "received_at"),
+    listed_by=("type",),
     large=(events.c.changes, events.c.warnings, events.c.data),
     schema=Event,
     page=EventPage,

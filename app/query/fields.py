@@ -164,6 +164,13 @@ class Field:
         _check_number(texts)
         return or_(*(self._one(op, text, context) for text in texts))
 
+    def only_value(self, op: Op, texts: Sequence[str], context: Context) -> Any:
+        """Return the value of a plain column that rows must have, None where that is not all that is asked."""
+        if op not in (Op.EQ, Op.IN) or self.among is not None or self.build is not None or self.merged is not None:
+            return None
+        values = [value for text in texts for value in self._values(op, text, context)]
+        return values[0] if len(values) == 1 else None
+
     def _among(self, condition: Condition, context: Context) -> Condition:
         return condition if self.among is None else self.among(condition, context)
 
@@ -212,7 +219,7 @@ class Field:
         values = list(dict.fromkeys(values))
         if self.merged is not None:
             return is_or_became(self.column, values, self.merged)
-        return self._comparable.in_(values)
+        return self._comparable == values[0] if len(values) == 1 else self._comparable.in_(values)
 
     def _in_span(self, span: Span) -> Condition:
         inside = and_(self.column >= span.start, self.column < span.end)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from app.accounts.model import Access
 from app.crypto import mask_tokens
@@ -38,6 +39,7 @@ class Question:
     """What a caller asks of a list, read and checked. `binding` is what its cursors are good for.
 
     All rows that fit have an id within `ids`; `finds_few` where a filter leads to a few rows by an index of its own.
+    `only` is the one filter that there is, by a column and its value.
     """
 
     conditions: Sequence[Condition]
@@ -50,6 +52,7 @@ class Question:
     sort: str | None = None
     ids: IdRange = ANY_ID
     finds_few: bool = False
+    only: tuple[str, Any] | None = None
 
 
 class Slips:
@@ -131,15 +134,31 @@ def read_question(
     ]
     slips.check()
     reach = _reach(filters, fields, context)
-    return Question(conditions, order, limit, position, binding, context.moment, by_personal, sort, *reach)
+    only = _only(filters, fields, context)
+    return Question(conditions, order, limit, position, binding, context.moment, by_personal, sort, *reach, only)
+
+
+def _only(filters: Mapping[str, list[str]], fields: Mapping[str, Field], context: Context) -> tuple[str, Any] | None:
+    """Return the column and the value that a single filter asks for, None where it asks otherwise."""
+    if len(filters) != 1:
+        return None
+    ((name, texts),) = filters.items()
+    field, op = _asked(name, fields)
+    value = field.only_value(op, texts, context)
+    return None if value is None else (str(field.column.key), value)
+
+
+def _asked(name: str, fields: Mapping[str, Field]) -> tuple[Field, Op]:
+    """Return the field and the operator of a filter that is known to be right."""
+    plain, mark, word = name.partition("[")
+    return fields[plain], Op(word.rstrip("]")) if mark else Op.EQ
 
 
 def _reach(filters: Mapping[str, list[str]], fields: Mapping[str, Field], context: Context) -> tuple[IdRange, bool]:
     """Return between which ids the rows lie as far as times say so, and whether they are few."""
     ids, finds_few = ANY_ID, False
     for name, texts in filters.items():
-        plain, mark, word = name.partition("[")
-        field, op = fields[plain], Op(word.rstrip("]")) if mark else Op.EQ
+        field, op = _asked(name, fields)
         finds_few = finds_few or (field.few and op in (Op.EQ, Op.IN))
         if len(texts) == 1:
             ids = ids.within(field.ids(op, texts[0], context))
@@ -169,6 +188,8 @@ def _condition(
 
 
 def _unknown(name: str, fields: Mapping[str, Field]) -> str:
+    if not fields:
+        return f"is not known here; there are: {', '.join(PLAIN)}"
     plain = name.partition("[")[0][:_LONGEST_NAME]
     near = difflib.get_close_matches(plain, [*fields, *PLAIN], n=1)
     meant = f" (did you mean {near[0]}?)" if near else ""

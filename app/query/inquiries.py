@@ -233,6 +233,7 @@ INQUIRIES = Resource(
     reckoned=(),
     once=True,
     told=("status",),
+    listed_by=("status", "broker_external_id"),
     large=(inquiries.c.external_references,),
     long={
         ITS_DOCUMENTS: partial(of_documents.written_within, whole=False),

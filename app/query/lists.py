@@ -34,7 +34,7 @@ from app.query.sorting import place_of, sorted_rows
 from app.query.trail import noting
 from app.query.values import Context
 from app.query.walls import Statement, cache_of_walls, in_reach, walled
-from app.query.whole import whole_rows
+from app.query.whole import is_whole, whole_rows
 from app.storage.models import inbox, outcomes
 from app.times import now
 
@@ -53,7 +53,10 @@ async def answer_list(
     context = Context(access, moment_of(request), reading.zone, reading.book.present.sources)
     question = read_question(resource.name, resource.fields, parameters, context, reading.cursor_key, resource.sorts)
     is_feed = resource.seq is not None and question.order == "asc"
-    async with reading.asking(once=resource.once and (question.finds_few or _is_whole(question))) as connection:
+    known = is_whole(resource, question, access)
+    counts_some = shaping.count is not None and question.conditions  # by which index is best told by the value
+    planned = question.finds_few or (known and not counts_some)
+    async with reading.asking(once=resource.once and planned) as connection:
         lag = await _lag_seconds(connection, access) if is_feed else 0.0
         counted = None
         if shaping.count is not None:
@@ -106,7 +109,7 @@ def _chosen(resource: Resource, question: Question, access: Access) -> Statement
 
 async def _rows(connection: AsyncConnection, resource: Resource, question: Question, access: Access) -> Sequence[Row]:
     """Return one row more than the page holds, if there are as many."""
-    if _is_whole(question):
+    if is_whole(resource, question, access):
         return await whole_rows(connection, resource, question, access)
     statement = _visible(resource, access, question.sort).where(*question.conditions)
     if question.sort is not None:
@@ -134,11 +137,6 @@ async def _found(
         return await newest_rows(look, ids, question.limit + 1)
     page = await _ids_of_page(connection, question, access, ids)
     return await look(page, question.limit + 1) if page is not None else []
-
-
-def _is_whole(question: Question) -> bool:
-    """Tell whether all rows of a list are asked for, in the usual orders."""
-    return question.sort is None and not question.conditions
 
 
 def _ids_before(question: Question) -> IdRange:

@@ -47,7 +47,8 @@ class Resource:
     the columns that rows can be sorted by, of the same names as their fields; each has an index with the id. In lists
     `shape` takes ids, times, dates and decimals as text, but those it reckons with (`reckoned`; None: all of them).
     `once` says that whole lists, single rows and what leads to few may be planned once for all values. `told` are
-    columns that stand in an index with the ids, in their order, and with what walls are about. `large` are columns of
+    columns that stand in an index with the ids, in their order, and with what walls are about. `listed_by` are such
+    of which an index has the rows with one value in the order of ids. `large` are columns of
     JSON that may be as large as a callback; where there are many rows, `shape` is given them as text. `long` are texts
     that the statement makes and that may be as large, by name, each with what stands for it where there are many rows:
     the same without what is large.
@@ -72,6 +73,7 @@ class Resource:
     reckoned: Sequence[str] | None = None
     once: bool = False
     told: Collection[str] = ()
+    listed_by: Collection[str] = ()
     large: Sequence[Column[Any]] = ()
     long: Mapping[str, Callable[[Access], ColumnElement[str]]] = field(default_factory=dict)
     audited: bool = True

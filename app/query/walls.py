@@ -60,7 +60,7 @@ OTHERS_TOLD = "others_told"
 """The column that `others_told` gives."""
 
 _OLD_VALUES: ColumnElement[Any] = literal_column(
-    """'$[*] ? (@.field starts with "customer." || @.field == "documents").old ? (@ != null)'::jsonpath"""
+    """'$[*] ? (@.old != null && (@.field starts with "customer." || @.field == "documents"))'::jsonpath"""
 )
 
 LOWEST, HIGHEST = "lowest_id", "highest_id"

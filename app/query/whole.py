@@ -1,12 +1,12 @@
-"""Reads a page of a whole list, no filter, in the order of ids or of `seq`: the statements are the same each time.
+"""Reads a page of a whole list, or of its rows with one value, in a usual order: the statements are the same each time.
 
-What filters make of a list, and other orders, are the business of `lists`.
+What other filters make of a list, and other orders, are the business of `lists`.
 """
 
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Integer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -18,18 +18,31 @@ from app.query.resource import Resource, Row
 from app.query.walls import cache_of_walls, in_reach, walled
 
 
+def is_whole(resource: Resource, question: Question, access: Access) -> bool:
+    """Tell whether all rows are asked for in a usual order, or all with one value, which an index has in that order.
+
+    Not the latter within walls: where they hold few rows, all that have the value would be gone through for them.
+    """
+    if question.sort is not None or not question.conditions:
+        return question.sort is None
+    if question.only is None or access.source_ids is not None or access.brokers is not None:
+        return False
+    return question.only[0] in resource.listed_by and (question.order == "desc" or resource.seq is None)
+
+
 async def whole_rows(
     connection: AsyncConnection, resource: Resource, question: Question, access: Access
 ) -> Sequence[Row]:
-    """Return one row more than the page holds, if there are as many; the question has no filter and no `sort`."""
+    """Return one row more than the page holds, if there are as many, of a question that `is_whole`."""
     wanted, after = question.limit + 1, None if question.position is None else question.position.after[0]
     if question.order == "asc" and resource.seq is not None:
         values = {"seq": -1 if after is None else after, "wanted": wanted}
         return await _by_seq(resource, access).rows(connection, {**in_reach_of(ANY_ID), **values})
-    statement = _by_id(resource, access, question.order)
+    column, value = question.only or (None, None)
+    statement = _by_id(resource, access, question.order, column)
 
     async def look(ids: IdRange, number: int) -> Sequence[Row]:
-        return await statement.rows(connection, {**in_reach_of(ids), "wanted": number})
+        return await statement.rows(connection, {**in_reach_of(ids), "wanted": number, "value": value})
 
     ids = ANY_ID if after is None else _beyond(UUID(str(after)), question.order)
     if question.order == "asc" or resource.seq is None:
@@ -45,11 +58,14 @@ def _beyond(last: UUID, order: str) -> IdRange:
 
 
 @cache_of_walls
-def _by_id(resource: Resource, access: Access, order: str) -> Prepared:
-    own_id = resource.table.c.id
+def _by_id(resource: Resource, access: Access, order: str, column: str | None) -> Prepared:
+    own = resource.table.c
     statement = walled(resource.in_list(access), resource.table, access)
-    statement = statement.where(*resource.in_lists, in_reach(own_id))
-    statement = statement.order_by(own_id.asc() if order == "asc" else own_id.desc())
+    statement = statement.where(*resource.in_lists, in_reach(own.id))
+    if column is not None:
+        kind = BigInteger() if isinstance(own[column].type, Integer) else own[column].type
+        statement = statement.where(own[column] == asked("value", kind))
+    statement = statement.order_by(own.id.asc() if order == "asc" else own.id.desc())
     return Prepared.of(statement.limit(asked("wanted", BigInteger())))
 
 

@@ -6,14 +6,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
 
 from app.accounts.model import Access, Scope
 from app.query.events import EVENTS
 from app.query.ids_first import rows_by_id
 from app.query.inquiries import INQUIRIES
 from app.query.resource import Resource
-from app.query.walls import walled
 from tests.overheard import overheard
 from tests.query.conftest import START, Caller, Rows
 
@@ -56,16 +54,16 @@ def test_pages_hold_what_is_within_the_wall(
 
 @pytest.mark.parametrize(("resource", "name"), _TOLD, ids=[f"{one.name}-{name}" for one, name in _TOLD])
 def test_an_index_tells_them_without_the_rows(rows: Rows, resource: Resource, name: str) -> None:
-    access = Access(UUID(int=1), "key", frozenset({Scope.READ}), frozenset({UUID(int=2)}), frozenset({"B1", "B2"}))
-    table = resource.table
-    value = {"id": UUID(int=3), "status": 4, "type": "told", "received_at": START}[name]
-    chosen = table.c[name] >= value if name in ("id", "received_at") else table.c[name] == value
-    statement = walled(select(table.c.id), table, access).where(chosen).order_by(table.c.id.desc()).limit(51)
-    written = statement.compile(rows.connection, compile_kwargs={"literal_binds": True})
-    rows.connection.exec_driver_sql("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
-    plan = "\n".join(row[0] for row in rows.connection.exec_driver_sql(f"EXPLAIN {written}"))
-    assert "Index Only Scan" in plan
-    assert "Index Scan" not in plan
+    """Not asked by a plan: that hangs on when the autovacuum looked at the tables."""
+    found = rows.connection.exec_driver_sql(
+        "SELECT array_agg(attname::text ORDER BY place) FROM pg_index,"
+        " unnest(indkey) WITH ORDINALITY AS keys (attnum, place) JOIN pg_attribute USING (attnum)"
+        " WHERE indrelid = %s::regclass AND attrelid = indrelid GROUP BY indexrelid",
+        (resource.table.name,),
+    ).scalars()
+    begins = ["id"] if name in ("id", "received_at") else [name, "id"]
+    holds = {name, "source_id", *{"broker", "broker_external_id"} & {*resource.table.c.keys()}}
+    assert any(columns[: len(begins)] == begins and holds <= {*columns} for columns in found)
 
 
 def test_what_is_gone_since_is_left_out(by_broker: dict[str, list[UUID]], open_caller: Callable[[], Caller]) -> None:
@@ -81,8 +79,8 @@ def test_what_is_gone_since_is_left_out(by_broker: dict[str, list[UUID]], open_c
 @pytest.mark.parametrize("path", ["events?type=told", "events?received_at[gte]=2026-03-01", "inquiries?status=4"])
 def test_only_their_rows_are_read(rows: Rows, open_caller: Callable[[], Caller], path: str) -> None:
     caller = open_caller()
-    begins = f"SELECT {path.partition('?')[0]}.id \n"
+    ids = f"SELECT {path.partition('?')[0]}.id \n"
     for brokers in (["B1"], None):
         with overheard() as seen:
             assert caller.found(rows.key(Scope.READ, brokers=brokers), f"/v1/{path}&limit=1")
-        assert any(statement.startswith(begins) for statement, _ in seen) == (brokers is not None)
+        assert any(ids in statement for statement, _ in seen) == (brokers is not None)

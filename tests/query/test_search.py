@@ -279,10 +279,15 @@ def test_words_that_many_have_are_found_the_same(rows: Rows, open_caller: Callab
         ("muster haus", False, True, ["haus"]),
         ("muster selten", True, False, ["selten"]),
         ("must haus offen", True, False, ["haus", "offen"]),
+        ("bei haus offen selten", True, False, ["selten"]),
+        ("haus klein", True, False, ["klein"]),
+        ("beispiel klein", True, False, ["beispiel", "klein"]),
+        ("beispiel 80", True, False, ["beispiel", "80"]),
+        ("beispiel 8033", True, False, ["8033"]),
     ],
 )
 def test_which_words_many_have(words: str, begun: bool, common: bool, rare: list[str]) -> None:
-    known = {"customers": {"muster": 0.6, ".offen": 0.2, "haus": 0.3, "beispiel": 0.15}}
+    known = {"customers": {"muster": 0.6, ".offen": 0.2, "haus": 0.3, "beispiel": 0.15, "klein": 0.02}}
     access = Access(UUID(int=1), "key", frozenset({Scope.READ, Scope.READ_PERSONAL}))
     forms = forms_of(words.split(), access, begun=begun)
     assert is_common(forms, known["customers"]) is common
