@@ -15,9 +15,9 @@ from app.jobs.bench import Bench
 from app.processing.pulls import Cause
 from app.providers import PROVIDERS
 from app.providers.calling import CallError, PermanentCallError
-from app.providers.tables import as_list, record_key
+from app.providers.tables import as_list
 from app.providers.thinksurance.calls.v2 import v2_for
-from app.providers.thinksurance.identity import find_broker, find_reference
+from app.providers.thinksurance.identity import find_broker, find_reference, reference_subject
 from app.providers.values import platform_id
 
 MOST_LINKS = 20
@@ -69,7 +69,7 @@ def links_of(notification: Any) -> Iterator[Link]:
     """Yield the links of a notification, but for those to inquiries, which are pulled by their id."""
     for kind, name, reference in _references(notification):
         if kind.casefold() != _INQUIRY:
-            subject = record_key(f"{kind[:64]}/", name)
+            subject = reference_subject(kind, name)
             for _, link in as_list(reference.get("links")):
                 href, content_type = (link.get("href"), link.get("contentType")) if isinstance(link, dict) else ("", "")
                 if isinstance(href, str) and href:

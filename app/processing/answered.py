@@ -18,8 +18,8 @@ Call: TypeAlias = tuple[UUID, UUID]
 """A call of ours: its source and its submission."""
 
 _NO_INQUIRY_ID = 1 << 63
-_NO_LEAD_ID = ("ref:", "delivery:")
-"""How the subject of a lead goes on where the platform's own id is not known."""
+_NO_LEAD_ID = tuple(word + mark for word in ("ref", "delivery", "sha256") for mark in ":%")
+"""How the subject of a lead goes on where it is not the platform's own id as it is (decision 0013)."""
 
 
 class First(NamedTuple):

@@ -32,6 +32,7 @@ def number(value: Any, warn: Warn) -> Decimal | None:
     (`1234.5`, `350000.00`, `0.125`). A comma is the decimal sign (`350000,00`, `1.234,56`); one comma before exactly
     three digits (`1,234`) can be either, by a factor of a thousand, and is left out as `ambiguous-number`. Blanks and
     apostrophes before three digits group (`1 234`). A currency sign around the number and `,-` at its end are ignored.
+    What is more than a sign, digits and a decimal point is noted.
     """
     return _number(value, warn, german=True)
 
@@ -63,6 +64,8 @@ def _number(value: Any, warn: Warn, *, german: bool) -> Decimal | None:
     if digits is None:
         warn("ambiguous-number" if _AMBIGUOUS.fullmatch(bare) else "wrong-type")
         return None
+    if digits != value.strip(INVISIBLE).lstrip("+-"):
+        warn("formatted-number")
     return -Decimal(digits) if negative else Decimal(digits)
 
 
@@ -83,10 +86,8 @@ def _decimal_digits(bare: str, *, german: bool) -> str | None:
     return None
 
 
-def _whole(value: Any) -> int | None:
-    """Return a whole number that needs no closer look: an integer, or a few digits; most values are."""
-    if type(value) is int:
-        return value
+def _few_digits(value: Any) -> int | None:
+    """Return a whole number in text that needs no closer look."""
     if isinstance(value, str) and len(value) <= _FEW_DIGITS and value.isascii() and value.isdigit():
         return int(value)
     return None
@@ -107,7 +108,7 @@ def _bounded(amount: Decimal | None, low: int, high: int, warn: Warn) -> int | N
 
 def small_integer(value: Any, warn: Warn) -> int | None:
     """Return a count or code from 0 that fits 32 bits."""
-    whole = _whole(value)
+    whole = value if type(value) is int else _few_digits(value)
     if whole is not None and 0 <= whole <= INT32:
         return whole
     return _bounded(number(value, warn), 0, INT32, warn)
@@ -133,7 +134,7 @@ def _times_hundred(amount: Decimal | None) -> Decimal | None:
 
 def cents_from_euros(value: Any, warn: Warn) -> int | None:
     """Return cents of an amount in euros, written the German way or as a number."""
-    whole = _whole(value)
+    whole = value if type(value) is int else _few_digits(value)
     if whole is not None and abs(whole) <= INT32:
         return 100 * whole
     return _to_cents(_times_hundred(number(value, warn)), warn)
@@ -146,7 +147,7 @@ def cents_from_plain_euros(value: Any, warn: Warn) -> int | None:
 
 def cents_from_cents(value: Any, warn: Warn) -> int | None:
     """Return cents of an amount that is in cents already."""
-    whole = _whole(value)
+    whole = value if type(value) is int else _few_digits(value)
     if whole is not None and abs(whole) <= INT64:
         return whole
     return _to_cents(number(value, warn), warn)
@@ -154,7 +155,7 @@ def cents_from_cents(value: Any, warn: Warn) -> int | None:
 
 def decimal_text(value: Any, warn: Warn) -> str | None:
     """Return a decimal as its shortest text (`19`, `19.5`); a per cent sign is ignored."""
-    whole = _whole(value)
+    whole = value if type(value) is int else _few_digits(value)
     if whole is not None and abs(whole) <= INT32:
         return str(whole)
     amount = plain_number(value.strip(INVISIBLE).removesuffix("%") if isinstance(value, str) else value, warn)

@@ -16,6 +16,7 @@ _MAX_WARNINGS = 200
 _MAX_UNKNOWN_NAMES = 20
 _MAX_KEY_BYTES = 400
 _CONTAINERS = frozenset({dict, list})
+_PLAIN = frozenset({int, str})
 _ANY = "*"
 SEPARATOR = "\x1f"
 
@@ -104,9 +105,11 @@ def _look(one: Row, path: str) -> _Look:
 
 
 def _among(known: frozenset[Any], parse: Parse) -> Parse:
-    """Return a reader that also notes what is not among the known values."""
+    """Return a reader that also notes what is not among the known values; one that is needs no reading."""
 
     def read(value: Any, warn: Warn) -> Any:
+        if value.__class__ in _PLAIN and value in known:
+            return value
         parsed = parse(value, warn)
         if parsed is not None and parsed not in known:
             warn("unknown-value")

@@ -24,6 +24,7 @@ _CONTAINERS = (list, dict)  # a union would be made anew for each value
 _NUMBERS = (int, float)
 _SCALARS = (int, float, str)
 _NO_DATE = "0000-00-00"
+_TEXT_FOR_NUMBER = "text-for-number"
 MAX_NUMBER = 64
 
 
@@ -63,10 +64,11 @@ def text(value: Any, warn: Warn) -> str | None:
 
 
 def platform_id(value: Any, warn: Warn) -> int | None:
-    """Return a positive id that fits 64 bits, from a whole number or its digits (`2900417`, `"02900417"`)."""
+    """Return a positive id that fits 64 bits, from a whole number or, noted, its digits (`2900417`, `"02900417"`)."""
     if type(value) is int and 1 <= value <= INT64:
         return value
-    if isinstance(value, str):
+    is_text = isinstance(value, str)
+    if is_text:
         bare = value.strip(INVISIBLE)
         if not bare.isascii() or not bare.isdigit() or len(bare) > MAX_NUMBER:
             warn("wrong-type")
@@ -80,7 +82,21 @@ def platform_id(value: Any, warn: Warn) -> int | None:
     if not 1 <= value <= INT64:
         warn("out-of-range")
         return None
+    if is_text:
+        warn(_TEXT_FOR_NUMBER)
     return value
+
+
+def from_number(parse: Parse) -> Parse:
+    """Return the reader of a field that the platform's page has as a number: text that says one is noted."""
+
+    def read(value: Any, warn: Warn) -> Any:
+        parsed = parse(value, warn)
+        if value.__class__ is str and parsed is not None:
+            warn(_TEXT_FOR_NUMBER)
+        return parsed
+
+    return read
 
 
 _BOOLEANS = {1: True, 0: False, "true": True, "false": False, "1": True, "0": False}

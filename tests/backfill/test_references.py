@@ -65,6 +65,17 @@ def test_what_is_no_json_is_kept_as_well(stand: Stand, announced: str, came: byt
     assert _bodies_of_references(stand) == [came.decode()]
 
 
+@pytest.mark.parametrize("kind", ["contract", "contract/x", "c" * 80])
+def test_what_a_link_brings_has_the_subject_of_its_notification(stand: Stand, kind: str) -> None:
+    stand.add_source()
+    stand.double.older.references["1"] = {"number": "V-1"}
+    told = notification(stand.new_inquiry(), (kind, "1", f"{stand.url}/api/public/v2/1"))
+    del told["affected"][0]
+    stand.push(told)
+    stand.do(PULL)
+    assert stand.rows("SELECT subject FROM pulled WHERE subject <> ''") == stand.rows("SELECT subject FROM events")
+
+
 def test_a_page_that_was_not_announced_is_a_proxys_and_asked_for_again(stand: Stand) -> None:
     stand.add_source()
     stand.double.older.references["1"] = HTMLResponse("<html><body>Please log in.</body></html>")

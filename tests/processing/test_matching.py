@@ -310,6 +310,15 @@ def test_the_platforms_id_is_learned_by_the_token(desk: Desk, calls: Calls) -> N
     assert ties(desk) == [ours, ours]
 
 
+@pytest.mark.parametrize("name", ["ref:a:b", "ref%3Aa", "delivery:x:0", f"sha256:{'0' * 64}", "y" * 900])
+def test_a_name_that_is_not_written_as_it_is_is_learned_by_no_token(desk: Desk, calls: Calls, name: str) -> None:
+    token_id = desk.ids.next()
+    calls.add(token_key(token_id), source_id=desk.wegroup, matched=True)
+    desk.lay({"lead_id": name, "event_type": "created"}, desk.wegroup, token_id=token_id)
+    desk.process()
+    assert desk.row("SELECT state, platform_ids FROM submissions") == ("answered", {})
+
+
 def test_a_token_of_another_source_answers_nothing(desk: Desk, calls: Calls) -> None:
     token_id = desk.ids.next()
     ours = calls.add(token_key(token_id), source_id=desk.thinksurance)

@@ -51,6 +51,7 @@ def _holders(docs: Any, notes: Notes) -> Iterator[tuple[Mapping[str, Any], str]]
 
     The table says array, its text says a root object (IP Notification Response, Documents Holder Scheme); both are
     taken, and an empty array for none. The text also calls it a list of documents, so one may stand for its holder.
+    As the page has both, neither is noted; so it is with `docToken`.
     """
     if is_unknown(docs):
         return

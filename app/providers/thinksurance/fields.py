@@ -11,12 +11,17 @@ from app.providers.amounts import cents_from_cents, cents_from_euros, decimal_te
 from app.providers.dates import day_text
 from app.providers.masking import plain_names
 from app.providers.tables import Table, row, top_names
-from app.providers.values import Warn, boolean, platform_id, text
+from app.providers.values import Warn, boolean, from_number, platform_id, text
 
 STATUS_NAMES = {2: "tendering_lead", 3: "tendering", 4: "calculated", 6: "ordered", 15: "proposal_created"}
 """The statuses that are documented; an example shows 25, so others come too."""
 
 _PAYMENT_INTERVALS = (1, 3, 6, 12)
+_ORIGINS = ("crm", "broker_crm", "insurer")
+
+# Numbers in text are documented for `revenue` and `employees` alone.
+_code = from_number(small_integer)
+_euros = from_number(cents_from_euros)
 
 
 def _ignored(_reason: str) -> None:
@@ -26,7 +31,7 @@ def _ignored(_reason: str) -> None:
 def _coverage_cents(value: Any, warn: Warn) -> int | None:
     """Return the amount; a word is the next row's."""
     is_word = isinstance(value, str) and not any(map(str.isdigit, value))
-    return None if is_word else cents_from_euros(value, warn)
+    return None if is_word else _euros(value, warn)
 
 
 def _coverage_text(value: Any, warn: Warn) -> str | None:
@@ -35,7 +40,7 @@ def _coverage_text(value: Any, warn: Warn) -> str | None:
 
 
 INQUIRY = Table(
-    row("status", "status", small_integer, known=STATUS_NAMES),
+    row("status", "status", _code, known=STATUS_NAMES),
     row("productId", "product_id", platform_id),
     row("productName", "product_name", text),
     row("industryId", "industry_id", platform_id),
@@ -49,16 +54,16 @@ INQUIRY = Table(
     # "Agency numbers" says that both come back in IPNs; where is not documented.
     row("externalInsurerId *.externalInsurerId", "insurer_external_id", text),
     row("externalUniqueId *.externalUniqueId", "agency_number_external_id", text),
-    row("premiumYearly", "premium_yearly_cents", cents_from_cents),
+    row("premiumYearly", "premium_yearly_cents", from_number(cents_from_cents)),
     row("coverage", "coverage_cents", _coverage_cents),
     row("coverage", "coverage_text", _coverage_text),
-    row("deductible", "deductible_cents", cents_from_euros),
+    row("deductible", "deductible_cents", _euros),
     row("revenue", "revenue_cents", cents_from_euros),
-    row("taxPercent", "tax_percent", decimal_text),
+    row("taxPercent", "tax_percent", from_number(decimal_text)),
     row("contractStartDate", "contract_start_on", day_text),
     row("contractPayDate", "contract_payment_on", day_text),
-    row("contractDuration", "contract_years", small_integer),
-    row("paymentInterval", "payment_interval_months", small_integer, known=_PAYMENT_INTERVALS),
+    row("contractDuration", "contract_years", _code),
+    row("paymentInterval", "payment_interval_months", _code, known=_PAYMENT_INTERVALS),
     row("employees.full", "employees_full", small_integer),
     row("employees.part", "employees_part", small_integer),
     row("digitalOrderAvailable", "digital_order_available", boolean),
@@ -68,7 +73,7 @@ INQUIRY = Table(
 )
 
 INQUIRY_REFERENCES = ("externalReferences", "iExternalReferences")
-"""The table has the first name, the examples the second; both are read, the documented one wins."""
+"""The table has the first name, the examples the second; both are read, neither is noted, the table's wins."""
 
 INQUIRY_NAMES = top_names(INQUIRY) - {"*"} | {"bToken", "iId", *INQUIRY_REFERENCES}
 
@@ -76,7 +81,7 @@ _SALUTATIONS = {1: "mr", 2: "ms"}
 
 
 def _salutation(value: Any, warn: Warn) -> str | None:
-    code = small_integer(value, warn)
+    code = _code(value, warn)
     if code is not None and code not in _SALUTATIONS:
         warn("unknown-value")
     return None if code is None else _SALUTATIONS.get(code)
@@ -93,7 +98,8 @@ CUSTOMER = Table(
     row("cPhone", "phone", text),
     row("cWebsite", "website", text),
     row("cCompany", "company", text),
-    row("cPrivateIsCompanyAddress", "private_is_company_address", boolean),  # 0: use the cCompany address; 1: this one
+    # 0: use the cCompany address; 1: this one
+    row("cPrivateIsCompanyAddress", "private_is_company_address", from_number(boolean)),
 )
 
 CUSTOMER_ADDRESS = Table(
@@ -127,7 +133,7 @@ FILE = Table(
 )
 
 REFERENCE = Table(
-    row("origin", "origin", text),  # crm, broker_crm, insurer
+    row("origin", "origin", text, known=_ORIGINS),
     row("paramKey", "key", text),
     row("paramValue", "value", text),
 )

@@ -3,11 +3,14 @@
 All other fields are `reading`'s.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from app.providers.tables import as_list, record_key
 from app.providers.values import Warn, is_unknown, platform_id, text
+
+_SLASHES = re.compile(r"/|%(?=2F|25)")
 
 
 def _silent(_reason: str) -> None:
@@ -25,7 +28,7 @@ def find_inquiry_id(data: Any, key: str | None, warn: Warn = _silent) -> int | N
         return inner
     if not is_unknown(inner):
         return platform_id(inner, warn)
-    return None if key is None else platform_id(key, warn)
+    return None if key is None else platform_id(key, _silent)  # a key is always text
 
 
 def find_broker(value: Any, warn: Warn = _silent) -> str | None:
@@ -46,6 +49,12 @@ def find_reference(value: Any) -> tuple[str, str] | None:
     return None if kind is None or name is None else (kind, name)
 
 
+def reference_subject(kind: str, name: str) -> str:
+    """Return the subject of events about an affected thing; a slash in its type is percent-written (decision 0013)."""
+    written = _SLASHES.sub(lambda found: f"%{ord(found[0]):02X}", kind)
+    return record_key("", f"{written}/{name}")
+
+
 def find_notification_subject(value: Mapping[str, Any]) -> str | None:
     """Return what a V2 notification is about: its first inquiry, else its first reference, else itself."""
     first: str | None = None
@@ -56,9 +65,9 @@ def find_notification_subject(value: Mapping[str, Any]) -> str | None:
         kind, name = pair
         if kind.casefold() == "inquiry":
             number = platform_id(name, _silent)
-            return record_key("inquiry/", name) if number is None else inquiry_subject(number)
-        first = first or record_key(f"{kind[:64]}/", name)
+            return reference_subject("inquiry", name) if number is None else inquiry_subject(number)
+        first = first or reference_subject(kind, name)
     if first is not None:
         return first
     own = find_broker(value.get("notificationId"))
-    return None if own is None else record_key("notification/", own)
+    return None if own is None else reference_subject("notification", own)

@@ -35,12 +35,36 @@ _REFERENCE_NAMES = frozenset({"referenceType", "referenceId", "links"})
 _LINK_NAMES = frozenset({"contentType", "href"})
 _MAX_ID = 200
 
+# Both generations of the list of event types, as `snake_case` writes them.
+_EVENT_TYPES = frozenset(
+    {
+        "inquiry_created",
+        "inquiry_updated",
+        "inquiry_proposal_created",
+        "inquiry_ordered",
+        "inquiry_cancelled",
+        "tender_created",
+        "tender_closed",
+        "tender_cancelled",
+        "offers_created",
+        "offer_selected",
+        "booking_created",
+        "proposal_created",
+        "contract_created",
+    }
+)
+_REFERENCE_TYPES = frozenset(
+    {"inquiry", "consultation", "customer", "booking", "contract", "file", "offer", "questionnaire", "tender"}
+)
+
 
 def read_notification(item: Item, receipt: Receipt) -> Statement:
     """Say what a V2 notification says: an event about its subject; it changes no record."""
     value: dict[str, Any] = item.value
     notes = Notes(item.notes)
-    event_type = find_broker(value.get("eventType"), notes.on("eventType")) or ""
+    event_type = snake_case(find_broker(value.get("eventType"), notes.on("eventType")) or "")
+    if event_type and event_type not in _EVENT_TYPES:
+        notes.add("eventType", "unknown-value")
     _check_references(value.get("affected"), notes)
     notes.unknown_names("", value, _NAMES)
     stated = value.get("eventTime")
@@ -48,7 +72,7 @@ def read_notification(item: Item, receipt: Receipt) -> Statement:
     if occurred_at is None and not is_unknown(stated):
         notes.add("eventTime", "not-a-time")
     return Statement(
-        type=f"thinksurance.notification.{snake_case(event_type) or 'unknown'}",
+        type=f"thinksurance.notification.{event_type or 'unknown'}",
         subject=item.subject or find_notification_subject(value) or f"notification/{receipt.delivery_id}",
         effective_at=receipt.received_at,
         data=mask_item(value, CREDENTIALS, HOLDERS, PLAIN),
@@ -61,13 +85,16 @@ def read_notification(item: Item, receipt: Receipt) -> Statement:
 
 
 def _check_references(affected: Any, notes: Notes) -> None:
-    """Note references that name nothing, and names that are not documented."""
+    """Note references that name nothing, and types and names that are not documented."""
     members = as_list(affected)
     if not members and not is_unknown(affected):
         notes.add("affected", "wrong-type")
     for index, member in members:
-        if find_reference(member) is None:
+        reference = find_reference(member)
+        if reference is None:
             notes.add(f"affected.{index}", "incomplete-reference")
+        elif reference[0] not in _REFERENCE_TYPES and reference[0].casefold() not in _REFERENCE_TYPES:
+            notes.add(f"affected.{index}.referenceType", "unknown-value")
         if isinstance(member, dict):
             notes.unknown_names(f"affected.{index}.", member, _REFERENCE_NAMES)
             for number, link in as_list(member.get("links")):

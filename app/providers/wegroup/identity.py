@@ -16,6 +16,10 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
 
 _NAMES = frozenset({"external_ref", "ref", "external_ref_company", "company"})
 
+_COLONS = re.compile(r":|%(?=3A|25)")
+_LIKE_OURS = tuple(word + mark for word in ("ref", "delivery", "sha256") for mark in (":", "%3A", "%25"))
+"""How an id would be taken for another form of subject, or for one so written (decision 0013)."""
+
 DEFAULT_COMPANY = "callbox"
 """The company word of our own references where the source sets none; bare references are taken to be ours."""
 
@@ -45,11 +49,20 @@ class Identity(NamedTuple):
 
     def subject(self) -> str | None:
         """Return the subject of the lead's events; None if only the delivery can tell it from others."""
-        if self.strongest_id is not None:
-            return record_key("lead/", self.strongest_id)
+        name = self.strongest_id
+        if name is not None:
+            return record_key("lead/", _without_colons(name) if name.startswith(_LIKE_OURS) else name)
         if self.references:
-            return record_key("lead/ref:", ":".join(self.references[0]))
+            company, ref = self.references[0]
+            return record_key("lead/", f"ref:{_without_colons(company)}:{ref}")
         return None
+
+
+def _without_colons(name: str) -> str:
+    """Return a name with its colons percent-written, and what looks like one so written; different names differ."""
+    if ":" not in name and "%" not in name:  # most have neither, and are asked for at each receipt
+        return name
+    return _COLONS.sub(lambda found: f"%{ord(found[0]):02X}", name)
 
 
 def identify(lead: Lead, source: Source, notes: Notes) -> Identity:

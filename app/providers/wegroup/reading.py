@@ -16,7 +16,7 @@ from app.providers.values import is_unknown, text
 from app.providers.wegroup.fields import LEAD, LEAD_NAMES, PARTY, PARTY_NAMES
 from app.providers.wegroup.identity import Identity, as_map, identify
 from app.providers.wegroup.lists import CREDENTIALS, PLAIN, read_address, read_lists
-from app.providers.wegroup.shapes import EVENT_NAMES, EXPLICIT_IDS, Lead, find_leads
+from app.providers.wegroup.shapes import EVENT_NAMES, EXPLICIT_IDS, WRAPPER_NAMES, Lead, find_leads
 
 _AHEAD = timedelta(days=1)
 _OUTER_NAMES = LEAD_NAMES | {*EVENT_NAMES, *EXPLICIT_IDS, "external_ref", "external_refs"}
@@ -65,6 +65,9 @@ def _read_fields(lead: Lead, identity: Identity, notes: Notes) -> dict[str, Any]
             fields[name] = found
     if identity.references:
         fields["external_references"] = as_map(identity.references)
+    for depth, envelope in enumerate(lead.envelopes):
+        if not WRAPPER_NAMES.issuperset(envelope):
+            notes.unknown_names(_prefix(lead.path[:depth]), envelope, WRAPPER_NAMES)
     notes.unknown_names(outer, lead.value, _OUTER_NAMES if lead.form == "A" else _ALL_NAMES)
     if lead.form == "A":
         notes.unknown_names(inner, lead.party, _INNER_NAMES)

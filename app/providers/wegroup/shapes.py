@@ -24,6 +24,7 @@ _IDS = (str, int)  # a union would be made anew for each value
 _SCALARS = (str, int, float)
 _MAX_KEPT_TEXT = 200
 _KEPT_NAMES = (*EVENT_NAMES, "id", *EXPLICIT_IDS, *TIME_NAMES, "created_at", "distribution_id")
+WRAPPER_NAMES = frozenset({*ENVELOPE_NAMES, *_KEPT_NAMES})
 
 
 @dataclass(slots=True)

@@ -100,6 +100,8 @@ def test_unknown_sets_nothing(sent: str, unknown: Any, bench: "Bench", warned: W
     [
         ("status", "ordered", "wrong-type"),
         ("status", 1 << 31, "out-of-range"),
+        ("status", [6], "wrong-type"),
+        ("paymentInterval", True, "wrong-type"),
         ("productId", -1, "out-of-range"),
         ("productId", "88a", "wrong-type"),
         ("productName", ["x"], "wrong-type"),
@@ -127,6 +129,68 @@ def test_a_coverage_with_digits_that_is_no_amount_is_text_with_a_warning(bench: 
     statement = read(bench, {"coverage": "5 Mio. EUR pauschal"})
     assert part(statement, "inquiry").fields == {"inquiry_id": 7, "coverage_text": "5 Mio. EUR pauschal"}
     assert warned(statement) == {("data.coverage", "wrong-type")}
+
+
+DOCUMENTED_AS_NUMBERS = [
+    ("data", "iId", 7),
+    ("data", "status", 6),
+    ("data", "productId", 88),
+    ("data", "industryId", 107),
+    ("data", "professionId", 311),
+    ("data", "insuranceCompanyId", 1234),
+    ("data", "premiumYearly", 48790),
+    ("data", "coverage", 5_000_000),
+    ("data", "deductible", 250),
+    ("data", "taxPercent", 19),
+    ("data", "contractDuration", 3),
+    ("data", "paymentInterval", 12),
+    ("customer", "cId", 511209),
+    ("customer", "cSalutation", 2),
+    ("customer", "cPrivateIsCompanyAddress", 1),
+]
+
+
+@pytest.mark.parametrize(("place", "sent", "value"), DOCUMENTED_AS_NUMBERS)
+def test_text_is_noted_where_a_number_is_documented(
+    place: str, sent: str, value: int, bench: "Bench", warned: Warned
+) -> None:
+    plain, in_text = (
+        read(bench, **{"data": {}, "customer": {}} | {place: {sent: given}}) for given in (value, f" {value} ")
+    )
+    assert plain.parts == in_text.parts
+    assert warned(plain) == set()
+    assert warned(in_text) == {(f"{place}.{sent}", "text-for-number")}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"revenue": "350000"},
+        {"revenue": 350000},
+        {"revenue": "350000.50"},
+        {"employees": {"full": "4", "part": "2"}},
+        {"employees": {"full": 4}},
+        {"coverage": "unbegrenzt"},
+        {"bExternalId": "42"},
+    ],
+)
+def test_what_is_documented_as_text_is_not_noted(data: dict[str, Any], bench: "Bench", warned: Warned) -> None:
+    assert warned(read(bench, data)) == set()
+
+
+@pytest.mark.parametrize("revenue", ["350.000", "350000,00", "1.234,56", "350000 EUR", "350 000", "\u2212350000"])
+def test_numbers_as_people_write_them_are_noted(revenue: str, bench: "Bench", warned: Warned) -> None:
+    statement = read(bench, {"revenue": revenue, "employees": {"full": "1.200"}})
+    assert warned(statement) == {
+        ("data.revenue", "formatted-number"),
+        ("data.employees.full", "formatted-number"),
+    }
+
+
+def test_an_unknown_origin_of_a_reference_is_kept_with_a_warning(bench: "Bench", warned: Warned) -> None:
+    statement = read(bench, {"externalReferences": [REFERENCE, REFERENCE | {"origin": "erp"}]})
+    assert set(part(statement, "inquiry").fields["external_references"]) == {"crm\x1fNr", "erp\x1fNr"}
+    assert warned(statement) == {("data.externalReferences.1.origin", "unknown-value")}
 
 
 @pytest.mark.parametrize(

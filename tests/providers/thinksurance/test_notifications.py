@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,11 @@ def test_an_event_without_a_usable_type_is_unknown(event_type: Any, bench: "Benc
         ([("inquiry", ""), ("contract", "c-1")], "contract/c-1"),
         ([("customer", 511210), ("tender", "1")], "customer/511210"),
         ([], "notification/5b0c1a9e-2f47-11f0-8d1b-0242ac120002"),
+        ([("tender", "a/b:c%2F")], "tender/a/b:c%2F"),
+        ([("50% tender", "1")], "50% tender/1"),
+        ([("tender/a", "b")], "tender%2Fa/b"),
+        ([("tender%2Fa", "b")], "tender%252Fa/b"),
+        ([("inquiry/7", "")], "notification/5b0c1a9e-2f47-11f0-8d1b-0242ac120002"),
     ],
 )
 def test_the_subject_is_the_first_inquiry_else_the_first_reference(
@@ -81,6 +87,17 @@ def test_the_subject_is_the_first_inquiry_else_the_first_reference(
     references = [{"referenceType": kind, "referenceId": name} for kind, name in affected]
     assert read(bench, affected=references).subject == subject
     assert read(bench, affected={str(index): one for index, one in enumerate(references)}).subject == subject
+
+
+def test_no_two_references_have_one_subject(bench: "Bench") -> None:
+    kinds = ["".join(one) for length in (1, 2) for one in product("a/%", ("", "%2F", "%252F", "2F"), "/%x")]
+    kinds += ["sha256:", "x" * 64, "x" * 65, "y" * 64, "z" * 900, "z" * 901]
+    named = {(kind.strip(), name) for kind in kinds for name in ("b", "/b", "a/b", "%2Fb", "y" * 900, "y" * 901)}
+    subjects = [
+        read(bench, affected=[{"referenceType": kind, "referenceId": name}]).subject for kind, name in sorted(named)
+    ]
+    assert len(set(subjects)) == len(named)
+    assert max(map(len, subjects)) <= 400
 
 
 def test_a_notification_may_have_data_of_its_own(bench: "Bench") -> None:
@@ -102,8 +119,17 @@ def test_references_that_name_nothing_are_told(bench: "Bench", warned: Callable[
     assert warned(read(bench, eventType=["x"])) == {("eventType", "wrong-type")}
     assert warned(read(bench, extra=1)) == {("extra", "unknown-field")}
     reference = {"referenceType": "inquiry", "referenceId": "7", "links": [{"href": "x", "rel": "y"}], "state": 1}
+    reference = reference | {"referenceType": "Inquiry"}
     names = {("affected.0.state", "unknown-field"), ("affected.0.links.0.rel", "unknown-field")}
     assert warned(read(bench, affected=[reference])) == names
+
+
+def test_unknown_types_are_kept_and_told(bench: "Bench", warned: Callable[[Statement], Any]) -> None:
+    statement = read(bench, eventType="InquiryMelted", affected=[{"referenceType": "cloud", "referenceId": "7"}])
+    assert (statement.type, statement.subject) == ("thinksurance.notification.inquiry_melted", "cloud/7")
+    assert warned(statement) == {("eventType", "unknown-value"), ("affected.0.referenceType", "unknown-value")}
+    for known in ("InquiryOrdered", "inquiry_ordered", "TENDER_CLOSED"):
+        assert warned(read(bench, eventType=known)) == set()
 
 
 @pytest.mark.parametrize(

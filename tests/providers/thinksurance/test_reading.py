@@ -92,7 +92,7 @@ def test_the_key_of_a_dictionary_that_differs_is_told(bench: "Bench", warned: Wa
 
     assert told("8", 7) == {("data.iId", "differs-from-key")}
     assert told("x", 7) == {("data.iId", "differs-from-key")}
-    assert told("7", "7") == set()
+    assert told("7", "7") == {("data.iId", "text-for-number")}
     assert told("007", 7) == set()
     assert told("7", None) == set()
 
@@ -208,7 +208,14 @@ def test_the_sample_as_php_writes_it(bench: "Bench", warned: Warnings) -> None:
         "created_on": "2025-03-02",
         "updated_on": "2025-03-09",
     }
-    assert warned(statement) == {("data.industryId", "out-of-range"), ("data.agencyNumber", "unknown-field")}
+    in_text = "iId status productId premiumYearly coverage deductible taxPercent contractDuration paymentInterval"
+    formatted = "coverage deductible revenue taxPercent"
+    assert warned(statement) == {
+        ("data.industryId", "out-of-range"),
+        ("data.agencyNumber", "unknown-field"),
+        *((f"data.{name}", "text-for-number") for name in in_text.split()),
+        *((f"data.{name}", "formatted-number") for name in formatted.split()),
+    }
 
 
 def test_wrong_types_of_the_objects_are_told(bench: "Bench", warned: Warnings) -> None:

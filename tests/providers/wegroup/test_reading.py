@@ -127,6 +127,12 @@ def test_warnings_name_the_place_inside_the_envelope(bench: "Bench", warned: War
     }
 
 
+def test_unknown_fields_of_the_envelopes_are_named(bench: "Bench", warned: Warnings) -> None:
+    inner = {"id": "i", "timestamp": "2025-03-09T10:00:00Z", "try": 1, "lead": {"id": "x", "prospect": {}}}
+    statement = read(bench, {"event": "x", "version": 2, "created_at": "2025-03-09", "data": inner})
+    assert warned(statement) == {("version", "unknown-field"), ("data.try", "unknown-field")}
+
+
 def test_the_kind_is_left_open_where_nothing_shows_it(bench: "Bench") -> None:
     assert "kind" not in lead(read(bench, {"lead_id": "x", "event_type": "updated"})).fields
     both = {"id": "x", "prospect": {"first_name": "M", "name": "Bakkerij"}}
@@ -373,10 +379,12 @@ def test_payment_intervals(interval: Any, raw: Any, months: Any, bench: "Bench",
         ("1,234", None),
     ],
 )
-def test_premiums_have_a_decimal_point(premium: Any, cents: int | None, bench: "Bench") -> None:
+def test_premiums_have_a_decimal_point(premium: Any, cents: int | None, bench: "Bench", warned: Warnings) -> None:
     statement = read(bench, {"id": "x", "insurance_policies": [{"coverages": [{"premium": premium}]}]})
     (policy,) = lead(statement).fields["insurance_policies"]
     assert policy["coverages"][0]["premium_cents"] == cents
+    formatted = {("insurance_policies.0.coverages.0.premium", "formatted-number")}
+    assert (warned(statement) == formatted) == (premium == "300,50")
     assert policy["external_references"] == []
 
 

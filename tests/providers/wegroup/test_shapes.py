@@ -1,6 +1,7 @@
 """The forms a lead webhook may have, and which lead is found in each."""
 
 import json
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -178,6 +179,41 @@ def test_references_under_our_own_word_come_first_and_bare_ones_are_ours(bench: 
     assert (
         find(bench, {"external_ref": "L-1"}, external_ref_company="leadhub").items[0].subject == "lead/ref:leadhub:L-1"
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "subject"),
+    [
+        ({"id": "a:b/c%3A%25"}, "a:b/c%3A%25"),
+        ({"id": "references:1"}, "references:1"),
+        ({"id": "ref%20x"}, "ref%20x"),
+        ({"id": "ref:a:b"}, "ref%3Aa%3Ab"),
+        ({"id": "ref%3Aa%3Ab"}, "ref%253Aa%253Ab"),
+        ({"id": "delivery:a:0"}, "delivery%3Aa%3A0"),
+        ({"external_ref": {"external_ref_company": "50% hub", "external_ref": "a:b%3A"}}, "ref:50% hub:a:b%3A"),
+        ({"external_ref": {"external_ref_company": "a:b", "external_ref": "c"}}, "ref:a%3Ab:c"),
+        ({"external_ref": {"external_ref_company": "a%3Ab", "external_ref": "c"}}, "ref:a%253Ab:c"),
+    ],
+)
+def test_only_what_could_be_another_subject_is_written_otherwise(body: Any, subject: str, bench: "Bench") -> None:
+    assert [item.subject for item in find(bench, body).items] == [f"lead/{subject}"]
+
+
+def test_no_two_leads_have_one_subject(bench: "Bench") -> None:
+    companies = ["".join(one) for one in product(("a", ":", "%", "%3A"), ("", ":", "3A", "25"), ("", ":", "x"))]
+    names = ["b", ":b", "a:b", "%3Ab", "y" * 900, "y" * 901]
+    references = sorted({(company, name) for company in [*companies, "sha256"] for name in names})
+    leads: list[Any] = [{"external_ref": {"external_ref_company": one, "external_ref": ref}} for one, ref in references]
+    subjects = {item.subject for item in find(bench, leads).items}
+    assert len(subjects) == len(leads)
+    for _ in range(3):  # ids and references that are written as the subjects of others, of which some were so
+        written = sorted({str(subject).removeprefix("lead/") for subject in subjects} | {"y" * 900, "y" * 901})
+        read = [one.removeprefix("ref:").partition(":") for one in written if one.startswith(("ref:", "sha256:"))]
+        more: list[Any] = [{"id": one} for one in written]
+        more += [{"external_ref": {"external_ref_company": one, "external_ref": ref}} for one, _, ref in read]
+        leads += [one for one in more if one not in leads]
+        subjects = {item.subject for item in find(bench, leads).items}
+        assert len(subjects) == len(leads)
 
 
 def test_notes_stand_at_the_lead_they_are_about(bench: "Bench") -> None:
