@@ -6,11 +6,14 @@ Importing it takes several times as long as what receives, which is `app.main`'s
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
@@ -26,6 +29,7 @@ from app.ingest.documented import receiver_paths
 from app.ingest.keeping import Keeper
 from app.ingest.senders import parse_networks
 from app.jobs.routes import router as jobs
+from app.problems import Problem, problem_response
 from app.providers import PROVIDERS
 from app.query.exampled import add_examples
 from app.request_id import RequestIdMiddleware
@@ -83,7 +87,7 @@ def build_api(settings: Settings) -> FastAPI:
     api.add_middleware(query.StrangersMiddleware, trusted=parse_networks(settings.trusted_proxies))
     if settings.cors_origins:
         api.add_middleware(
-            CORSMiddleware,
+            _CrossOrigins,
             allow_origins=settings.cors_origins.split(","),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
             allow_headers=[
@@ -112,6 +116,32 @@ def build_api(settings: Settings) -> FastAPI:
     api.router.routes.insert(0, _Shortcut(api.router.routes))
     _document_receiver(api)
     return api
+
+
+class PreflightRefused(Problem):
+    """A page of this origin may not send such a request: `CALLBOX_CORS_ORIGINS` names the origins that may ask."""
+
+    status = 400
+    code = "preflight-refused"
+    title = "Preflight refused"
+
+
+class _CrossOrigins(CORSMiddleware):
+    """Tells browsers which pages may ask; what it refuses is a problem like any other."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer a preflight."""
+        try:
+            await super().__call__(scope, receive, send)
+        except PreflightRefused as refusal:
+            await problem_response(refusal, scope)(scope, receive, send)
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Return the answer to a preflight, or raise PreflightRefused."""
+        response = super().preflight_response(request_headers)
+        if response.status_code != HTTPStatus.OK:
+            raise PreflightRefused(headers=self.preflight_headers)
+        return response
 
 
 class _Shortcut(BaseRoute):

@@ -31,6 +31,7 @@ _LONGEST_NAME = 100
 _HOME = str(Path(__file__).parent)
 _MOST_FRAMES = 8
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+_CODES = {"literal_error": "unknown-value", "enum": "unknown-value", "extra_forbidden": "unknown-field"}
 
 log = structlog.get_logger(__name__)
 
@@ -160,7 +161,12 @@ def _from_validation(error: "RequestValidationError") -> Problem:
 def _one_error(one: Mapping[str, Any]) -> dict[str, str]:
     where, *rest = [str(step) for step in one.get("loc", ())] or ["body"]
     place = {"pointer": "/" + "/".join(rest)} if where == "body" else {"name": ".".join(rest)[:_LONGEST_NAME]}
-    return {"in": where, **place, "code": str(one.get("type", "invalid")), "detail": str(one.get("msg", ""))}
+    return {"in": where, **place, "code": code_of(str(one.get("type", "invalid"))), "detail": str(one.get("msg", ""))}
+
+
+def code_of(kind: str) -> str:
+    """Return our code for what pydantic calls a fault: a word with hyphens."""
+    return _CODES.get(kind, kind.replace("_", "-"))
 
 
 def report_failure(error: BaseException, scope: Scope) -> None:

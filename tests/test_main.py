@@ -67,7 +67,9 @@ def test_health(client: TestClient, settings: Settings) -> None:
     ready = client.get("/readyz")
     assert ready.json() == {"status": "ok", "parts": PARTS}
     assert client.get("/readyz?for=query").json() == {"status": "ok", "parts": {"database": "ok"}}
-    assert client.get("/readyz?for=lunch").status_code == 422
+    (wrong,) = client.get("/readyz?for=lunch").json()["errors"]
+    assert (wrong["name"], wrong["code"]) == ("for", "unknown-value")
+    assert "query" in wrong["detail"]
     assert ready.headers["x-request-id"]
     with psycopg.connect(settings.database_url.get_secret_value(), autocommit=True) as connection:  # type: ignore[union-attr]
         connection.execute("INSERT INTO inbox VALUES ('01900000-0000-7000-8000-000000000000', gen_random_uuid())")
@@ -285,6 +287,22 @@ def test_dashboards_of_the_named_origins_may_ask(client: TestClient, settings: S
     assert "access-control-allow-origin" not in stranger.headers
     probe = client.options(add_source(settings), headers=asked)
     assert "access-control-allow-origin" not in probe.headers
+
+
+def test_a_refused_preflight_is_a_problem(client: TestClient) -> None:
+    asked = {"Origin": "https://crm.example.test", "Access-Control-Request-Method": "GET", "X-Request-Id": "mine"}
+    for wrong in (
+        {"Origin": "https://evil.example.test"},
+        {"Access-Control-Request-Method": "PUT"},
+        {"Access-Control-Request-Headers": "x-other"},
+    ):
+        refused = client.options("/v1/inquiries", headers=asked | wrong)
+        assert (refused.status_code, refused.headers["content-type"]) == (400, "application/problem+json")
+        assert {"type", "title", "detail", "errors"} < refused.json().keys()
+        assert (refused.json()["code"], refused.json()["instance"]) == ("preflight-refused", "/v1/inquiries")
+        assert refused.headers["x-request-id"] == "mine" == refused.json()["request_id"]
+        assert "access-control-allow-origin" not in refused.headers
+        assert "Origin" in refused.headers["vary"]
 
 
 def test_a_wrong_key_keeps_it_from_starting(settings: Settings) -> None:

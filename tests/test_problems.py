@@ -118,7 +118,7 @@ def test_refused_bodies_are_pointed_at_without_their_values(client: TestClient) 
     assert {name: error[name] for name in ("in", "pointer", "code")} == {
         "in": "body",
         "pointer": "/size",
-        "code": "int_parsing",
+        "code": "int-parsing",
     }
     assert "Nele" not in response.text
     assert client.post("/cups", content=b"{").json()["errors"][0]["in"] == "body"

@@ -20,7 +20,8 @@ from app.accounts.snapshot import AccountsUnavailableError
 from app.accounts.writing import AccountError, Connection
 from app.config import Settings
 from app.crypto import Vault
-from app.problems import Invalid
+from app.posted import pointer_to
+from app.problems import Invalid, code_of
 from app.query.answers import answer, to_json
 from app.query.details import check_parameters
 from app.query.reading import DatabaseAway, reading_of, translated_errors
@@ -38,6 +39,8 @@ INSERT INTO api_requests (actor, idempotency_key, request_sha256) VALUES (%s, %s
 """
 _KNOWN: Final = "SELECT request_sha256, answer FROM api_requests WHERE actor = %s AND idempotency_key = %s"
 _END: Final = "UPDATE api_requests SET answer = %s::jsonb WHERE actor = %s AND idempotency_key = %s"
+_TYPES: Final = ("str", "list[str]")
+"""What pydantic names where a value may be of several types, and is no place in the body."""
 
 Made = TypeVar("Made")
 Body = TypeVar("Body", bound=BaseModel)
@@ -126,7 +129,12 @@ async def read_order(
 def _unusable(error: ValidationError) -> Invalid:
     found = error.errors(include_input=False, include_url=False, include_context=False)
     errors = [
-        {"in": "body", "pointer": "".join(f"/{step}" for step in one["loc"]), "code": one["type"], "detail": one["msg"]}
+        {
+            "in": "body",
+            "pointer": "".join(pointer_to(str(step)) for step in one["loc"] if step not in _TYPES),
+            "code": code_of(one["type"]),
+            "detail": one["msg"],
+        }
         for one in found
     ]
     names = ", ".join(dict.fromkeys(f"`{one['pointer']}`" for one in errors))

@@ -231,7 +231,10 @@ async def add_source_secret(request: Request, name: Name, access: Admin) -> Resp
     tags=["administration"],
 )
 async def revoke_source_secret(request: Request, name: Name, secret: PartId, access: Admin) -> Response:
-    """Judge nothing that comes from now on by a secret; once more changes nothing. Needs `admin`."""
+    """Judge nothing by a secret, but for what comes in the next five seconds; once more changes nothing.
+
+    What came before stays verified. Needs `admin`.
+    """
     order = without_body(request, access)
     return answer(await change(order, source_parts.revoked_secret(order, name, secret)))
 

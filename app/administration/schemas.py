@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.accounts.model import Mode, Scope
-from app.query.schemas.parts import AN_ID, REDACTED, Links, Page, Shown, a_time, an_id, links, shown
+from app.query.schemas.parts import AN_ID, REDACTED, Links, Page, Shown, Walked, a_time, an_id, links, shown
 
 _MOST_VALUES = 100
 _MOST_WALLS = 1000
@@ -141,13 +141,13 @@ class Configuration(Shown):
     )
 
 
-class TokenPage(Page):
+class TokenPage(Walked):
     """All tokens of a source."""
 
     data: list[TokenShown]
 
 
-class SecretPage(Page):
+class SecretPage(Walked):
     """All shared secrets of a source."""
 
     data: list[SecretShown]

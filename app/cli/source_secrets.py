@@ -58,7 +58,7 @@ def revoke(
     secret: Annotated[str, typer.Argument(metavar="SECRET", help="Its id or label.")],
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge nothing that comes from now on by a secret; what came before it stays verified."""
+    """Judge nothing by a secret, but for what comes in the next five seconds; what came before stays verified."""
     from app.accounts.parts import revoke_secret  # noqa: PLC0415
 
     with opened() as room:

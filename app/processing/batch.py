@@ -194,7 +194,7 @@ def _to_row(
 ) -> EventRow:
     warned: Iterable[Warned] = (*item.item.notes, *statement.warnings)
     if is_new_broker:
-        warned = (*warned, Warned("data.bExternalId", "new-broker"))
+        warned = (*warned, Warned("", "new-broker"))  # named by an id or a token, which of them is not noted
     return EventRow(
         id=item.event_id,
         source_id=delivery.source_id,

@@ -72,16 +72,26 @@ async def _quarantine(asking: Asking) -> list[dict[str, Any]]:
     return found
 
 
+def _in_quarantine(access: Access) -> Statement:
+    """Return what asks for something of a source in quarantine, as far as the key sees it."""
+    own, judged = deliveries.c, outcomes.c
+    if access.brokers is not None:  # by the index of what is not accepted, by its first broker
+        named: Statement = select(literal(1)).where(judged.source_id == sources.c.id, judged.status.in_(IN_QUARANTINE))
+        named = named.where(judged.status != "accepted", judged.brokers[1].in_(access.brokers))
+        return walled(named, outcomes, access)
+    # As values, by which deliveries of the source are looked at one by one, and mostly the newest is one; a join would
+    # go through all outcomes.
+    status = select(judged.status).where(judged.delivery_id == own.id, judged.source_id == own.source_id)
+    waiting: Statement = select(literal(1)).where(own.source_id == sources.c.id)
+    return waiting.where(status.scalar_subquery().in_(IN_QUARANTINE)).order_by(own.id.desc())
+
+
 async def _unproven(asking: Asking) -> list[dict[str, Any]]:
-    """Tell of the sources that have something in quarantine: mostly their newest delivery is."""
+    """Tell of the sources that have something in quarantine."""
     if not asking.unproven:
         return []
-    own, judged = deliveries.c, outcomes.c
-    # As values, by which deliveries of the source are looked at one by one; a join would go through all outcomes.
-    status = select(judged.status).where(judged.delivery_id == own.id, judged.source_id == own.source_id)
-    waiting = own.source_id == sources.c.id, status.scalar_subquery().in_(IN_QUARANTINE)
-    newest = select(literal(1)).where(*waiting).order_by(own.id.desc()).limit(1)
-    refused: Statement = select(sources.c.id).where(newest.scalar_subquery().is_not(None))
+    waiting = _in_quarantine(asking.access).limit(1).scalar_subquery()
+    refused: Statement = select(sources.c.id).where(waiting.is_not(None))
     return [
         notice(
             "recipe-unproven",
@@ -272,7 +282,7 @@ router = APIRouter(prefix="/v1")
     tags=["sources"],
 )
 async def list_attention(request: Request, access: Reader) -> Response:
-    """List what needs somebody, the worst first.
+    """List all that needs somebody at once, the worst first.
 
     Deliveries in quarantine by reason (of the last 30 days), sources whose signature has never fitted or that have
     gone quiet, processing that is behind, gaps of the last week, searches that fail, signatures that differ between

@@ -54,6 +54,14 @@ PERSONAL: Mapping[str, frozenset[str]] = {
 }
 """The personal fields of each kind of object; a dotted name is a field of the objects in a list."""
 
+PARTLY: Mapping[str, frozenset[str]] = {
+    "event": frozenset({"changes", "warnings"}),
+    "gap": frozenset({"changes"}),
+    "history": frozenset({"changes"}),
+    "change": frozenset({"old", "new"}),
+}
+"""The fields that may hold something personal among the rest; that alone is hidden (`hide_changes`, `hide_names`)."""
+
 _LONGEST_PLACE = 3
 """So many digits has a place in a list; what is longer may be somebody's number."""
 
@@ -114,7 +122,8 @@ def hide_names(warnings: Sequence[Mapping[str, str]]) -> tuple[list[Any], bool]:
 
 
 def _are_names(path: str) -> bool:
-    return all(is_name(step) or (step.isdigit() and len(step) <= _LONGEST_PLACE) for step in path.split("."))
+    steps = path.split(".") if path else []  # without a path it is about the whole item
+    return all(is_name(step) or (step.isdigit() and len(step) <= _LONGEST_PLACE) for step in steps)
 
 
 def hide_changes(

@@ -85,10 +85,9 @@ class Child:
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end; return whether it has ended."""
-        if self._process is None:
-            return True
         try:
-            self._process.wait(max(seconds, 0))
+            if self._process is not None:
+                self._process.wait(max(seconds, 0))
         except subprocess.TimeoutExpired:
             return False
         self._forget()

@@ -33,7 +33,6 @@ STOP_WITHIN_S = 10.0
 
 _LOOK_EVERY_S = 0.1
 _LOOK_AT_DATABASE_EVERY_S = 1.0
-_ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class _Stopped(BaseException):
@@ -44,7 +43,7 @@ def supervise(settings: Settings, *, receivers: int, with_work: bool) -> int:
     """Run the service until SIGTERM or SIGINT and return the exit status: 0, or 2 where it could not start."""
     say = speaker(settings)
     supervisor = Supervisor(settings, say)
-    ends = [number for number in _ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
+    ends = [number for number in ahead.ENDS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores SIGHUP
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if not supervisor.is_stopping:  # a second one, at once after the first, must not break into the end
@@ -117,10 +116,10 @@ class Supervisor:
 
     def watch(self) -> None:
         """Restart what dies, until a signal asks for the end."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)  # an import loses the exception of a signal, and says so
+        signal.pthread_sigmask(signal.SIG_BLOCK, ahead.ENDS)  # an import loses the exception of a signal, and says so
         from app.log import configure_logging  # noqa: PLC0415 - the first to log; the start does without
 
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ahead.ENDS)
         configure_logging(self._settings)
         look_at_database = time.monotonic()
         while not self.is_stopping:

@@ -1,12 +1,7 @@
 """Start, adopt, find and stop the PostgreSQL server that lives in DATA_DIR, where no DATABASE_URL is set.
 
-Its files are `embedded_folder`'s and its programs `embedded_program`'s; migrating, connecting and who may serve are
-left to others. Three locks, all given back by the kernel when their holder dies, keep processes from colliding:
-
-* `starting.lock`: one process at a time starts or stops the server;
-* `running.lock`: held by the server's own processes (they inherit the open file), so that it is free exactly when
-  nothing of a server is left, whatever a pid file says;
-* `using.lock`: shared by all who called `start`; the last of them stops the server.
+Its files are `embedded_folder`'s, its programs `embedded_program`'s, and the locks by which processes do not collide
+`embedded_locks`'; migrating, connecting and who may serve are left to others.
 """
 
 import fcntl
@@ -17,8 +12,6 @@ import struct
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,13 +29,12 @@ from app.storage.embedded_folder import (
     remove_socket_folder,
     write_settings,
 )
+from app.storage.embedded_locks import POLL_SECONDS, Say, Waiting, open_lock, starting, take_running, try_lock
 from app.storage.embedded_program import EmbeddedError, find_programs, run_as
 
 __all__ = ["EmbeddedError", "Server", "find_running", "start"]
 
-_POLL_SECONDS = 0.01
-_SAY_FIRST_SECONDS = 1.0
-_SAY_AGAIN_SECONDS = 10.0
+_GRACE_SECONDS = 30.0
 _KILL_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 # The lines of postmaster.pid that we read (PostgreSQL's miscadmin.h, LOCK_FILE_LINE_*, counted from 0 here).
@@ -52,8 +44,6 @@ _PROTOCOL = 3 << 16
 _READY_FOR_QUERY = b"Z\0\0\0\x05"
 _TERMINATE = b"X\0\0\0\x04"
 _CANNOT_CONNECT_NOW = b"\0C57P03\0"
-
-Say = Callable[[str], None]
 
 
 def _to_stderr(text: str) -> None:
@@ -79,14 +69,14 @@ class Server:
     def is_up(self) -> bool:
         """Say whether the server runs, be it that it recovers just now; costs next to nothing."""
         try:
-            lock = _take_running(self._folder)
+            lock = take_running(self._folder)
         except OSError:  # the folder is gone
             return False
         if lock is not None:
             os.close(lock)
         return lock is None
 
-    def stop(self, *, timeout_seconds: float = 30.0) -> None:
+    def stop(self, *, timeout_seconds: float = _GRACE_SECONDS) -> None:
         """Stop the server and wait for its end, unless another process that called `start` still uses it.
 
         Open transactions are rolled back. After `timeout_seconds` it is ended at once: nothing durable is lost by that,
@@ -95,8 +85,8 @@ class Server:
         if not self._let_go.alive:
             return
         try:
-            with _starting(self._folder, _to_stderr):
-                if _try_lock(self._using):
+            with starting(self._folder, _to_stderr):
+                if try_lock(self._using):
                     _end(self._folder, timeout_seconds)
         finally:
             self._let_go()
@@ -111,13 +101,17 @@ def start(data_dir: Path, *, say: Say = _to_stderr, durable: bool = True) -> Ser
     """
     try:
         folder = open_folder(data_dir)
-        with _starting(folder, say):
-            using = _open_lock(folder, "using")
+        with starting(folder, say):
+            using = open_lock(folder, "using")
             try:
                 fcntl.flock(using, fcntl.LOCK_SH)
                 url, pid = _bring_up(folder, say, durable=durable)
-            except BaseException:
-                os.close(using)
+            except BaseException:  # a signal, too: what was begun must not go on alone
+                try:
+                    if try_lock(using):
+                        _end(folder, _GRACE_SECONDS)
+                finally:
+                    os.close(using)
                 raise
             return Server(url, pid, folder, using)
     except OSError as error:
@@ -164,9 +158,9 @@ def _takes_connections(path: str) -> bool:
 
 def _bring_up(folder: Folder, say: Say, *, durable: bool) -> tuple[str, int]:
     """Return URL and process id of a server that takes connections; to be called by one process at a time."""
-    wait = _Waiting(say, "A database server of an earlier run is still busy; waiting for it")
+    wait = Waiting(say, "A database server of an earlier run is still busy; waiting for it")
     while not (found := _read_running(folder.data)):
-        lock = _take_running(folder)
+        lock = take_running(folder)
         if lock is not None:
             break
         wait.a_little()
@@ -206,10 +200,10 @@ def _launch(folder: Folder, programs: Path, lock: int, *, durable: bool) -> int:
 
 def _await_ready(folder: Folder, say: Say, log_begin: int) -> tuple[str, int]:
     """Return URL and process id once the server takes connections; raise EmbeddedError when it ends instead."""
-    wait = _Waiting(say, "The database is starting; after an unclean end it recovers first")
+    wait = Waiting(say, "The database is starting; after an unclean end it recovers first")
     while True:
         # Asked in this order: a server that ended before the second question was not up at the first.
-        lock = _take_running(folder)
+        lock = take_running(folder)
         if lock is not None:
             os.close(lock)
             with folder.log.open("rb") as log:
@@ -230,10 +224,10 @@ def _end(folder: Folder, timeout_seconds: float) -> None:
     for how, seconds in ((signal.SIGINT, with_grace), (signal.SIGQUIT, _KILL_SECONDS)):
         began = time.monotonic()
         signalled = False
-        while (lock := _take_running(folder)) is None and time.monotonic() - began < seconds:
+        while (lock := take_running(folder)) is None and time.monotonic() - began < seconds:
             if not signalled:
                 signalled = _signal(folder, how)
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
         if lock is not None:
             remove_socket_folder(folder)
             os.close(lock)
@@ -245,60 +239,5 @@ def _signal(folder: Folder, how: signal.Signals) -> bool:
     try:
         os.kill(int(folder.pid_file.read_text().splitlines()[_PID]), how)
     except (FileNotFoundError, IndexError, ProcessLookupError):
-        return False
-    return True
-
-
-class _Waiting:
-    """Tell the user what is waited for: after a second, and again every ten."""
-
-    def __init__(self, say: Say, what: str) -> None:
-        self._say = say
-        self._what = what
-        self._began = time.monotonic()
-        self._next = _SAY_FIRST_SECONDS
-
-    def seconds(self) -> float:
-        """Return how long it has been."""
-        return time.monotonic() - self._began
-
-    def a_little(self) -> None:
-        """Sleep until it is worth looking again."""
-        if self.seconds() >= self._next:
-            self._say(f"{self._what} ({self.seconds():.0f} s).")
-            self._next += _SAY_AGAIN_SECONDS
-        time.sleep(_POLL_SECONDS)
-
-
-@contextmanager
-def _starting(folder: Folder, say: Say) -> Iterator[None]:
-    """Be the only process that starts or stops the server."""
-    lock = _open_lock(folder, "starting")
-    wait = _Waiting(say, "Another Callbox process is starting or stopping the database; waiting for it")
-    try:
-        while not _try_lock(lock):
-            wait.a_little()
-        yield
-    finally:
-        os.close(lock)
-
-
-def _take_running(folder: Folder) -> int | None:
-    """Return the open file of the lock that says that a server runs, or None when one has it."""
-    lock = _open_lock(folder, "running")
-    if _try_lock(lock):
-        return lock
-    os.close(lock)
-    return None
-
-
-def _open_lock(folder: Folder, name: str) -> int:
-    return os.open(folder.place / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-
-
-def _try_lock(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
         return False
     return True

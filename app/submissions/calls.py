@@ -10,6 +10,7 @@ from uuid import UUID
 
 from app.accounts.model import Source
 from app.ingest.contract import Warned
+from app.problems import code_of
 from app.providers.calling import (
     CallError,
     NotJsonAnswerError,
@@ -158,4 +159,4 @@ def outcome_of(error: CallError, *, errors: Sequence[Mapping[str, str]] = ()) ->
 
 def field_errors(problems: Sequence[FieldProblem]) -> list[dict[str, str]]:
     """Return problems with fields as they stand in answers: pointers into the body that was posted."""
-    return [{"pointer": one.pointer, "code": one.code, "detail": one.detail} for one in problems]
+    return [{"pointer": one.pointer, "code": code_of(one.code), "detail": one.detail} for one in problems]

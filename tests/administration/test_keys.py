@@ -12,6 +12,7 @@ from tests.administration.conftest import Bureau
 
 def _errors(answer: Any, status: int) -> list[str]:
     assert answer.status_code == status, answer.text
+    assert all("_" not in one["code"] for one in answer.json()["errors"])
     return [one["pointer"] for one in answer.json()["errors"]]
 
 

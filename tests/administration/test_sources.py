@@ -22,6 +22,7 @@ INQUIRY = {"data": {"bToken": "0123456789abcdef", "bExternalId": "42", "iId": 7,
 
 def _errors(answer: Any) -> list[str]:
     assert answer.status_code in (403, 422), answer.text
+    assert all("_" not in one["code"] for one in answer.json()["errors"])
     return [one["pointer"] for one in answer.json()["errors"]]
 
 
@@ -156,6 +157,8 @@ def test_secrets_are_added_and_revoked_without_being_shown(bureau: Bureau) -> No
     page = bureau.ask("GET", path)
     assert [one.label for one in SecretPage.model_validate(page.json()).data] == ["secret-1", "new"]
     assert "geheim" not in page.text + answer.text + last.text + str(bureau.rows("SELECT detail FROM audit"))
+    told = bureau.client.get("/openapi.json").json()["paths"]["/v1/sources/{name}/secrets/{secret}"]["delete"]
+    assert "next five seconds" in told["description"]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +176,7 @@ def test_secrets_are_added_and_revoked_without_being_shown(bureau: Bureau) -> No
         ({"provider": "thinksurance", "name": "x", "secret": "s"}, ["/secret"]),
         ({"provider": "thinksurance", "name": "x", "settings": {"test_source": "other"}}, ["/settings/test_source"]),
         ({"provider": "thinksurance", "name": 7}, ["/name"]),
+        ({"provider": "thinksurance", "name": "x", "credentials": {"a/b": 5}}, ["/credentials/a~1b"] * 2),
     ],
 )
 def test_what_is_wrong_is_named_by_its_field(bureau: Bureau, body: Any, pointers: list[str]) -> None:

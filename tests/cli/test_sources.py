@@ -205,3 +205,7 @@ def test_create_is_add(run: "Run") -> None:
     assert run("keys", "create", "k", "--scope", "read", "--expires", "1999-01-01", "--json").error.startswith(
         "expires: "
     )
+
+
+def test_how_soon_a_secret_is_revoked_is_told(run: "Run") -> None:
+    assert "next five seconds" in " ".join(run("sources", "secret", "revoke", "--help").out.split())

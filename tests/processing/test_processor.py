@@ -329,6 +329,17 @@ def test_the_first_to_name_a_broker_is_warned_of(desk: Desk, item: Item) -> None
     assert [is_warned for (is_warned,) in warned] == [True, False, False, False, True, False]
 
 
+def test_a_new_broker_is_no_warning_about_a_field_that_does_not_name_it(desk: Desk, item: Item) -> None:
+    affected = [{"referenceType": "inquiry", "referenceId": "7"}]
+    desk.lay(item(bExternalId=None, bToken="new"))
+    desk.lay({"eventType": "InquiryOrdered", "brokerReference": "43", "affected": affected})
+    desk.process()
+    warned = desk.rows(
+        "SELECT w ->> 'field' FROM events, jsonb_array_elements(warnings) w WHERE w ->> 'reason' = 'new-broker'"
+    )
+    assert warned == [("",), ("",)]
+
+
 def test_a_broker_token_of_our_own_is_not_new(desk: Desk, item: Item) -> None:
     known = replace(desk.sources[desk.thinksurance], credentials={"b_token": ("0123456789abcdef",)})
     desk.sources[desk.thinksurance] = known

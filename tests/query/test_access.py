@@ -110,17 +110,17 @@ def test_a_question_that_takes_too_long(rows: Rows, open_caller: Callable[[], Ca
 
 def test_a_name_that_may_be_a_value_is_hidden(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     source, full, plain = rows.source("s"), rows.key(Scope.READ, Scope.READ_PERSONAL), rows.key(Scope.READ)
-    paths = ("docs.0.hash", "data.premiumYearly", "customer.Erika Muster", "erika@example.test", "data.0301234567")
+    paths = ("docs.0.hash", "", "data.premiumYearly", "customer.Erika Muster", "erika@example.test", "data.0301234567")
     warnings = [{"field": path, "reason": "unknown-field"} for path in paths]
     event = rows.event(source, rows.delivery(source), warnings=warnings)
-    plainly = rows.event(source, rows.delivery(source, 1), warnings=warnings[:2])
+    plainly = rows.event(source, rows.delivery(source, 1), warnings=warnings[:3])
     caller = open_caller()
     seen, hidden = (caller.get(key, f"/v1/events/{event}").json() for key in (full, plain))
     assert (seen["warnings"], seen["redacted"]) == (warnings, [])
-    assert [one["field"] for one in hidden["warnings"]] == [*paths[:2], "*", "*", "*"]
+    assert [one["field"] for one in hidden["warnings"]] == [*paths[:3], "*", "*", "*"]
     assert hidden["redacted"] == ["data", "warnings"]
     seen = caller.get(plain, f"/v1/events/{plainly}").json()
-    assert (seen["warnings"], seen["redacted"]) == (warnings[:2], ["data"])
+    assert (seen["warnings"], seen["redacted"]) == (warnings[:3], ["data"])
     for path in ("/v1/events", "/v1/export/events.csv", "/v1/export/events.ndjson"):
         text = caller.get(plain, path).text
         assert "premiumYearly" in text

@@ -124,6 +124,8 @@ def test_walls_hold(rows: Rows, open_caller: Callable[[], Caller], troubled: Any
     assert {"quarantine", "submissions-overdue", "documents-expiring", "order-failed"} <= set(inside)
     other = _kinds(caller, rows.key(Scope.READ, brokers=["B-2"]))
     assert not {"quarantine", "submissions-overdue", "documents-expiring", "order-failed"} & set(other)
+    assert "recipe-unproven" in inside
+    assert "recipe-unproven" not in other, "it waits, but nothing of this key's"
     assert _kinds(caller, rows.key(Scope.READ, source_ids=[])) == {}
 
 

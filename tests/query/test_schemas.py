@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.query.personal import PERSONAL
+from app.query.personal import PARTLY, PERSONAL
 from app.query.routes import RESOURCES
 from app.query.schemas.parts import History, Shown
 from app.query.schemas.receipts import Source
@@ -209,14 +209,21 @@ def test_old_and_new_of_personal_fields_are_hidden_in_events_and_histories(askin
 
 def test_personal_fields_are_marked_in_the_document_by_the_one_table(asking: Caller) -> None:
     schemas = asking.client.get("/openapi.json").json()["components"]["schemas"]
-    marked = set()
+    marked, tables = set(), (PERSONAL, PARTLY)
     for model in Shown.__subclasses__() + [deep for one in Shown.__subclasses__() for deep in one.__subclasses__()]:
         described = schemas.get(model.__name__, {}).get("properties", {})
         for name, about in described.items():
             if about.get("x-personal"):
                 marked.add(f"{model.personal_as}.{name}")
-    own = {resource.kind for resource in RESOURCES}
-    assert marked == {f"{kind}.{name}" for kind in own for name in PERSONAL[kind]}
+    own = {resource.kind for resource in RESOURCES} | PARTLY.keys()
+    assert marked == {f"{kind}.{name}" for table in tables for kind in own for name in table.get(kind, ())}
+
+
+def test_a_count_is_told_of_only_where_there_may_be_one(asking: Caller) -> None:
+    schemas = asking.client.get("/openapi.json").json()["components"]["schemas"]
+    uncounted = {"History", "FoundPage", "NoticePage", "QueuedPage"}
+    assert {name for name in uncounted if "count" in schemas[name]["properties"]} == set()
+    assert {"next_cursor", "count"} < schemas["EventPage"]["properties"].keys()
 
 
 def _holds_schemas(about: dict[str, Any]) -> bool:

@@ -244,6 +244,19 @@ def test_what_waits_is_answered_at_the_end(database_url: str, encryption_key: st
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_just_after_the_start_leaves_nothing(number: int) -> None:
+    with serving() as running:
+        (child,) = until(lambda: running.children("receiver"), "the receiver begun ahead")
+        environment = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+        (measures,) = (one.partition(b"=")[2] for one in environment if one.startswith(METRICS_VARIABLE.encode()))
+        assert running.end(number) == 0
+        assert "Traceback" not in "".join(running.said)
+    assert not lives(child)
+    assert not Path(os.fsdecode(measures)).exists()
+
+
+@pytest.mark.process
 def test_a_receiver_begun_ahead_that_nobody_takes_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(METRICS_VARIABLE, "put back afterwards")
     ahead.begin()
@@ -255,6 +268,14 @@ def test_a_receiver_begun_ahead_that_nobody_takes_is_ended(monkeypatch: pytest.M
     ahead._end()
     assert not lives(pid)
     assert not begun.measures.path.exists()
+    assert ahead.take() is None
+
+
+def test_a_receiver_that_cannot_be_begun_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(METRICS_VARIABLE, "put back afterwards")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    ahead.begin()
+    assert not Path(os.environ[METRICS_VARIABLE]).exists()
     assert ahead.take() is None
 
 

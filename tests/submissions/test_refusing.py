@@ -38,6 +38,7 @@ def test_a_wrong_body_is_refused_by_field_and_nothing_is_sent(
     assert answer.status_code == 422, answer.text
     assert {error["pointer"] for error in answer.json()["errors"]} == pointers
     assert {error["in"] for error in answer.json()["errors"]} == {"body"}
+    assert not [error["code"] for error in answer.json()["errors"] if "_" in error["code"]]
     assert office.rows("SELECT 1 FROM submissions") == []
     assert [*office.thinksurance.heard, *office.wegroup.heard, *office.allianz.heard] == []
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from app.query.schemas.parts import Links, Page, Shown, a_time, links, shown
+from app.query.schemas.parts import Links, Page, Shown, Walked, a_time, links, shown
 
 
 class Broker(Shown):
@@ -53,7 +53,7 @@ class Notice(Shown):
     link: str | None = shown("/v1/deliveries?source=thinksurance-demo&status=quarantined,partial", "where they are")
 
 
-class NoticePage(Page):
+class NoticePage(Walked):
     """All that needs somebody, the worst first."""
 
     data: list[Notice]

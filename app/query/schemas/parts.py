@@ -5,18 +5,18 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from app.query.personal import PERSONAL
+from app.query.personal import PARTLY, PERSONAL
 
 AN_ID = "019a9c3e-1f00-7abc-8def-0123456789ab"
 A_TIME = "2025-11-19T09:30:00.123Z"
 
 
 def mark_personal(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Mark the personal fields in a schema with `x-personal: true`, by the one table."""
+    """Mark the personal fields in a schema with `x-personal: true`, by the tables of `personal`."""
     kind, _, path = str(getattr(model, "personal_as", "")).partition(".")
     prefix = f"{path}." if path else ""
     for name, described in schema.get("properties", {}).items():
-        if prefix + name in PERSONAL.get(kind, ()):
+        if prefix + name in PERSONAL.get(kind, ()) or name in PARTLY.get(kind, ()):
             described["x-personal"] = True
 
 
@@ -81,13 +81,17 @@ class Reference(Shown):
 class Change(Shown):
     """A field that got another value."""
 
+    personal_as: ClassVar[str] = "change"
+
     field: str = shown("status", "the record's field; a customer's within an inquiry is `customer.<field>`")
     old: Any = shown(4, "null also where it was not known, and where a personal value is hidden")
-    new: Any = shown(6)
+    new: Any = shown(6, "null also where a personal value is hidden")
 
 
 class HistoryEntry(Shown):
     """What one event changed in a record."""
+
+    personal_as: ClassVar[str] = "history"
 
     at: str = a_time("when Callbox received it")
     event_id: str = an_id("the event that changed it")
@@ -98,16 +102,21 @@ class HistoryEntry(Shown):
     redacted: list[str] = REDACTED
 
 
-class Page(Shown):
-    """A page of a list."""
+class Walked(Shown):
+    """A page of what is walked through."""
 
     next_cursor: str | None = shown(
         "q0VHbi1hLWN1cnNvcg", "send it as `cursor` for the next page, however few rows this has; null: there is none"
     )
+
+
+class Page(Walked):
+    """A page of a list."""
+
     count: int = shown(1204, "of all pages; only where `count` asks for it", default=None)
 
 
-class History(Page):
+class History(Walked):
     """A page of a record's history, newest first."""
 
     data: list[HistoryEntry]
@@ -130,7 +139,7 @@ class Queued(Shown):
     links: Links = links(self=f"/v1/deliveries/{AN_ID}")
 
 
-class QueuedPage(Page):
+class QueuedPage(Walked):
     """Deliveries that will be processed again, a page at a time."""
 
     matched: int | None = shown(None, "with `dry_run`: how many the filter means; else null")

@@ -86,7 +86,7 @@ class RecordLink(Shown):
 class Warned(Shown):
     """Something that was read tolerantly."""
 
-    field: str = shown("data.premiumYearly", "a dotted path in the item as sent")
+    field: str = shown("data.premiumYearly", "a dotted path in the item as sent; empty: the item itself")
     reason: str = shown("text-for-number")
 
 

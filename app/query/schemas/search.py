@@ -6,7 +6,7 @@ from pydantic import Field
 
 from app.query.schemas.inquiries import Customer, Document, Inquiry
 from app.query.schemas.leads import Lead
-from app.query.schemas.parts import Page, Shown, an_id, shown
+from app.query.schemas.parts import Shown, Walked, an_id, shown
 
 
 class Found(Shown):
@@ -18,7 +18,7 @@ class Found(Shown):
     record: Inquiry | Customer | Document | Lead = Field(description="the record as in its list")
 
 
-class FoundPage(Page):
+class FoundPage(Walked):
     """A page of what a search found, best first."""
 
     data: list[Found]
