@@ -23,7 +23,9 @@ from app.crypto import Vault
 from app.documents import fetching
 from app.ids import IdSource
 from app.jobs.bench import Bench
+from app.providers.calling import ANSWER_SECONDS
 from app.storage.database import connect
+from app.submissions.clients import Clients
 from tests.doubles.serving import serve
 from tests.doubles.thinksurance import Thinksurance
 from tests.doubles.thinksurance_world import BROKER_TOKEN, USER_HASH, USER_SECRET, World, file_hash
@@ -70,6 +72,7 @@ class Desk:
     double_url: str
     settings: Settings
     moment: datetime = NOON
+    answer_seconds: float = ANSWER_SECONDS
     ids: IdSource = field(default_factory=IdSource)
 
     @property
@@ -140,16 +143,19 @@ class Desk:
     async def bench(self) -> AsyncIterator[Bench]:
         """Give what a job is given."""
         with ConnectionPool(self.url, min_size=1, max_size=4, kwargs={"autocommit": True}) as pool:
-            bench = Bench(pool, self.vault, self.settings, clock=lambda: self.moment)
+            clients = Clients(self.answer_seconds)
+            bench = Bench(pool, self.vault, self.settings, clients, clock=lambda: self.moment)
             yield bench
             await bench.clients.aclose()
 
-    def sweep(self) -> int:
-        """Fetch all that is due at this moment, four at once, and return how many there were."""
+    def sweep(self, meanwhile: str = "") -> int:
+        """Fetch all that is due at this moment, four at once, and return how many; `meanwhile` is done once it is."""
 
         async def swept() -> int:
             async with self.bench() as bench:
                 due = await bench.ask(fetching.FETCH.due, self.moment)
+                if meanwhile:
+                    self.database.execute(meanwhile.encode())
                 at_once = asyncio.Semaphore(4)
 
                 async def fetched(one: UUID) -> None:

@@ -17,6 +17,7 @@ from app import problems, query
 from app.accounts.keys import add_key
 from app.accounts.model import Scope
 from app.accounts.snapshot import AccountBook
+from app.config import Settings
 from app.documents import content
 from app.documents.store import open_store
 from app.request_id import RequestIdMiddleware
@@ -134,6 +135,7 @@ def test_parts_of_a_file(desk: Desk, counter: Counter) -> None:
     known = counter.get(document, If_None_Match=f'"{DIGEST}"')
     assert (known.status_code, known.content) == (304, b"")
     assert known.headers["cache-control"] == "private, no-store"
+    assert counter.noted(document) == 6  # each time that bytes of it were handed out
 
 
 def test_what_is_not_archived_says_how_far_it_is(desk: Desk, counter: Counter) -> None:
@@ -156,6 +158,13 @@ def test_what_is_not_archived_says_how_far_it_is(desk: Desk, counter: Counter) -
         headers={"Authorization": f"Bearer {counter.reader}"},
     )
     assert [row["id"] for row in found.json()["data"]] == [str(document)]
+
+
+@pytest.mark.parametrize("state", ["fetching", "expired"])
+def test_of_what_is_on_its_way_or_expired_there_is_no_file(desk: Desk, counter: Counter, state: str) -> None:
+    document = desk.announce(desk.source(), state=state)
+    answer = counter.get(document)
+    assert (answer.status_code, answer.json()["code"], answer.json()["state"]) == (409, "not-archived", state)
 
 
 def test_walls_and_scopes(desk: Desk, counter: Counter) -> None:
@@ -190,6 +199,21 @@ def test_a_file_that_is_gone_or_changed_is_not_handed_out(desk: Desk, counter: C
     path.unlink()
     answer = counter.get(document)
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "10")
+
+
+def test_a_store_that_cannot_be_read_or_opened_is_away(desk: Desk, counter: Counter) -> None:
+    document = desk.announce(desk.source(), PDF)
+    desk.sweep()
+    folder: Path = desk.folder / DIGEST[:2]
+    (folder / DIGEST).unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    unreadable = counter.get(document)
+    app: Any = counter.client.app
+    app.state.open_document_store = partial(open_store, Settings(document_store="file:///dev/null/documents"))
+    for answer in (unreadable, counter.get(document)):
+        assert (answer.status_code, answer.json()["code"]) == (503, "document-store-away")
+        assert answer.headers["retry-after"] == "10"
 
 
 def _strict(counter: Counter) -> TestClient:

@@ -88,6 +88,13 @@ def test_they_come_page_by_page(asking: Asking) -> None:
     assert oldest_first[-3:] == [int(one) for one in made]
 
 
+def test_they_are_asked_for_by_a_body_as_well(asking: Asking) -> None:
+    headers = {"Authorization": f"Bearer {asking.key(Scope.ADMIN)}"}
+    dead, _ = asking.job("failed"), asking.job("succeeded")
+    page = asking.client.post("/v1/jobs/query", json={"state": "dead", "limit": 1}, headers=headers).json()
+    assert [one["id"] for one in page["data"]] == [dead]
+
+
 def test_a_dead_one_is_taken_up_again_and_no_other(asking: Asking) -> None:
     key = asking.key(Scope.ADMIN)
     dead, done = asking.job("failed"), asking.job("succeeded")
