@@ -29,6 +29,9 @@ _LOOK_S = 0.5
 _ADOPT_S = 5.0
 _BREATH_S = 0.01  # between two pieces of the spool, so that live traffic goes first
 
+_MOST_BREAKS = 3
+"""How often a connection may break at a row that is sent alone before the row is to blame: servers end at times."""
+
 _TAKES_NOTHING = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
 _KNOWN = "SELECT uuid_send(id) FROM sources WHERE uuid_send(id) = ANY(%s::bytea[])"
 _NOT_THE_ROWS = ("25", "40", "42", "53", "55", "57", "58")
@@ -54,6 +57,7 @@ class Keeper:
         self._some = asyncio.Event()
         self._committer: Committer | None = None
         self._refused: Held | None = None
+        self._breaks = 0
         self._most = MOST_ROWS
         self._tasks: list[asyncio.Task[None]] = []
         self.is_away = False
@@ -202,8 +206,12 @@ class Keeper:
         try:
             await committer.commit(held.rows)
         except Exception as error:  # psycopg's, or what a value raises that damage has made another
-            self._refused = None if (getattr(error, "sqlstate", None) or "").startswith(_NOT_THE_ROWS) else held
+            state = getattr(error, "sqlstate", None) or ""
+            self._refused = None if state.startswith(_NOT_THE_ROWS) else held
+            if len(held.rows) == 1 and self._refused:
+                self._breaks = _MOST_BREAKS if state else self._breaks + 1
             raise
+        self._breaks = 0
         await self._states.note(committer.connection, held)
 
     async def _narrow_down(self, held: Held) -> None:
@@ -214,7 +222,8 @@ class Keeper:
         self._refused = None
         self._turn(away=False)
         self._most = max(1, len(held.rows) // 4)
-        if len(held.rows) == 1:
+        if len(held.rows) == 1 and self._breaks >= _MOST_BREAKS:
+            self._breaks = 0
             own = held.rows[0][0]
             delivery_id = own.hex() if isinstance(own, bytes) else None
             _log.error("spool.row_refused", file=held.file.path.name, delivery_id=delivery_id)

@@ -54,7 +54,7 @@ async def answer_list(
     question = read_question(resource.name, resource.fields, parameters, context, reading.cursor_key, resource.sorts)
     is_feed = resource.seq is not None and question.order == "asc"
     known = is_whole(resource, question, access)
-    counts_some = shaping.count is not None and question.conditions  # by which index is best told by the value
+    counts_some = shaping.count is not None and question.conditions  # which index counts them best hangs on the value
     planned = question.finds_few or (known and not counts_some)
     async with reading.asking(once=resource.once and planned) as connection:
         lag = await _lag_seconds(connection, access) if is_feed else 0.0

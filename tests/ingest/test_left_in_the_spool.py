@@ -153,6 +153,34 @@ def test_a_row_that_the_database_does_not_take_keeps_back_no_other(
     assert list(tmp_path.iterdir()) == []
 
 
+class _Ending(_Touchy):
+    """Hangs up at that body twice, as a server does that is ended while it commits."""
+
+    hung_up = 0
+
+    def _pass(self, data: bytes, to: socket.socket, *, from_server: bool) -> bool:
+        if _POISON in data and self.hung_up < 2:
+            self.hung_up += 1
+            return False
+        return Proxy._pass(self, data, to, from_server=from_server)
+
+
+def test_a_row_at_which_the_server_ended_is_not_to_blame(database: Database, tmp_path: Path) -> None:
+    row = _of(database.add_source(), 1)[0]._replace(body=_POISON)
+    _left(tmp_path, [packed(row)])
+
+    async def act(keeper: Keeper) -> None:
+        keeper.is_away = True
+        await until_so(lambda: not keeper.spooled)
+
+    with capture_logs() as logs, _Ending(address_of(database.url)) as proxy:
+        run_keeper(url_through(proxy, database.url), tmp_path, act)
+        assert proxy.hung_up == 2
+    assert database.stored() == [row.id]
+    assert "spool.row_refused" not in [line["event"] for line in logs]
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("code", ["40001", "53100", "57014"], ids=["conflict", "full-disk", "cancelled"])
 def test_trouble_of_the_database_is_not_held_against_a_row(database: Database, tmp_path: Path, code: str) -> None:
     row = make_row()
