@@ -57,7 +57,7 @@ class Keeper:
         self._some = asyncio.Event()
         self._committer: Committer | None = None
         self._refused: Held | None = None
-        self._breaks = 0
+        self._breaks = 0  # of connections, since the last piece went through, at a row that was sent alone
         self._most = MOST_ROWS
         self._tasks: list[asyncio.Task[None]] = []
         self.is_away = False

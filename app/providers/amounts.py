@@ -87,7 +87,7 @@ def _decimal_digits(bare: str, *, german: bool) -> str | None:
 
 
 def _few_digits(value: Any) -> int | None:
-    """Return a whole number in text that needs no closer look."""
+    """Return a whole number in text that needs no closer look; integers, which most are, are taken without a call."""
     if isinstance(value, str) and len(value) <= _FEW_DIGITS and value.isascii() and value.isdigit():
         return int(value)
     return None
