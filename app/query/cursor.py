@@ -1,6 +1,6 @@
-"""Makes and reads cursors: opaque, signed, and good only for the very question they were given for.
+"""Makes and reads cursors: encrypted, and good only for the very question they were given for.
 
-What a position is made of is the business of the lists.
+What a position is made of is the business of the lists; a place in the feed would tell how much others get.
 """
 
 import base64
@@ -9,8 +9,11 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from app.accounts.model import Access, Scope
 from app.problems import Problem
@@ -75,14 +78,14 @@ class Binding:
 
 
 def cursor_key(encryption_key: str) -> bytes:
-    """Return the key that signs cursors, derived from the service's encryption key."""
+    """Return the key that cursors are made with, derived from the service's encryption key."""
     return hmac.digest(encryption_key.encode(), b"callbox cursor", "sha256")
 
 
 def write_cursor(key: bytes, binding: Binding, position: Position) -> str:
     """Return a position as a cursor."""
     payload = orjson.dumps([position.after, position.asked_at_ms])
-    return base64.urlsafe_b64encode(_signature(key, binding, payload) + payload).decode().rstrip("=")
+    return base64.urlsafe_b64encode(_cipher(key).encrypt(payload, [binding.digest])).decode().rstrip("=")
 
 
 def read_cursor(key: bytes, binding: Binding, text: str) -> Position:
@@ -97,12 +100,22 @@ def read_cursor(key: bytes, binding: Binding, text: str) -> Position:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise CursorInvalid from None
-    signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-    if not hmac.compare_digest(signature, _signature(key, binding, payload)):
-        raise CursorInvalid
-    after, asked_at_ms = orjson.loads(payload)
+    after, asked_at_ms = orjson.loads(_payload(key, binding, raw))
     return Position(tuple(after), asked_at_ms)
 
 
-def _signature(key: bytes, binding: Binding, payload: bytes) -> bytes:
-    return hmac.digest(key, binding.digest + payload, "sha256")[:_SIGNATURE_BYTES]
+def _payload(key: bytes, binding: Binding, raw: bytes) -> bytes:
+    """Return what a cursor holds; followers may still have one of the time when they were only signed."""
+    try:
+        return _cipher(key).decrypt(raw, [binding.digest])
+    except InvalidTag:
+        signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        if hmac.compare_digest(signature, hmac.digest(key, binding.digest + payload, "sha256")[:_SIGNATURE_BYTES]):
+            return payload
+        raise CursorInvalid from None
+
+
+@lru_cache(1)
+def _cipher(key: bytes) -> AESSIV:
+    """Return what needs no nonce: the same position is the same cursor."""
+    return AESSIV(hmac.digest(key, b"position", "sha256"))

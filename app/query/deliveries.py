@@ -14,11 +14,11 @@ from app.ingest.sender_checks import is_sealed
 from app.processing.shapes import is_name
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide, may_see
-from app.query.resource import Resource, Row
+from app.query.resource import OfBroker, Resource, Row
 from app.query.schemas.receipts import Delivery, DeliveryDetail, DeliveryFeed, DeliveryItem, DeliveryPage
 from app.query.shapes import from_json, in_order, source_columns
 from app.query.values import Context, Fault
-from app.query.walls import Statement, cache_of_walls, in_reach
+from app.query.walls import Statement, cache_of_walls, first_of, in_reach, names_some
 from app.storage.models import deliveries, inbox, outcomes, source_tokens
 
 PENDING = "pending"
@@ -63,6 +63,11 @@ def header(pairs: Sequence[Sequence[str]], wanted: str) -> str | None:
     return next((value for name, value in pairs if name.lower() == wanted), None)
 
 
+def _shown_header(pairs: Sequence[Sequence[str]], wanted: str) -> str | None:
+    value = header(pairs, wanted)
+    return value and mask_tokens(value)
+
+
 def masked_headers(pairs: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return headers without credentials: whole values where the name says so, tokens of ours wherever they stand."""
     return [
@@ -85,8 +90,8 @@ def _shape(row: Row, access: Access, _: object) -> dict[str, Any]:
         "stored_at": row["stored_at"],
         "method": METHODS[row["method"]],
         "remote_addr": row["remote_addr"].decode("latin-1") or None,
-        "content_type": header(pairs, "content-type"),
-        "content_encoding": header(pairs, "content-encoding"),
+        "content_type": _shown_header(pairs, "content-type"),
+        "content_encoding": _shown_header(pairs, "content-encoding"),
         "size": row["size"],
         "body_sha256": row["body_sha256"].hex(),
         "token": row["token"],
@@ -209,6 +214,7 @@ DELIVERIES = Resource(
     shape=_shape,
     reckoned=(),
     once=True,
+    of_broker=OfBroker(first_of(outcomes.c.brokers), outcomes.c.delivery_id, names_some(outcomes.c.brokers)),
     schema=Delivery,
     detail_schema=DeliveryDetail,
     page=DeliveryPage,

@@ -27,13 +27,15 @@ from app.query.walls import cache_of_walls, walled
 _LONGEST_CHAIN = 8
 
 
-async def answer_detail(request: Request, resource: Resource, text: str, access: Access) -> Response:
-    """Return one row.
+async def answer_detail(
+    request: Request, resource: Resource, text: str, access: Access, known: Sequence[str] = ()
+) -> Response:
+    """Return one row; `known` are the parameters that there are besides.
 
     Raises:
         NotFound: there is none of this id that the key may see.
     """
-    check_parameters(request)
+    check_parameters(request, known)
     reading = reading_of(request)
     async with reading.asking(once=resource.once) as connection:
         row = await get_row(connection, resource, parse_id(resource, text), access)

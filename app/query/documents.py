@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from app.accounts.model import Access
 from app.query.fields import Field, Kind, of_column, source_fields
 from app.query.personal import hide, is_personal
-from app.query.resource import Resource, Row
+from app.query.resource import OfBroker, Resource, Row
 from app.query.schemas.inquiries import TROUBLES, Document, DocumentPage
 from app.query.shapes import as_text, blank, source_columns, text_unless_large
 from app.query.walls import Statement, cache_of_walls, walled
@@ -144,6 +144,7 @@ DOCUMENTS = Resource(
     sorts=("last_received_at", "changed_at", "token_expires_at"),
     reckoned=("token_expires_at",),
     once=True,
+    of_broker=OfBroker(documents.c.broker_external_id, documents.c.id, documents.c.broker_external_id.is_not(None)),
     schema=Document,
     page=DocumentPage,
     hint="To find an inquiry's documents ask `/v1/documents?inquiry_id=...`.",

@@ -12,7 +12,7 @@ from app.ingest.contract import VERDICTS
 from app.query.contained import CHANGE_FIELDS
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide, hide_changes, hide_names, is_personal, may_see
-from app.query.resource import Resource, Row
+from app.query.resource import OfBroker, Resource, Row
 from app.query.schemas.receipts import Event, EventFeed, EventPage
 from app.query.shapes import blank, in_query, source_columns
 from app.query.values import Context
@@ -185,6 +185,7 @@ EVENTS = Resource(
     once=True,
     told=("id", "type", "received_at"),
     listed_by=("type",),
+    of_broker=OfBroker(events.c.broker, events.c.id, events.c.broker.is_not(None)),
     large=(events.c.changes, events.c.warnings, events.c.data),
     schema=Event,
     page=EventPage,

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -95,7 +95,7 @@ class Asked:
     async def top(self) -> int:
         """Return the highest place of all events, 0 where there is none."""
         async with self.reading.asking() as connection:
-            return await _top(connection)
+            return await top_of(connection, events.c.seq)
 
     async def page(self, after: int, until: int | None = None) -> Page:
         """Return the next events that fit.
@@ -104,7 +104,7 @@ class Asked:
             AskAnewError: there may be more that fit, of a source that is new.
         """
         async with self.reading.asking() as connection:
-            top = await _top(connection) if until is None else until
+            top = await top_of(connection, events.c.seq) if until is None else until
             if top <= after:
                 return Page([], after, is_last=True)
             if await is_another_there(connection, self.sources):
@@ -125,8 +125,9 @@ class Asked:
         )
 
 
-async def _top(connection: AsyncConnection) -> int:
-    return int((await connection.execute(select(func.coalesce(func.max(events.c.seq), 0)))).scalar_one())
+async def top_of(connection: AsyncConnection, seq: ColumnElement[int]) -> int:
+    """Return the highest place that there is, 0 where there is none."""
+    return int((await connection.execute(select(func.coalesce(func.max(seq), 0)))).scalar_one())
 
 
 async def check_place(reading: Reading, seq: int) -> None:

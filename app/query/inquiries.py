@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Text, and_, case, cast, exists, func, literal, select
+from sqlalchemy import ColumnElement, Text, and_, case, cast, exists, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -14,7 +14,7 @@ from app.query import documents as of_documents
 from app.query.contained import reference_field, submission_field
 from app.query.fields import Condition, Field, Kind, of_column, source_fields
 from app.query.personal import hide
-from app.query.resource import Resource, Row
+from app.query.resource import OfBroker, Resource, Row
 from app.query.schemas.inquiries import Inquiry, InquiryPage
 from app.query.shapes import LARGE_STORED, LEFT_OUT, blank, references, source_columns
 from app.query.values import Context, Fault
@@ -234,6 +234,7 @@ INQUIRIES = Resource(
     once=True,
     told=("status",),
     listed_by=("status", "broker_external_id"),
+    of_broker=OfBroker(inquiries.c.broker_external_id, inquiries.c.id, true()),
     large=(inquiries.c.external_references,),
     long={
         ITS_DOCUMENTS: partial(of_documents.written_within, whole=False),

@@ -17,10 +17,11 @@ from starlette.responses import Response
 
 from app.accounts.model import Access
 from app.ids import time_of
+from app.problems import Problem
 from app.query.access import read_anew
 from app.query.answers import answer, next_link
 from app.query.cursor import Position, write_cursor
-from app.query.feed import check_place, is_another_there, sources_of
+from app.query.feed import check_place, is_another_there, sources_of, top_of
 from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Parameters, Question, read_question
 from app.query.fullness import held_rows
@@ -34,7 +35,7 @@ from app.query.sorting import place_of, sorted_rows
 from app.query.trail import noting
 from app.query.values import Context
 from app.query.walls import Statement, cache_of_walls, in_reach, walled
-from app.query.whole import is_whole, whole_rows
+from app.query.whole import is_whole, row_after, whole_rows
 from app.storage.models import inbox, outcomes
 from app.times import now
 
@@ -62,6 +63,7 @@ async def answer_list(
         if shaping.count is not None:
             counted = await count_rows(connection, _chosen(resource, question, access), shaping.count, access)
         told = is_told_by_index(resource, question, access)
+        top = await _top_of_replica(connection, reading, resource) if is_feed else None
         found = await (_ids if told else _rows)(connection, resource, question, access)
         is_outdated = is_feed and await is_another_there(connection, sources_of(parameters, context))
     if is_outdated:  # a follower would be led past the rows of a source that was not known here yet
@@ -74,6 +76,9 @@ async def answer_list(
     rows = await rows_by_id(reading, resource, [row["id"] for row in found], access) if told else found
     rows, ended_at = await held_rows(partial(reading.asking, once=resource.once), resource, rows, access)
     has_more, last = has_more or ended_at is not None, ended_at or last
+    is_behind = False
+    if top is not None and not has_more:
+        is_behind, lag = await _on_primary(reading, resource, access, max(top, last["seq"] if last else 0), lag)
     # An empty page tells something personal only to whoever asks by it; followers of a feed are answered many of them.
     is_noted = resource.audited and (rows or question.by_personal)
     ids = [row["id"] for row in rows]
@@ -83,7 +88,7 @@ async def answer_list(
         end = _end(reading, question, last, is_feed=is_feed)
         page: dict[str, Any] = {"data": shown, "next_cursor": end if has_more else None}
         if is_feed:
-            page |= {"follow_cursor": end, "caught_up": not has_more, "lag_seconds": lag}
+            page |= {"follow_cursor": end, "caught_up": not (has_more or is_behind), "lag_seconds": lag}
         if counted is not None:
             page["count"] = counted
         link = None
@@ -190,6 +195,27 @@ def _end(reading: Reading, question: Question, last: Row | None, *, is_feed: boo
     return write_cursor(reading.cursor_key, question.binding, position)
 
 
+async def _top_of_replica(connection: AsyncConnection, reading: Reading, resource: Resource) -> int | None:
+    """Return the highest place that a replica can tell of, None where the primary itself is asked."""
+    if resource.seq is None or reading.engine is reading.primary:
+        return None
+    return await top_of(connection, resource.seq)
+
+
+async def _on_primary(reading: Reading, resource: Resource, access: Access, top: int, lag: float) -> tuple[bool, float]:
+    """Return whether the primary has more than a replica that tells of all up to `top`, and the greater lag of both.
+
+    What is not on the replica yet counts as not processed. While the primary is away nobody can say that there is none.
+    """
+    try:
+        async with reading.adding() as connection:
+            missing = await row_after(connection, resource, access, top)
+            lag = max(lag, await _lag_seconds(connection, access))
+    except Problem:
+        return True, lag
+    return missing is not None, max(lag, _age(UUID(str(missing["id"]))) if missing else 0.0)
+
+
 async def _lag_seconds(connection: AsyncConnection, access: Access) -> float:
     """Return the age of the oldest delivery that was never processed yet, 0 if there is none.
 
@@ -199,7 +225,12 @@ async def _lag_seconds(connection: AsyncConnection, access: Access) -> float:
     if found:
         reach = in_reach_of(IdRange(found[0]["delivery_id"], ANY_ID.high))
         found = await _oldest_waiting(access, is_new=True).rows(connection, reach)
-    return max(0.0, round((now() - time_of(found[0]["delivery_id"])).total_seconds(), 3)) if found else 0.0
+    return _age(found[0]["delivery_id"]) if found else 0.0
+
+
+def _age(some_id: UUID) -> float:
+    """Return how long ago, in seconds, what has an id was received."""
+    return max(0.0, round((now() - time_of(some_id)).total_seconds(), 3))
 
 
 @cache_of_walls

@@ -58,7 +58,7 @@ class Reading:
     """What the endpoints stand on: set as `app.state.reading` while the application runs.
 
     `engine` may lead to a replica, and so may `planned`, whose connections plan a statement once for all values (None:
-    `engine` serves); `primary` takes the audit's entries and replays. `cursor_key` signs the cursors, `zone` is where a
+    `engine` serves); `primary` takes the audit's entries and replays. `cursor_key` makes the cursors, `zone` is where a
     date begins at midnight, `public_url` what links begin with (None: they begin with the path), `spooled` tells how
     many callbacks wait in the spool of this process. So many connections of each engine as `kept` says stay at hand
     between questions; where there are any, `close` must be called.

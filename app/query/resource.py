@@ -5,7 +5,8 @@ The lists themselves stand in a module each beside this one; `lists` and `detail
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from pydantic import BaseModel
 from sqlalchemy import Column, ColumnElement, Result, Table, null
@@ -19,6 +20,14 @@ from app.query.shapes import as_text, unless_large
 from app.query.walls import Statement
 
 Row = Mapping[str, Any]
+
+
+class OfBroker(NamedTuple):
+    """Of a table: the broker that a row is of, among several the first, its id, and which rows indexes by it hold."""
+
+    broker: ColumnElement[str]
+    id: Column[UUID]
+    held: ColumnElement[bool]
 
 
 def rows_of(found: Result[Any]) -> list[Row]:
@@ -48,7 +57,8 @@ class Resource:
     `shape` takes ids, times, dates and decimals as text, but those it reckons with (`reckoned`; None: all of them).
     `once` says that whole lists, single rows and what leads to few may be planned once for all values. `told` are
     columns that stand in an index with the ids, in their order, and with what walls are about. `listed_by` are such
-    of which an index has the rows with one value in the order of ids. `large` are columns of
+    of which an index has the rows with one value in the order of ids; so have indexes the rows `of_broker`, and a
+    feed's in its order, too. `large` are columns of
     JSON that may be as large as a callback; where there are many rows, `shape` is given them as text. `long` are texts
     that the statement makes and that may be as large, by name, each with what stands for it where there are many rows:
     the same without what is large.
@@ -74,6 +84,7 @@ class Resource:
     once: bool = False
     told: Collection[str] = ()
     listed_by: Collection[str] = ()
+    of_broker: OfBroker | None = None
     large: Sequence[Column[Any]] = ()
     long: Mapping[str, Callable[[Access], ColumnElement[str]]] = field(default_factory=dict)
     audited: bool = True

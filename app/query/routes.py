@@ -69,7 +69,7 @@ def _detail_endpoint(resource: Resource) -> Endpoint:
     async def endpoint(request: Request, id: RecordId, access: Reader) -> Response:  # noqa: A002 - the path's name
         if travels and AS_OF in request.query_params:
             return await answer_as_of(request, resource, id, access)
-        return await answer_detail(request, resource, id, access)
+        return await answer_detail(request, resource, id, access, (AS_OF,) if travels else ())
 
     return endpoint
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    Column,
     ColumnElement,
     Join,
     Select,
@@ -178,6 +179,16 @@ def others_told(access: Access) -> ColumnElement[bool]:
     return case((replaces, exists(before) | exists(dropped)), else_=false()).label(OTHERS_TOLD)
 
 
+def first_of(brokers: Column[list[str]]) -> ColumnElement[str]:
+    """Return the first of a row's brokers, as it stands in indexes: what is planned once for all values knows no 1."""
+    return literal_column(f"{brokers.table.name}.{brokers.name}[1]", Text)
+
+
+def names_some(brokers: ColumnElement[list[str]]) -> ColumnElement[bool]:
+    """Return: a row names some broker; as it stands in indexes, for a parameter would be none of their words."""
+    return func.cardinality(brokers) > literal_column("0")
+
+
 def _all_known(brokers: ColumnElement[list[str]], known: list[str]) -> ColumnElement[bool]:
     """Return: somebody is named, and nobody outside the wall."""
-    return (func.cardinality(brokers) > 0) & brokers.bool_op("<@")(literal(known, ARRAY(Text)))
+    return names_some(brokers) & brokers.bool_op("<@")(literal(known, ARRAY(Text)))

@@ -13,6 +13,7 @@ from app.accounts.model import Access
 from app.query.fields import ANY_ID, IdRange
 from app.query.filters import Question
 from app.query.months import in_reach_of, newest_rows
+from app.query.of_brokers import first_of_brokers
 from app.query.prepared import Prepared, asked
 from app.query.resource import Resource, Row
 from app.query.walls import cache_of_walls, in_reach, walled
@@ -35,19 +36,26 @@ async def whole_rows(
 ) -> Sequence[Row]:
     """Return one row more than the page holds, if there are as many, of a question that `is_whole`."""
     wanted, after = question.limit + 1, None if question.position is None else question.position.after[0]
-    if question.order == "asc" and resource.seq is not None:
-        values = {"seq": -1 if after is None else after, "wanted": wanted}
-        return await _by_seq(resource, access).rows(connection, {**in_reach_of(ANY_ID), **values})
     column, value = question.only or (None, None)
-    statement = _by_id(resource, access, question.order, column)
+    statement = _listed(resource, access, question.order, wanted, column)
+    given = {"value": value, "seq": -1 if after is None else after}
 
     async def look(ids: IdRange, number: int) -> Sequence[Row]:
-        return await statement.rows(connection, {**in_reach_of(ids), "wanted": number, "value": value})
+        return await statement.rows(connection, {**given, **in_reach_of(ids), "wanted": number})
 
+    if question.order == "asc" and resource.seq is not None:
+        return await look(ANY_ID, wanted)
     ids = ANY_ID if after is None else _beyond(UUID(str(after)), question.order)
     if question.order == "asc" or resource.seq is None:
         return await look(ids, wanted)
     return await newest_rows(look, ids, wanted)
+
+
+async def row_after(connection: AsyncConnection, resource: Resource, access: Access, seq: int) -> Row | None:
+    """Return the next row of a feed after a place, None where there is none."""
+    statement = _listed(resource, access, "asc", 1)
+    found = await statement.rows(connection, {**in_reach_of(ANY_ID), "seq": seq, "wanted": 1})
+    return found[0] if found else None
 
 
 def _beyond(last: UUID, order: str) -> IdRange:
@@ -55,6 +63,15 @@ def _beyond(last: UUID, order: str) -> IdRange:
     if order == "asc":
         return IdRange(UUID(int=min(last.int + 1, ANY_ID.high.int)), ANY_ID.high)
     return IdRange(ANY_ID.low, UUID(int=max(last.int - 1, ANY_ID.low.int)))
+
+
+def _listed(resource: Resource, access: Access, order: str, most: int, column: str | None = None) -> Prepared:
+    """Return the statement of the first rows in an order, at most so many: by ids, or as a feed by `seq`."""
+    if resource.of_broker is not None and access.brokers is not None:
+        return first_of_brokers(resource, access, order, most)
+    if order == "asc" and resource.seq is not None:
+        return _by_seq(resource, access)
+    return _by_id(resource, access, order, column)
 
 
 @cache_of_walls

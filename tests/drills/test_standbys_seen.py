@@ -1,18 +1,23 @@
-"""What `callbox doctor` says of a real standby: whether a failover to it loses anything, and how far it is behind."""
+"""What is said of a real standby: by `doctor` what a failover to it loses, by the feeds whether it is behind."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from app.accounts.keys import add_key
+from app.accounts.model import Scope
 from app.cli.program import app
+from app.storage.database import connect
 from tests.drills.cluster import Cluster
 from tests.drills.ledger import LONG, ONLY_LONG
+from tests.drills.service import await_processed, service
 from tests.drills.test_failover import cluster
-from tests.server.test_supervisor import until
+from tests.server.test_supervisor import LEAD, add_source, until
 
 __all__ = ["cluster"]
 
@@ -57,3 +62,24 @@ def test_doctor_says_what_a_failover_loses(
     assert not examine("replica")["ok"]
     monkeypatch.setenv("CALLBOX_DATABASE_URL", cluster.standby.url)
     assert not examine("database")["ok"]
+
+
+def test_a_feed_says_whether_the_standby_is_behind(cluster: Cluster, encryption_key: str, tmp_path: Path) -> None:
+    path = add_source(cluster.primary.url, encryption_key)
+    with connect(cluster.primary.url) as connection:
+        asked = {"Authorization": f"Bearer {add_key(connection, 'test', [Scope.READ]).key}"}
+
+    with service(cluster.primary.url, encryption_key, tmp_path, database_read_url=cluster.standby.url) as running:
+
+        def told() -> list[tuple[int, bool]]:
+            urls = [f"http://127.0.0.1:{running.port}/v1/{name}?order=asc" for name in ("events", "deliveries")]
+            pages = [httpx2.get(url, headers=asked, timeout=60).raise_for_status().json() for url in urls]
+            return [(len(page["data"]), page["caught_up"]) for page in pages]
+
+        until(lambda: told() == [(0, True)] * 2, "an empty feed")
+        cluster.standby.execute("SELECT pg_wal_replay_pause()")
+        until(lambda: running.answers("POST", path, LEAD), "a callback to be taken")
+        await_processed(cluster.primary.url, tmp_path / "spool")
+        assert told() == [(0, False)] * 2
+        cluster.standby.execute("SELECT pg_wal_replay_resume()")
+        until(lambda: told() == [(1, True)] * 2, "what was behind")

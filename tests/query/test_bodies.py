@@ -133,3 +133,10 @@ def test_bodies_are_downloads(rows: Rows, open_caller: Callable[[], Caller]) -> 
     shown = caller.get(admin, f"/v1/deliveries/{delivery}").json()
     assert shown["body_sha256"] == hashlib.sha256(body).hexdigest()
     assert shown["content_type"] == "text/html"
+
+
+def test_what_a_delivery_was_sent_as_shows_no_token(rows: Rows, open_caller: Callable[[], Caller]) -> None:
+    named = [["content-type", f"application/json; name={TOKEN}"], ["content-encoding", TOKEN]]
+    delivery = rows.delivery(rows.source("told"), headers=named)
+    shown = open_caller().get(rows.key(Scope.READ), f"/v1/deliveries/{delivery}").json()
+    assert (shown["content_type"], shown["content_encoding"]) == (f"application/json; name={STARS}", STARS)

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +13,13 @@ from hypothesis import strategies as st
 from app.accounts.model import Access, Accounts, Scope
 from app.accounts.version import bump_version
 from app.ids import IdSource
-from app.query import Reading
+from app.query import Reading, lists
 from app.query.cursor import Binding, CursorAhead, CursorInvalid, Position, read_cursor, write_cursor
 from app.query.feed import check_place
 from app.storage.engine import open_read_engine
+from app.times import now
 from tests.databases import Databases
-from tests.query.conftest import Caller, Rows
+from tests.query.conftest import START, Caller, Rows
 
 KEY = b"a key of the tests"
 
@@ -58,6 +61,15 @@ def test_a_changed_cursor_is_refused() -> None:
                 read_cursor(KEY, binding, changed)
 
 
+def test_a_cursor_that_was_only_signed_is_read_still() -> None:
+    """Followers keep theirs: one of 23 November 2026, written by the code of then."""
+    text = "j7LTgZG2QGakhugaolQ9oVtbNDcxMV0sMTc5NTAwMDAwMDAwMF0"
+    binding = Binding.of("events", "asc", [("source", "s")], ACCESS)
+    assert read_cursor(KEY, binding, text) == Position((4711,), 1_795_000_000_000)
+    with pytest.raises(CursorInvalid):
+        read_cursor(KEY, Binding.of("events", "asc", [], ACCESS), text)
+
+
 @pytest.mark.parametrize("order", ["desc", "asc"])
 def test_pages_have_no_gap_and_no_repeat(rows: Rows, open_caller: Callable[[], Caller], order: str) -> None:
     source = rows.source("s")
@@ -75,6 +87,7 @@ def test_a_cursor_is_good_for_its_question_only(rows: Rows, open_caller: Callabl
     source = rows.source("s")
     for number in range(4):
         rows.inquiry(source, number, status=4, broker_external_id="B-1")
+    rows.source("t")
     caller = open_caller()
     key, twin = rows.key(Scope.READ), rows.key(Scope.READ)
     walled, personal = rows.key(Scope.READ, brokers=["B-1"]), rows.key(Scope.READ, Scope.READ_PERSONAL)
@@ -102,6 +115,8 @@ def test_a_cursor_is_good_for_its_question_only(rows: Rows, open_caller: Callabl
     cursor = caller.get(key, "/v1/inquiries?limit=1").json()["next_cursor"]
     assert status(key, "/v1/inquiries") == 200
     assert status(key, "/v1/customers") == 422
+    cursor = caller.get(key, "/v1/inquiries?limit=1&source=s&source=t&status=4").json()["next_cursor"]
+    assert status(key, "/v1/inquiries?status=4&source=t&source=s") == 200
 
 
 def test_a_feed_is_followed_without_gap_or_repeat(rows: Rows, open_caller: Callable[[], Caller]) -> None:
@@ -117,6 +132,7 @@ def test_a_feed_is_followed_without_gap_or_repeat(rows: Rows, open_caller: Calla
         assert response.status_code == 200, response.text
         return dict(response.json())
 
+    assert caller.found(key, "/v1/deliveries?order=asc&source=s&fields=id") == [{"id": str(one)} for one in first]
     one = page(None)
     assert [row["id"] for row in one["data"]] == [str(delivery) for delivery in first[:2]]
     assert one["next_cursor"] == one["follow_cursor"]
@@ -132,6 +148,26 @@ def test_a_feed_is_followed_without_gap_or_repeat(rows: Rows, open_caller: Calla
     four = page(three["follow_cursor"])
     assert [row["id"] for row in four["data"]] == [str(late)]
     assert four["lag_seconds"] == 0.0
+
+
+def test_relative_times_stay_on_the_next_page_and_go_with_the_clock_in_a_feed(
+    rows: Rows, open_caller: Callable[[], Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    recent = (now() - START) / timedelta(minutes=1) - 5
+    older, newer = (str(rows.delivery(source, recent + number)) for number in range(2))
+    caller = open_caller()
+
+    def found(query: str) -> tuple[list[str], str]:
+        page = caller.get(key, f"/v1/deliveries?received_at[gte]=-1h&limit=1{query}").json()
+        return [row["id"] for row in page["data"]], page.get("follow_cursor") or page["next_cursor"]
+
+    ids, cursor = found("")
+    fed, follow_cursor = found("&order=asc")
+    assert (ids, fed) == ([newer], [older])
+    monkeypatch.setattr(lists, "moment_of", lambda _: now() + timedelta(hours=2))
+    assert found(f"&cursor={cursor}")[0] == [older]
+    assert found(f"&order=asc&cursor={follow_cursor}")[0] == []
 
 
 def test_an_empty_feed_can_be_followed_from_its_beginning(rows: Rows, open_caller: Callable[[], Caller]) -> None:
@@ -167,16 +203,20 @@ def test_a_replay_is_no_lag(rows: Rows, open_caller: Callable[[], Caller]) -> No
     caller = open_caller()
     assert caller.post(key, f"/v1/deliveries/{delivery}/replay").status_code == 202
     assert caller.get(key, "/v1/deliveries?order=asc").json()["lag_seconds"] == 0.0
+    rows.delivery(source, 1, status=None)
+    assert caller.get(key, "/v1/deliveries?order=asc").json()["lag_seconds"] > 1000
 
 
 def test_what_waits_beyond_a_wall_is_no_lag(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     one, two = rows.source("one"), rows.source("two")
-    rows.delivery(two, status=None)
+    since_start = (now() - START) / timedelta(minutes=1)
+    for minutes in (since_start, 0, since_start):
+        rows.delivery(two, minutes, status=None)
     inside, outside = (rows.key(Scope.READ, source_ids=[source]) for source in (two, one))
     caller = open_caller()
     for path in ("deliveries", "events"):
         lags = [caller.get(key, f"/v1/{path}?order=asc").json()["lag_seconds"] for key in (inside, outside)]
-        assert (lags[0] > 0.0, lags[1]) == (True, 0.0), path
+        assert (lags[0] > 1000, lags[1]) == (True, 0.0), path
 
 
 def test_a_place_that_was_never_given_is_refused_once_a_backup_was_restored(
@@ -230,3 +270,37 @@ def test_what_a_replica_does_not_know_yet_is_not_refused(databases: Databases) -
         await reading.close()
 
     asyncio.run(ask())
+
+
+def test_a_replica_that_is_behind_is_not_caught_up(
+    rows: Rows, open_caller: Callable[[], Caller], databases: Databases, database_url: str
+) -> None:
+    source, other = rows.source("s"), rows.source("other")
+    inside, outside = (rows.key(Scope.READ, source_ids=[one]) for one in (source, other))
+    rows.event(source, rows.delivery(source))
+    caller = open_caller()
+    app: Any = caller.client.app
+    of_primary = app.state.reading
+
+    def lead(read_url: str, **more: Any) -> None:
+        assert caller.client.portal is not None
+        caller.client.portal.call(app.state.reading.close)
+        app.state.reading = replace(of_primary, engine=open_read_engine(read_url), planned=None, **more)
+
+    def told(key: str, query: str = "") -> set[tuple[int, bool, bool]]:
+        """Return of both feeds how much is shown, whether that was all, and whether anything waits."""
+        pages = [caller.get(key, f"/v1/{name}?order=asc{query}").json() for name in ("events", "deliveries")]
+        assert {page["next_cursor"] is None for page in pages} == {"limit" not in query}
+        return {(len(page["data"]), page["caught_up"], page["lag_seconds"] > 1000) for page in pages}
+
+    lead(databases.lend())
+    assert told(inside) == {(0, False, True)}
+    assert told(outside) == {(0, True, False)}
+    rows.delivery(other, status=None)
+    assert told(outside) == {(0, True, True)}
+    lead(database_url)  # it has all of it by now
+    assert told(inside) == {(1, True, False)}
+    rows.event(source, rows.delivery(source, 1), 1)
+    assert told(inside, "&limit=1") == {(1, False, False)}
+    lead(database_url, primary=open_read_engine("postgresql://nobody@127.0.0.1:1/away"))
+    assert told(inside) == {(2, False, False)}

@@ -255,6 +255,7 @@ def test_every_operation_is_described(operations: dict[str, dict[str, Any]]) -> 
     for label, operation in operations.items():
         assert re.fullmatch(r"[a-z][a-z0-9_]*", operation["operationId"]), label
         assert operation["summary"], label
+        assert operation["summary"].count("(") == operation["summary"].count(")"), label
         assert operation["tags"], label
         answers = {str(status): answer for status, answer in operation["responses"].items()}
         if label.split(" ")[1].startswith("/v1/"):

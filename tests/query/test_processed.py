@@ -133,3 +133,26 @@ def test_a_lead_keeps_its_id_where_only_its_partys_is_told(
     assert found("lead_id=lead-1") == found("lead_id[prefix]=LEAD") == found("lead_id[ne]=party-2") == [known]
     assert found("lead_id=party-2") == found("lead_id[in]=party-1,party-2") == found("lead_id[prefix]=party") == [other]
     assert found("lead_id[null]=true") == []
+
+
+def test_names_in_which_a_separator_stands_make_no_two_one(
+    rows: Rows, database_url: str, vault: Vault, open_caller: Callable[[], Caller]
+) -> None:
+    key = rows.key(Scope.READ, Scope.READ_PERSONAL)
+    pairs = [("a\x1fb", "c"), ("a", "b\x1fc"), ('["a', 'b"]')]
+    with closing(connect(database_url)) as connection:
+        desk = Desk(connection, vault)
+        for number, (first, second) in enumerate(pairs, 1):
+            desk.lay({"external_ref": {"external_ref_company": first, "external_ref": second}}, desk.wegroup)
+            stated = [{"origin": one, "paramKey": other, "paramValue": "x"} for one, other in pairs]
+            data = {"iId": number, "bExternalId": first, "status": 4, "externalReferences": stated}
+            desk.lay({"sHash": "0" * 32, "data": data, "customer": {"cExternalId": second}})
+        desk.process()
+    caller = open_caller()
+    leads = caller.found(key, "/v1/leads?order=asc")
+    named = [[(one["origin"], one["value"]) for one in lead["external_references"]] for lead in leads]
+    assert named == [[pair] for pair in pairs]
+    customers = caller.found(key, "/v1/customers?order=asc")
+    assert [one["external_id"] for one in customers] == [second for _, second in pairs]
+    for inquiry in caller.found(key, "/v1/inquiries"):
+        assert {(one["origin"], one["key"]) for one in inquiry["external_references"]} == set(pairs)

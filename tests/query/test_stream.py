@@ -1,6 +1,7 @@
 """The stream over real HTTP: where it begins, what it resumes, who is cut off, and that it ends."""
 
 import asyncio
+import base64
 import os
 import secrets
 import subprocess
@@ -13,6 +14,7 @@ from uuid import UUID
 
 import httpx2
 import orjson
+import psycopg
 import pytest
 from sqlalchemy import delete, select
 
@@ -94,10 +96,11 @@ def test_it_begins_now_and_each_event_is_as_in_the_list(
     first = stream.block()
     assert first[""] == "callbox"
     lines = {"data": {"text": "zwei\nZeilen"}, "subject": "inquiry/1\u20282\x853"}
-    made = [_event(rows, source, number, **lines) for number in (2, 3)]
+    types = ("thinksurance.inquiry.calculated", "wegroup.lead\nid: 0")
+    made = [_event(rows, source, number, type=kind, **lines) for number, kind in enumerate(types, 2)]
     heard = [stream.event(), stream.event()]
     assert [_id(block) for block in heard] == made
-    assert heard[0]["event"] == "thinksurance.inquiry.calculated"
+    assert [block["event"] for block in heard] == [types[0], "wegroup.lead id: 0"]
     headers = {"Authorization": f"Bearer {key}"}
     listed = httpx2.get(f"{served.url}/v1/events/{made[0]}", headers=headers).json()
     assert orjson.loads(heard[0]["data"]) == listed
@@ -106,6 +109,28 @@ def test_it_begins_now_and_each_event_is_as_in_the_list(
     for cursor, expected in ((first["id"], made), (heard[0]["id"], made[1:])):
         page = httpx2.get(f"{served.url}/v1/events?order=asc&cursor={cursor}", headers=headers).json()
         assert [row["id"] for row in page["data"]] == expected
+
+
+def test_its_place_does_not_tell_how_much_others_get(rows: Rows, listen: Callable[..., Listening]) -> None:
+    rows.connection.exec_driver_sql("SELECT setval('feed_seq', 987654321)")
+    _event(rows, rows.source("other"), 1)
+    place = listen(rows.key(Scope.READ, source_ids=[rows.source("s")])).block()["id"]
+    assert b"98765432" not in base64.urlsafe_b64decode(place + "==")
+
+
+def test_who_hears_nothing_is_told_its_place(
+    rows: Rows, listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.query.stream.HEARTBEAT_S", 0.0)
+    source, other, key = rows.source("s"), rows.source("other"), rows.key(Scope.READ)
+    begun = listen(key, "?source=s")
+    first = begun.block()["id"]
+    _event(rows, other, 1)
+    while (beat := begun.block())["id"] == first:
+        pass
+    assert beat == {"": "callbox", "id": beat["id"]}
+    made = _event(rows, source, 2)
+    assert _id(listen(key, "?source=s", beat["id"]).event()) == made
 
 
 def test_it_resumes_without_gap_or_repeat(
@@ -127,6 +152,28 @@ def test_it_resumes_without_gap_or_repeat(
     assert [_id(by_header.event()) for _ in range(8)] == made[5:] + later
     assert [_id(by_cursor.event()) for _ in later] == later
     assert [_id(begun.event()) for _ in later] == later
+
+
+def test_what_comes_while_one_joins_the_others_is_not_missed(
+    rows: Rows, served: Served, listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    first = listen(key)
+    cursor, made = first.block()["id"], [_event(rows, source, 1)]
+    assert _id(first.event()) == made[0]
+    read = feed.Asked.page
+
+    async def page(self: feed.Asked, after: int, until: int | None = None) -> feed.Page:
+        found = await read(self, after, until)
+        if after == 0 and len(made) == 1:  # what was missed; the group is further already
+            made.append(await asyncio.to_thread(_event, rows, source, 2))
+            (group,) = served.app.state.streams._groups.values()
+            await asyncio.to_thread(_wait_for, lambda: group.position == rows.seq)
+        return found
+
+    monkeypatch.setattr(feed.Asked, "page", page)
+    joined = listen(key, f"?cursor={cursor}")
+    assert [_id(joined.event()) for _ in range(2)] == made
 
 
 def test_large_events_are_read_few_at_a_time(
@@ -158,9 +205,11 @@ def test_a_source_that_is_made_later_is_not_missed(
     queries = ("?provider=thinksurance", "?subject=inquiry/1", "?provider[ne]=wegroup", "?source=s")
     streams = [listen(key, query) for query in queries]
     cursors = [stream.block()["id"] for stream in streams]
+    within = listen(rows.key(Scope.READ, source_ids=[source]), queries[0])
+    within.block()
     late = rows.source("late")
     made = [_event(rows, one, number) for number, one in enumerate((late, source))]
-    assert _id(streams.pop().event()) == made[1]
+    assert [_id(stream.event()) for stream in (within, streams.pop())] == [made[1]] * 2
     for stream in streams:
         with pytest.raises(EOFError):
             stream.event()
@@ -208,6 +257,41 @@ def test_it_goes_on_when_the_listening_connection_was_lost(rows: Rows, listen: C
     assert _id(stream.event()) == second
 
 
+def test_it_goes_on_when_the_database_was_too_slow(
+    rows: Rows, listen: Callable[..., Listening], database_url: str
+) -> None:
+    source, key = rows.source("s"), rows.key(Scope.READ)
+    listening = listen(key)
+    first = _event(rows, source, 1)
+    assert _id(listening.event()) == first
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass"
+    with psycopg.connect(database_url) as other:
+        other.execute("LOCK TABLE events")
+        _until(rows, waiting)
+        _until(rows, f"SELECT 1 WHERE NOT EXISTS ({waiting})")
+    second = _event(rows, source, 2)
+    assert _id(listening.event()) == second
+
+
+def test_there_is_room_for_so_many(
+    rows: Rows, served: Served, listen: Callable[..., Listening], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "MOST_LISTENERS", 1)
+    rows.source("s")
+    key, personal = rows.key(Scope.READ), rows.key(Scope.READ, Scope.READ_PERSONAL)
+    rows.connection.exec_driver_sql("LOCK TABLE audit")
+    assert listen(personal).response.status_code == 503  # it cannot be noted, and takes no room
+    rows.connection.rollback()
+    heard = listen(key)
+    heard.block()
+    refused = listen(key)
+    assert (refused.response.status_code, refused.response.headers["retry-after"]) == (503, "5")
+    assert orjson.loads(refused.response.read())["code"] == "too-many-streams"
+    heard.close()
+    _wait_for(lambda: not served.app.state.streams._listeners)
+    listen(key).block()
+
+
 def test_all_who_ask_the_same_share_one_reading(rows: Rows, served: Served, listen: Callable[..., Listening]) -> None:
     source = rows.source("s")
     keys = [rows.key(Scope.READ) for _ in range(6)]
@@ -218,14 +302,14 @@ def test_all_who_ask_the_same_share_one_reading(rows: Rows, served: Served, list
     assert [_id(stream.event()) for stream in streams] == [made] * 6
     held = served.app.state.streams
     assert len(held._groups) == 2
+    _wait_for(lambda: not any(group.news.is_set() for group in held._groups.values()))  # they rest
     _until(rows, f"SELECT 1 {_LISTENERS}")
     assert "data" not in silent.block()
+    tasks = [*held._tasks.values()]
     for stream in [*streams, silent]:
         stream.close()
-    deadline = time.monotonic() + 60
-    while held._groups or held._listeners or held._watch:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    _wait_for(lambda: not (held._groups or held._listeners or held._watch))
+    _wait_for(lambda: all(task.done() for task in tasks))
 
 
 def test_it_ends_with_the_process_and_with_the_key(
@@ -299,6 +383,12 @@ def test_who_falls_too_far_behind_is_cut_off(monkeypatch: pytest.MonkeyPatch) ->
         listener.offer([Sent(1, b"x" * 150)])  # one that is larger than all must get through nevertheless
         assert not listener.over.is_set()
         assert [one.seq for one in listener.take()] == [1]
+        listener.offer([Sent(2, b"x" * 60)])
+        listener.offer([Sent(2, b"x" * 30)])  # what was taken counts no more
+        assert not listener.over.is_set()
+        assert listener.news.is_set()
+        assert len(listener.take()) == 2
+        assert not listener.news.is_set()
         listener.offer([Sent(2, b"x" * 90)])
         listener.offer([Sent(3, b"x" * 20)])
         return listener

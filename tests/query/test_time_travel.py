@@ -166,6 +166,9 @@ def test_what_it_does_not_take(asking: Caller, world: World, query: str) -> None
     response = asking.get(world.keys["full"], f"/v1/inquiries/{ids['inquiry']}?{query}")
     assert response.status_code == 422
     assert asking.get(world.keys["full"], f"/v1/customers/{ids['customer']}?as_of=-1d").status_code == 422
+    for unknown in ("x=1", "as_of=-1d&x=1"):
+        response = asking.get(world.keys["full"], f"/v1/inquiries/{ids['inquiry']}?{unknown}")
+        assert [one["detail"] for one in response.json()["errors"]] == ["is not known here; there are: as_of"]
 
 
 def test_what_belongs_to_it_is_as_it_was(

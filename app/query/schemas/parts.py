@@ -127,8 +127,13 @@ class FeedPage(Page):
     """A page of a list in ascending order, which can be followed."""
 
     follow_cursor: str = shown("q0VHbi1hLWN1cnNvcg", "send it later as `cursor` to go on from here; never null")
-    caught_up: bool = shown(example=True, about="whether there was nothing more to read at the moment of the answer")
-    lag_seconds: float = shown(0.04, "the age of the oldest delivery that is not processed yet; 0 if there is none")
+    caught_up: bool = shown(
+        example=True,
+        about="whether there was nothing more at the moment of the answer; false while a replica is behind",
+    )
+    lag_seconds: float = shown(
+        0.04, "the age of the oldest delivery that is not processed or not replicated yet; 0 if there is none"
+    )
 
 
 class Queued(Shown):

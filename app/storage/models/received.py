@@ -83,11 +83,17 @@ outcomes = Table(
         "delivery_id",
         postgresql_where=text("status <> 'accepted'"),
     ),
-    # For the same keys' statistics.
+    # For the same keys' statistics, lists and feeds.
     Index(
         "ix_outcomes_of_broker",
         text("(brokers[1])"),
         "delivery_id",
+        postgresql_where=text("cardinality(brokers) > 0"),
+    ),
+    Index(
+        "ix_outcomes_of_broker_seq",
+        text("(brokers[1])"),
+        "seq",
         postgresql_where=text("cardinality(brokers) > 0"),
     ),
     postgresql_partition_by="RANGE (delivery_id)",
@@ -133,6 +139,17 @@ events = Table(
         None,
         *("type", "id"),
         postgresql_include=["source_id", "record_id", "occurred_on", "occurred_at", "received_at", "broker"],
+    ),
+    # The same keys find what is theirs, however little of all it is; see `app.query.of_brokers`.
+    Index(
+        *(None, "broker", "id"),
+        postgresql_include=["source_id"],
+        postgresql_where=text("broker IS NOT NULL"),
+    ),
+    Index(
+        *(None, "broker", "seq"),
+        postgresql_include=["source_id", "id"],
+        postgresql_where=text("broker IS NOT NULL"),
     ),
     Index("ix_events_answers", "submission_id", "id", postgresql_where=text("submission_id IS NOT NULL")),
     postgresql_partition_by="RANGE (id)",

@@ -186,6 +186,8 @@ customers = _record(
     Column("merged_into", Uuid, comment="the record that it turned out to be"),
     Index(None, "customer_id"),
     Index(None, "external_id"),
+    # Keys with a wall by broker find what is theirs, however little of all it is; documents, too.
+    Index("ix_customers_of_broker", text("(brokers[1])"), "id", postgresql_where=text("cardinality(brokers) > 0")),
 )
 
 documents = _record(
@@ -213,6 +215,11 @@ documents = _record(
     Column("sha256", Text),
     Column("content_type", Text),
     Index(None, "inquiry_id"),
+    Index(
+        *(None, "broker_external_id", "id"),
+        postgresql_include=["source_id"],
+        postgresql_where=text("broker_external_id IS NOT NULL"),
+    ),
     Index(None, "token_expires_at", "id"),
     Index(
         "ix_documents_due",
