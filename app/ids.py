@@ -1,9 +1,11 @@
 """Makes and takes apart the ids of Callbox: UUIDv7, whose first 48 bits are milliseconds since 1970.
 
-Which id belongs to which row is the business of the rooms that write rows.
+Also joins the names that platforms identify things by. Which id or name belongs to which row is the business of the
+rooms that write rows.
 """
 
 import hashlib
+import json
 import threading
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from app.times import from_epoch_ms, to_epoch_ms
 
+_BETWEEN = "\x1f"
 _RANDOM_BITS = 62
 _VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
 _MIN = UUID(int=0)
@@ -56,11 +59,16 @@ def derived_id(parent: UUID, *names: str | int) -> UUID:
 
     The same arguments always give the same id, so recomputing never makes a new one.
     """
-    digest = hashlib.sha256(parent.bytes + "\x1f".join(map(str, names)).encode()).digest()
+    digest = hashlib.sha256(parent.bytes + _BETWEEN.join(map(str, names)).encode()).digest()
     millis = parent.int >> 80
     bits = int.from_bytes(digest[:10], "big")
     rand = ((bits >> 62) & 0xFFF) << 64 | (bits & ((1 << _RANDOM_BITS) - 1))
     return UUID(int=(millis << 80) | _VERSION_AND_VARIANT | rand)
+
+
+def joined(*names: str) -> str:
+    """Return names as one text that no others give: U+001F between them, or JSON where one before the last has it."""
+    return json.dumps(names) if _BETWEEN in "".join(names[:-1]) else _BETWEEN.join(names)
 
 
 def time_of(some_id: UUID) -> datetime:

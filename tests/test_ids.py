@@ -6,7 +6,7 @@ from uuid import UUID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.ids import IdSource, derived_id, first_id_at, time_of
+from app.ids import IdSource, derived_id, first_id_at, joined, time_of
 
 _MOMENTS = st.datetimes(datetime(1970, 1, 2), datetime(9999, 1, 1)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001
 
@@ -49,6 +49,12 @@ def test_derived_ids_are_the_same_for_the_same_names_and_keep_the_time(parent: U
     assert (derived == derived_id(parent, other)) == (one == other)
     assert derived.version == 7
     assert derived.int >> 80 == parent.int >> 80
+
+
+@given(st.integers(1, 3).flatmap(lambda count: st.sets(st.tuples(*[st.text('\x1f["], \\', max_size=4)] * count))))
+@example({("a\x1fb", "c"), ("a", "b\x1fc"), ("a", "b\x1fc\x1fd"), ("a", ""), ("", '["a", "b"]')})
+def test_no_two_lists_of_names_are_joined_to_one(lists: set[tuple[str, ...]]) -> None:
+    assert len({joined(*names) for names in lists}) == len(lists)
 
 
 @given(_MOMENTS)

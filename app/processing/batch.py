@@ -223,6 +223,8 @@ def _to_event(row: EventRow) -> Event:
         secrets={number: part.secrets for number, part in enumerate(row.statement.parts) if part.secrets},
         links_before=row.links_before,
         parts_before=row.known["parts"] if row.known else (),
+        key_before=row.known["order_key"] if row.known else "",
+        mark_before=row.mark_before,
     )
 
 

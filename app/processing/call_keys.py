@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
+from app.ids import joined
 from app.processing.identity import bounded_key
 
 BY_CUSTOMER = "customer:"
@@ -27,7 +28,7 @@ def lead_key(lead_id: str) -> str:
 
 def reference_key(origin: str, key: str, value: str) -> str:
     """Return the key of a subject by one of the caller's own references."""
-    return bounded_key(f"ref:{origin}\x1f{key}\x1f{value}")
+    return bounded_key("ref:" + joined(origin, key, value))
 
 
 def customer_key(broker: str, external_id: str) -> str:
@@ -35,7 +36,7 @@ def customer_key(broker: str, external_id: str) -> str:
 
     A customer has many inquiries, so it leads only to those that were first heard of after the call.
     """
-    return bounded_key(f"{BY_CUSTOMER}{broker}\x1f{external_id}")
+    return bounded_key(BY_CUSTOMER + joined(broker, external_id))
 
 
 def token_key(token_id: UUID) -> str:

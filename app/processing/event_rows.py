@@ -27,6 +27,7 @@ from app.processing.arrays import (
     unnested,
 )
 from app.processing.record_rows import Database
+from app.processing.records import UNTOLD, Mark
 from app.processing.telling import Event
 
 
@@ -71,6 +72,12 @@ class EventRow:
             return None
         return {name: self.known[name] for name in ("record_id", "customer_id") if self.known[name] is not None}
 
+    @property
+    def mark_before(self) -> Mark:
+        """Return what was judged of it before."""
+        known = self.known
+        return Mark(tuple(known["changes"]), known["duplicate_of"], stale=known["stale"]) if known else UNTOLD
+
     def _compared(self) -> dict[str, Any]:
         return {
             "type": self.statement.type,
@@ -101,6 +108,9 @@ _KNOWN = (
     "data",
     "record_id",
     "customer_id",
+    "changes",
+    "duplicate_of",
+    "stale",
 )
 
 

@@ -33,8 +33,8 @@ class Projection:
         self._names: dict[Scope, Names] = defaultdict(Names)
         self._records: dict[Place, Record] = {}
         self._sealed: dict[UUID, dict[tuple[str, str], str]] = defaultdict(dict)
-        self._as_before: set[UUID] = set()
-        """The events of the batch of which the customer is not told, for it was told the same."""
+        self._as_before: set[tuple[UUID, str]] = set()
+        """The events of the batch, and the kinds of their records that are not told of them, for they were told so."""
         self._relinked: list[tuple[str, UUID, UUID]] = []
         self._rebased: dict[UUID, UUID] = {}
 
@@ -44,7 +44,7 @@ class Projection:
         self._load_records(events)
         self._join()
         self._tell(events)
-        announced = Announced(events)
+        announced = Announced([event for event in events if (event.id, "inquiry") not in self._as_before])
         self._recall({event.id for event in events}, announced)
         announced.tell(self._database, self._records)
         remarked = self._fold()
@@ -138,8 +138,9 @@ class Projection:
                 record = self._record(place, event.delivery_id, may_be_known=event.links_before is not None)
                 if (link := LINKS.get(kind)) is not None:
                     event.links[link] = record.id
-                    if kind == "customer" and event.said_before(number, record.id):
-                        self._as_before.add(event.id)
+                    if event.said_before(number, record.id):
+                        self._as_before.add((event.id, kind))
+                        event.mark = event.mark_before
                         continue
                     record.anew = record.anew or event.links_before is not None
                 record.told.append(told_of(event, number, self._secrets(event.secrets.get(number), record)))
@@ -169,10 +170,10 @@ class Projection:
         return "\\x" + self._vault.encrypt(text, _SEALED_FOR).hex()
 
     def _unlink_revised(self, events: Sequence[Event]) -> None:
-        """Have the records folded anew that a revised event no longer speaks of."""
+        """Have the records folded anew that a revised event told something, and no longer speaks of."""
         for event in events:
             for link, record_id in (event.links_before or {}).items():
-                if event.links.get(link) != record_id:
+                if event.parts_before and event.links.get(link) != record_id:
                     for record in record_rows.load_by_id(self._database, link, record_id):
                         self._records.setdefault((record.scope, record.identity), record).anew = True
 
@@ -184,14 +185,13 @@ class Projection:
                 recalled.add(record.id)
                 (source_id, kind), link = record.scope, LINKS[record.scope[1]]
                 loaded = record_rows.load_events(self._database, link, [record.id])
-                told = in_batch - self._as_before if kind == "customer" else in_batch
-                stored = [event for event in loaded if event.id not in told]
+                stored = [one for one in loaded if one.id not in in_batch or (one.id, kind) in self._as_before]
                 keys = {event.id: keys_in(_part(event.parts, kind))[0] for event in stored}
                 load_aliases(self._database, {(record.scope, key) for key in keys.values()}, self._names)
                 places = {event.id: self._root(source_id, kind, keys[event.id]) for event in stored}
                 record_rows.load_records(self._database, set(places.values()), self._records)
                 for event in stored:
-                    if kind == "inquiry":
+                    if kind == "inquiry" and event.id not in in_batch:
                         announced.hear(source_id, event)
                     target = self._record(places[event.id], event.delivery_id, may_be_known=True)
                     self._hand_over(event, record, target)

@@ -14,7 +14,7 @@ from app.processing.event_rows import EventRow
 from app.processing.processor import MOST_READ_BYTES
 from app.processing.reading import Read
 from app.processing.record_rows import Database
-from app.processing.second_looks import Told, portions
+from app.processing.second_looks import MOST_AT_ONCE, Told, portions
 from app.processing.selection import Selection
 from app.processing.watch import find_new_brokers
 
@@ -57,27 +57,29 @@ class Report:
         self.deliveries = 0
         self.by_source: dict[UUID, Difference] = {}
         self.failed: list[UUID] = []
-        self._changed = bytearray()  # ids as bytes: a million of them must not cost 100 MB
+        self._changed: list[bytes] = []  # what of, and the ids: a million of them must not cost 100 MB
 
     @property
     def changed(self) -> int:
         """Return how many deliveries are read otherwise now."""
-        return len(self._changed) // _ID_BYTES
+        return len(self._changed)
 
     def changed_ids(self) -> Iterator[list[UUID]]:
-        """Yield the deliveries that are read otherwise now, page by page, lowest id first."""
-        step = 1000 * _ID_BYTES
-        for start in range(0, len(self._changed), step):
-            page = self._changed[start : start + step]
-            yield [UUID(bytes=bytes(page[at : at + _ID_BYTES])) for at in range(0, len(page), _ID_BYTES)]
+        """Yield the deliveries that are read otherwise now, a few at a time, those of the same together.
+
+        So a record is folded anew once for a few of its events, and not for each of them.
+        """
+        self._changed.sort()
+        for start in range(0, len(self._changed), MOST_AT_ONCE):
+            yield [UUID(bytes=one[-_ID_BYTES:]) for one in self._changed[start : start + MOST_AT_ONCE]]
 
     def of(self, source_id: UUID) -> Difference:
         """Return the difference of a source."""
         return self.by_source.setdefault(source_id, Difference())
 
-    def add(self, delivery_id: UUID) -> None:
-        """Note a delivery that is read otherwise now."""
-        self._changed += delivery_id.bytes
+    def add(self, delivery_id: UUID, of: object) -> None:
+        """Note a delivery that is read otherwise now, and what it is of: its subject, or nothing."""
+        self._changed.append(hash(of).to_bytes(8, signed=True) + delivery_id.bytes)
 
 
 def compare(database: Database, selection: Selection, given: Circumstances, told: Told = lambda _: None) -> Report:
@@ -121,12 +123,15 @@ def _compare_pairs(
     for row in to_rows(database, [read for _, read in pairs], given, find_new_brokers):
         rows.setdefault(row.delivery_id, []).append(row)
     for stored, read in pairs:
+        own = rows.get(read.delivery.id, ())
         differs = [
-            _compare_events(rows.get(read.delivery.id, ()), report.of(read.delivery.source_id)),
+            _compare_events(own, report.of(read.delivery.source_id)),
             _compare_quarantine(stored, read, report.of(read.delivery.source_id)),
         ]
         if any(differs):
-            report.add(read.delivery.id)
+            # What has no event yet is of nothing, so that the new ones stand in the feed as they were received.
+            of = next(((row.source_id, row.statement.subject) for row in own if row.known), None)
+            report.add(read.delivery.id, of)
 
 
 def _read(stored: Iterable[Stored], given: Circumstances, report: Report) -> Iterator[tuple[Stored, Read]]:

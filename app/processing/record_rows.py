@@ -6,6 +6,7 @@ What is done with them is settled in `projection`.
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
@@ -171,7 +172,7 @@ class StoredEvent:
 
 
 def load_events(database: Database, link: str, record_ids: Sequence[UUID]) -> list[StoredEvent]:
-    """Return the events that `link` (`record_id` or `customer_id`) ties to the records and that say something."""
+    """Return the events that `link` (`record_id` or `customer_id`) ties to records and that say something, by id."""
     rows = database.execute(
         sql.SQL(
             "SELECT id, delivery_id, item_index, order_key, received_at, parts, changes, duplicate_of, stale"
@@ -181,7 +182,7 @@ def load_events(database: Database, link: str, record_ids: Sequence[UUID]) -> li
     )
     return [
         StoredEvent(i, delivery, index, key, at, parts, Mark(tuple(changes), twin, stale=stale))
-        for i, delivery, index, key, at, parts, changes, twin, stale in rows
+        for i, delivery, index, key, at, parts, changes, twin, stale in sorted(rows, key=itemgetter(0))
     ]
 
 

@@ -20,8 +20,9 @@ _Path = tuple[str, *tuple[_Step, ...]]
 
 _REFERENCES: Final = ("external_references", "*", "value")
 
+# References come last: there may be so many of them that the rest is cut.
 OPEN: Final[Mapping[str, tuple[_Path, ...]]] = {
-    "inquiry": (("inquiry_id",), _REFERENCES, ("product_name",), ("insurer_name",), ("broker_external_id",)),
+    "inquiry": (("inquiry_id",), ("product_name",), ("insurer_name",), ("broker_external_id",), _REFERENCES),
     "customer": (("customer_id",), ("external_id",), _REFERENCES),
     "document": (("inquiry_id",),),
     "lead": (("lead_id",), ("party_id",), _REFERENCES),

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from app.processing.identity import bounded_key, keys_in
 from app.processing.order import receipt_in
-from app.processing.record_rows import Scope, StoredEvent
+from app.processing.record_rows import LINKS, Scope, StoredEvent
 from app.processing.records import ENTRY, UNTOLD, Mark, Told, flatten
 
 Place: TypeAlias = tuple[Scope, str]
@@ -39,6 +39,8 @@ class Event:
     secrets: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     links_before: Mapping[str, UUID] | None = None
     parts_before: Sequence[Mapping[str, Any]] = ()
+    key_before: str = ""
+    mark_before: Mark = UNTOLD
     links: dict[str, UUID] = field(default_factory=dict)
     keys: Sequence[Sequence[str]] = field(init=False)
     """The keys of each part."""
@@ -49,10 +51,14 @@ class Event:
     def __post_init__(self) -> None:
         self.keys = [keys_in(part) for part in self.parts]
 
-    def said_before(self, number: int, customer_id: UUID) -> bool:
-        """Tell whether what part `number` says of a customer was said before, so that the record has it already."""
-        before = self.links_before or {}
-        return before.get("customer_id") == customer_id and self.parts[number] in self.parts_before
+    def said_before(self, number: int, record_id: UUID) -> bool:
+        """Tell whether what part `number` tells its record was told before, so that the record has it already."""
+        kind = self.parts[number]["kind"]
+        if (self.links_before or {}).get(LINKS[kind]) != record_id:
+            return False
+        if kind == "customer":
+            return self.parts[number] in self.parts_before
+        return self.key == self.key_before and self.parts == self.parts_before
 
 
 def told_of(event: Event | StoredEvent, number: int, sealed: Mapping[str, str] | None = None) -> Told:

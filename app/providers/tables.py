@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.ids import joined
 from app.ingest.contract import Warned
 from app.ingest.lenient_json import dotted
 from app.providers.values import Parse, Warn, is_unknown
@@ -18,7 +19,6 @@ _MAX_KEY_BYTES = 400
 _CONTAINERS = frozenset({dict, list})
 _PLAIN = frozenset({int, str})
 _ANY = "*"
-SEPARATOR = "\x1f"
 
 
 class Notes:
@@ -186,7 +186,7 @@ def as_list(value: Any) -> list[tuple[str, Any]]:
 
 def record_key(kind: str, *parts: str) -> str:
     """Return the key of a record within its kind; one too long for an index is replaced by its digest."""
-    key = kind + SEPARATOR.join(parts)
+    key = kind + joined(*parts)
     if len(key) <= _MAX_KEY_BYTES // 4:  # most are, and no character is more than four bytes
         return key
     encoded = key.encode("utf-8", "replace")

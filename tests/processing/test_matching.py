@@ -378,3 +378,5 @@ def test_keys_are_read_from_what_an_event_says() -> None:
     token_id = UUID("019a9c3e-1f00-7abc-8def-0123456789ab")
     assert keys_of("offer/7", [], token_id) == {"token:019a9c3e-1f00-7abc-8def-0123456789ab"}
     assert len(reference_key("crm", "n", "v" * 5000)) < 500
+    assert reference_key("a\x1fb", "c", "v") != reference_key("a", "b\x1fc", "v")
+    assert customer_key("a\x1fb", "c") != customer_key("a", "b\x1fc")

@@ -47,7 +47,7 @@ _CUSTOMERS = st.fixed_dictionaries(
     },
 )
 _ITEMS = st.builds(
-    lambda inquiry, day, status, name, customer, references, documents: {
+    lambda inquiry, day, status, name, customer, references, documents, note: {
         "sHash": "x",
         "data": {
             "bToken": "b",
@@ -57,6 +57,7 @@ _ITEMS = st.builds(
             "status": status,
             "productName": name,
             "externalReferences": references,
+            "note": note,
         },
         **({"customer": customer} if customer is not None else {}),
         "docs": {"files": [{"hash": h, "name": n, "fullName": n} for h, n in documents]},
@@ -73,6 +74,7 @@ _ITEMS = st.builds(
         max_size=2,
     ),
     st.lists(st.tuples(st.sampled_from("hi"), st.sampled_from("xy")), max_size=2),
+    st.sampled_from("xy"),  # by which the event says something else, but no record
 )
 _REFERENCES = st.lists(
     st.fixed_dictionaries({"company": st.just("hub"), "ref": st.sampled_from(["L1", "L2"])}), min_size=1, max_size=2

@@ -53,6 +53,14 @@ def test_a_filled_database_is_brought_over_as_the_processor_would_write_it(
     assert sorted(desk.rows(_WORDS)) == written
 
 
+def test_a_record_is_found_by_its_names_however_many_references_it_has(desk: Desk, item: Callable[..., Any]) -> None:
+    references = [{"origin": "crm", "paramKey": f"k{n}", "paramValue": f"value{n}"} for n in range(2000)]
+    desk.lay(item(7, productName="Haftpflicht", insuranceCompanyName="Muster", externalReferences=references))
+    desk.process()
+    (words,) = desk.row("SELECT tsvector_to_array(words) FROM inquiries")
+    assert {".7", ".42", ".haftpflicht", ".muster"} <= {*words}
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])))
 def test_any_text_is_stored_as_its_words(desk: Desk, text: str) -> None:

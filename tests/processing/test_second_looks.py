@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from app.ingest.contract import Reason
 from app.processing import second_looks
 from app.processing.batch import Circumstances, to_rows
 from app.processing.event_rows import EventRow
+from app.processing.order import receipt_key
 from app.processing.reading import Delivery, Read, read_delivery
 from app.processing.rebuild import compare
 from app.processing.record_rows import Database
@@ -255,3 +257,91 @@ def test_a_name_leads_where_its_item_is_read_to_lead_today(desk: Desk, item: Ite
     desk.lay(item(4, customer={**named, "cFirstName": "Eva"}))
     desk.process()
     assert desk.rows(_CUSTOMERS) == [(5, "Anders", None, 1), (6, "Muster", "Eva", 3)]
+
+
+def test_a_record_that_is_told_the_same_is_left_alone(desk: Desk, item: Item) -> None:
+    notified = {"eventType": "InquiryOrdered", "affected": [{"referenceType": "inquiry", "referenceId": "7"}]}
+    said = [{"iUpdated": f"2026-01-0{day}", "status": status} for day, status in ((2, 4), (4, 6), (3, 15), (4, 6))]
+    bodies = {desk.lay(item(7, customer={"cId": 5}, **data)): data for data in said}
+    thin = desk.lay(notified)
+    leads = {desk.lay({"id": "a", "email": "a@b.test"}, desk.wegroup): number for number in (1, 2)}
+    desk.process()
+    records = "SELECT xmin::text, event_count FROM {}"
+    tables = ("inquiries", "customers", "leads")
+    events = "SELECT id, changes, duplicate_of, stale, record_id, customer_id FROM events ORDER BY id"
+    before = [desk.rows(records.format(table)) for table in tables], desk.rows(events)
+    assert {row[3] for row in before[1]} == {False, True}
+    assert len({row[2] for row in before[1]}) == 3, "two repeats, of an inquiry and of a lead"
+    _read_otherwise(desk, {one: item(7, customer={"cId": 5}, **data, note="x") for one, data in bodies.items()})
+    _read_otherwise(desk, {one: {"id": "a", "email": "a@b.test", "note": number} for one, number in leads.items()})
+    _read_otherwise(desk, {thin: notified | {"note": "x"}})
+    assert ([desk.rows(records.format(table)) for table in tables], desk.rows(events)) == before
+    assert desk.rows("SELECT 1 FROM events WHERE revised_at IS NULL OR data::text NOT LIKE '%%note%%'") == []
+
+
+def test_the_token_of_a_file_is_read_anew_though_its_inquiry_is_told_the_same(desk: Desk, item: Item) -> None:
+    def filed(number: int, token: str, **data: Any) -> Any:
+        return item(number, **data) | {"docs": {"docToken": {"token": token}, "files": [{"hash": f"h{number}"}]}}
+
+    first, second, _ = desk.lay(filed(7, "t")), desk.lay(item(7, status=6)), desk.lay(filed(8, "another"))
+    desk.process()
+    sealed = "(SELECT token_encrypted FROM documents WHERE hash = 'h8')"  # as if an older reader had found that
+    for other in (item(7, status=6), item(7, status=15) | {"docs": {"files": [{"hash": "h7", "name": "Antrag"}]}}):
+        desk.database.execute(f"UPDATE documents SET token_encrypted = {sealed} WHERE hash = 'h7'")  # noqa: S608 - ours
+        _read_otherwise(desk, {first: filed(7, "t", note=other["data"]["status"]), second: other})
+        (found,) = desk.row("SELECT token_encrypted FROM documents WHERE hash = 'h7'")
+        assert desk.vault.decrypt(found, "document") == "t"
+
+
+def test_what_is_told_the_same_still_counts_beside_what_is_told_otherwise(desk: Desk, item: Item) -> None:
+    first, second = desk.lay(item(7, productName="Haftpflicht", status=6)), desk.lay(item(7, status=6))
+    desk.process()
+    _read_otherwise(desk, {first: item(7, productName="Haftpflicht", status=6, note="x"), second: item(7, status=15)})
+    assert desk.row("SELECT product_name, status, event_count FROM inquiries") == ("Haftpflicht", 15, 2)
+    changed = [{"field": "status", "old": 6, "new": 15}]
+    assert desk.row("SELECT duplicate_of, changes FROM events WHERE delivery_id = %s", second) == (None, changed)
+
+
+def test_what_says_the_same_at_another_place_among_the_news_is_told_anew(
+    desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr("app.processing.batch.order_key", lambda _, delivery, index: receipt_key(delivery, index))
+        laid = [
+            desk.lay(item(7, status=status, iUpdated=day)) for day, status in (("2026-01-03", 6), ("2026-01-02", 4))
+        ]
+        desk.process()
+    assert desk.row("SELECT status FROM inquiries") == (4,)
+    for one in laid:
+        desk.ask_again(one)
+    desk.process()
+    assert desk.row("SELECT status, event_count FROM inquiries") == (6, 2)
+
+
+def test_a_record_that_comes_of_parting_is_named_after_its_first_event(desk: Desk) -> None:
+    ours = {"external_refs": [{"company": "hub", "ref": "L1"}]}
+    ids = [first_id_at(now() - timedelta(minutes=minutes)) for minutes in (3, 2, 1)]
+    for one, said in zip(ids, ({}, {"updated_at": "2026-01-02"}, {"id": "a"}), strict=True):
+        desk.lay({**ours, "email": "a@b.test", **said}, desk.wegroup, one)
+    desk.process()
+    assert desk.rows("SELECT lead_id FROM leads WHERE merged_into IS NULL") == [("a",)]
+    desk.rows("UPDATE events SET seq = seq WHERE delivery_id = %s RETURNING 1", ids[0])  # lies behind the other now
+    desk.database.execute("SET enable_seqscan = off")
+    _read_otherwise(desk, {ids[2]: {"id": "a", "email": "c@b.test"}})
+    (parted,) = desk.row("SELECT id FROM leads WHERE lead_id IS NULL AND merged_into IS NULL")
+    assert time_of(parted) == time_of(ids[0])
+
+
+def test_what_is_of_one_subject_is_taken_up_together(desk: Desk, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.processing.rebuild.MOST_AT_ONCE", 4)
+    laid = {desk.lay(item(number, status=status)): number for status in (4, 6) for number in range(1, 9)}
+    desk.process()
+    desk.database.execute("UPDATE events SET warnings = '[{}]'")
+    new = [*laid][5:8]
+    desk.database.execute("DELETE FROM events WHERE delivery_id = ANY(%s)", (new,))
+    report = compare(desk.database, Selection(), Circumstances(PROVIDERS, desk.sources, desk.vault, ZONE))
+    chosen = [one for page in report.changed_ids() for one in page]
+    assert (report.changed, {*chosen}, len(chosen)) == (16, {*laid}, 16)
+    of = [laid[one] for one in chosen if one not in new]
+    assert sum(one != other for one, other in pairwise([0, *of])) == 8, "each number stands in one place"
+    assert [one for one in chosen if one in new] == new

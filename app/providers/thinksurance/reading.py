@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from app.crypto import sha256
+from app.ids import joined
 from app.ingest.contract import Item, Part, Receipt, Source, Statement
 from app.providers.dates import find_day, find_instant
 from app.providers.masking import mask_item
-from app.providers.tables import SEPARATOR, Notes, as_list, read_rows, record_key
+from app.providers.tables import Notes, as_list, read_rows, record_key
 from app.providers.thinksurance.documents import read_documents
 from app.providers.thinksurance.fields import (
     ADDRESS_KEYS,
@@ -172,7 +173,7 @@ def read_references(
             if "origin" not in reference or "key" not in reference:
                 notes.add(inside[:-1], "incomplete-reference")
             elif "value" in reference:
-                found.setdefault(reference["origin"] + SEPARATOR + reference["key"], reference)
+                found.setdefault(joined(reference["origin"], reference["key"]), reference)
     return found
 
 

@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from typing import Any, NamedTuple
 
+from app.ids import joined
 from app.ingest.contract import Source
-from app.providers.tables import SEPARATOR, Notes, as_list, record_key
+from app.providers.tables import Notes, as_list, record_key
 from app.providers.values import Warn, is_unknown, text
 from app.providers.wegroup.shapes import EXPLICIT_IDS, REFERENCE_NAMES, Lead
 
@@ -159,9 +160,8 @@ def as_map(references: tuple[Reference, ...] | list[Reference]) -> dict[str, dic
     entries: dict[str, dict[str, str]] = {}
     numbers: Counter[str] = Counter()  # there may be as many as a body holds
     for company, ref in references:
-        key = f"{company}{SEPARATOR}external_ref"
         number = numbers[company]
         numbers[company] += 1
-        entry = {"origin": company, "key": "external_ref", "value": ref}
-        entries[f"{key}{SEPARATOR}{number}" if number else key] = entry
+        further = (str(number),) if number else ()
+        entries[joined(company, "external_ref", *further)] = {"origin": company, "key": "external_ref", "value": ref}
     return entries
