@@ -54,8 +54,7 @@ async def keep_references(bench: Bench, source: Source, notification: Any) -> No
                 answer = await client.get(link.href, link.content_type)
         except CallError as error:
             if isinstance(error, PermanentCallError) or error.status in _NOT_THERE:
-                kind = link.subject.partition("/")[0]
-                _log.info("reference.refused", source=source.name, kind=kind, error=str(error))
+                _log.info("reference.refused", source=source.name, error=str(error))
             else:
                 trouble = trouble or error
             continue

@@ -15,6 +15,11 @@ from app.providers.calling import PermanentCallError
 _NAME = re.compile(r"[\w-]{1,60}", re.ASCII)
 
 
+def is_name(step: str | int) -> bool:
+    """Tell whether a step of a path is a place or a name: what is longer or has other letters may be a value."""
+    return isinstance(step, int) or _NAME.fullmatch(step) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
     """What is wrong with one field of a request: its path in the platform's names, a code, a text without the value."""
@@ -26,7 +31,7 @@ class FieldProblem:
     @property
     def dotted(self) -> str:
         """Return the path for people and logs: `iExternalReferences.0.origin`; a name that is none is a `?`."""
-        return ".".join(str(step) if _NAME.fullmatch(str(step)) else "?" for step in self.path)
+        return ".".join(str(step) if is_name(step) else "?" for step in self.path)
 
     @property
     def pointer(self) -> str:

@@ -87,7 +87,7 @@ class Prepared:
     """A call that was checked and can be made: `call` makes it once and raises nothing but CallError.
 
     `request` is what is kept of it, `keys` the caller's own references by which callbacks may name it, `turn` names
-    what is called about by one call at a time.
+    what is called about by one call at a time, in whatever process.
     """
 
     request: Mapping[str, Any] = field(repr=False)

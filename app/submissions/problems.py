@@ -30,6 +30,17 @@ class SourceNotReady(Problem):
     title = "Source not ready"
 
 
+class CallUnderWay(Problem):
+    """Another call about the same lead has been under way for half a minute. Nothing was sent for this one; ask again.
+
+    It is not written down either, so the same `Idempotency-Key` serves.
+    """
+
+    status = 503
+    code = "call-under-way"
+    title = "Call under way"
+
+
 class PlatformFailed(Problem):
     """The platform gave no usable answer. Ask again later."""
 

@@ -28,6 +28,7 @@ from app.submissions.listing import SUBMISSIONS
 from app.submissions.problems import (
     AnswerNotKept,
     BodyTooLong,
+    CallUnderWay,
     IdempotencyKeyReused,
     PlatformFailed,
     SourceNotReady,
@@ -87,6 +88,7 @@ _PROBLEMS = (
     SourceNotReady,
     BodyTooLong,
     TooManyRequests,
+    CallUnderWay,
     DatabaseAway,
     TooSlow,
 )
@@ -99,7 +101,7 @@ def _add_submit(kind: Kind) -> None:
         methods=["POST"],
         name=f"submit_{kind.provider}_{kind.name}",
         operation_id=f"submit_{kind.provider}_{kind.name}".replace("-", "_"),
-        summary=kind.about.partition(".")[0],
+        summary=kind.about.partition(". ")[0].rstrip("."),
         description=f"{kind.about} The body has the platform's own field names beside `source`. Whatever the platform"
         " says, the answer is the submission: look at its `state`. Needs `write`.",
         status_code=201,

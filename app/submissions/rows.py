@@ -18,6 +18,7 @@ from app.accounts.audit import record_async
 from app.accounts.model import Access, Source
 from app.accounts.parts import OWN_LABEL
 from app.query.resource import Row, find_row_of
+from app.query.shapes import from_json
 from app.query.walls import wall, walled
 from app.storage.models import source_tokens, sources, submission_keys, submissions
 from app.submissions.calls import Outcome
@@ -60,6 +61,7 @@ async def insert_entry(connection: AsyncConnection, entry: Entry, actor: str, no
         "idempotency_key": entry.idempotency_key,
         "external_reference": entry.external_reference,
         "broker": entry.broker,
+        "created_at": entry.sent_at,
         "sent_at": entry.sent_at,
         "due_at": entry.due_at,
     }
@@ -145,23 +147,23 @@ async def _close(connection: AsyncConnection, entry: Entry, keys: Sequence[str])
 
 async def find_by_key(
     connection: AsyncConnection, source_id: UUID, key: str, access: Access
-) -> tuple[UUID, bytes, bool] | None:
-    """Return id and digest of the request made under a key, and whether its answer had something told only once.
+) -> tuple[UUID, bytes] | None:
+    """Return id and digest of the request made under a key.
 
     Of a request beyond the walls of `access` the digest is empty, as that of no request is.
     """
     own, is_seen = submissions.c, and_(true(), *wall(submissions, access)).label("is_seen")
     found = await connection.execute(
-        select(own.id, own.kind, own.request_sha256, own.answer, own.state, is_seen).where(
-            own.source_id == source_id, own.idempotency_key == key
-        )
+        select(own.id, own.request_sha256, is_seen).where(own.source_id == source_id, own.idempotency_key == key)
     )
-    row = found.mappings().one_or_none()
-    if row is None:
-        return None
-    answer = row["answer"] if isinstance(row["answer"], dict) else {}
-    once = row["state"] != "refused" and bool(answer.get(_TOLD_ONCE.get(row["kind"])))
-    return row["id"], bytes(row["request_sha256"]) if row["is_seen"] else b"", once
+    row = found.one_or_none()
+    return None if row is None else (row[0], bytes(row[1]) if row[2] else b"")
+
+
+def was_told_once(row: Row) -> bool:
+    """Tell whether the answer to a call had something that is kept nowhere; `row` is as `find_row` returns it."""
+    answer = from_json(row["answer"])
+    return row["state"] != "refused" and isinstance(answer, dict) and bool(answer.get(_TOLD_ONCE.get(row["kind"])))
 
 
 async def find_row(connection: AsyncConnection, submission_id: UUID, access: Access | None) -> Row | None:

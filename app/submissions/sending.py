@@ -6,10 +6,10 @@ What a call consists of is told by its kind, see `kinds`; the rows are written i
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -36,11 +36,9 @@ from app.submissions.clients import Clients
 from app.submissions.listing import SUBMISSIONS
 from app.submissions.own_tokens import OwnToken, find_own_token, insert_own_token, new_own_token
 from app.submissions.problems import AnswerNotKept, IdempotencyKeyReused, SourceNotReady
-from app.submissions.settings import has_own_tokens, overdue_after
+from app.submissions.settings import find_test_source, has_own_tokens, overdue_after
+from app.submissions.turns import Turns
 from app.times import now
-
-TEST_SOURCE = "test_source"
-"""The setting that names the source of the partner's test system, whose URL a forward registers beside its own."""
 
 _STORE_WAITS_S = (0.2, 1.0, 3.0)
 _LAST_WAIT_S = 8.0
@@ -103,7 +101,7 @@ class Sender:
         self._base_url = base_url
         self._ids = ids or IdSource()
         self._under_way: set[asyncio.Task[Made]] = set()
-        self._turns: WeakValueDictionary[tuple[UUID, str], asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns(primary)
 
     async def aclose(self) -> None:
         """Wait a little for the calls under way, so that they are written down, and close the connections."""
@@ -117,7 +115,7 @@ class Sender:
         Raises:
             Invalid: the body is wrong; every field is named.
             Forbidden: the broker that the call is for is not within the key's wall.
-            IdempotencyKeyReused, AnswerNotKept, SourceNotReady: as they say.
+            IdempotencyKeyReused, AnswerNotKept, SourceNotReady, CallUnderWay: as they say.
             DatabaseAway, TooSlow: nothing was sent, or (DatabaseAway after sending) the call is `sending` until swept.
         """
         digest = _digest(order)
@@ -125,59 +123,49 @@ class Sender:
             return made
         submission_id = self._ids.next()
         ready = await self._prepare(order, submission_id, sources)
-        prepared = ready.prepared
-        _check_wall(order.access, prepared)
-        sent_at = now()
-        due_after = overdue_after(order.source) if order.kind.awaits_callback else None
-        note = {"submission_id": str(submission_id), "source": order.source.name, "kind": order.kind.path}
-        entry = rows.Entry(
-            id=submission_id,
-            source_id=order.source.id,
-            kind=order.kind.name,
-            request=masked(dict(prepared.request)),
-            request_sha256=digest,
-            idempotency_key=order.idempotency_key,
-            external_reference=prepared.external_reference,
-            broker=prepared.broker,
-            sent_at=sent_at,
-            due_at=None if due_after is None else sent_at + due_after,
-            keys=tuple(prepared.keys),
-        )
+        _check_wall(order.access, ready.prepared)
+        async with AsyncExitStack() as turn:
+            if ready.prepared.turn is not None:
+                await turn.enter_async_context(self._turns.taken(order.source.id, ready.prepared.turn))
+                submission_id = self._ids.next()  # later than those of the calls before it
+                ready = await self._prepare(order, submission_id, sources)  # tokens may have changed meanwhile
+            entry = _entry(order, submission_id, ready.prepared, digest)
+            if not await self._write(order, entry, ready) and (made := await self._made_before(order, digest)):
+                return made
+            # A task of its own: it goes on to its end, whatever becomes of the caller.
+            finishing = asyncio.create_task(self._finish(order, entry, ready.prepared, turn.pop_all()))
+            self._under_way.add(finishing)
+            finishing.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(finishing)
+
+    async def _write(self, order: Order, entry: rows.Entry, ready: _Ready) -> bool:
+        """Write down a call that is about to be made; False if its idempotency key is taken."""
+        note = {"submission_id": str(entry.id), "source": order.source.name, "kind": order.kind.path}
         with translated_errors():
             async with self._primary.begin() as connection:
                 is_new = await rows.insert_entry(connection, entry, order.actor, note | {"token_ids": ready.token_ids})
                 if is_new and ready.own is not None and ready.own.is_new:
                     await insert_own_token(connection, self._vault, ready.own, order.source, order.actor)
-        if not is_new and (made := await self._made_before(order, digest)) is not None:
-            return made
-        # A task of its own: it goes on to its end, whatever becomes of the caller.
-        finishing = asyncio.create_task(self._finish(order, entry, prepared))
-        self._under_way.add(finishing)
-        finishing.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(finishing)
+        return is_new
 
-    async def _finish(self, order: Order, entry: rows.Entry, prepared: Prepared) -> Made:
-        outcome = without_secrets(await self._call(prepared, order.source.id), order.source)
-        for wait in (*_STORE_WAITS_S, None):
+    async def _finish(self, order: Order, entry: rows.Entry, prepared: Prepared, turn: AsyncExitStack) -> Made:
+        async with turn:
             try:
-                with translated_errors():
-                    async with self._primary.begin() as connection:
-                        await rows.store_outcome(connection, entry, outcome)
-                return Made(await self._row(entry.id), outcome.once, prepared.warnings)
-            except (DatabaseAway, TooSlow):
-                if wait is None:
-                    raise _not_stored(entry, outcome) from None
-                await asyncio.sleep(wait)
-        raise AssertionError  # pragma: no cover - the last turn returns or raises
-
-    async def _call(self, prepared: Prepared, source_id: UUID) -> Outcome:
-        try:
-            if prepared.turn is None:
-                return await prepared.call()
-            async with self._turns.setdefault((source_id, prepared.turn), asyncio.Lock()):
-                return await prepared.call()
-        except CallError as error:
-            return outcome_of(error)
+                outcome = await prepared.call()
+            except CallError as error:
+                outcome = outcome_of(error)
+            outcome = without_secrets(outcome, order.source)
+            for wait in (*_STORE_WAITS_S, None):
+                try:
+                    with translated_errors():
+                        async with self._primary.begin() as connection:
+                            await rows.store_outcome(connection, entry, outcome)
+                    return Made(await self._row(entry.id), outcome.once, prepared.warnings)
+                except (DatabaseAway, TooSlow):
+                    if wait is None:
+                        raise _not_stored(entry, outcome) from None
+                    await asyncio.sleep(wait)
+            raise AssertionError  # pragma: no cover - the last turn returns or raises
 
     async def _made_before(self, order: Order, digest: bytes) -> Made | None:
         if order.idempotency_key is None:
@@ -187,13 +175,14 @@ class Sender:
                 found = await rows.find_by_key(connection, order.source.id, order.idempotency_key, order.access)
         if found is None:
             return None
-        submission_id, known_digest, once = found
+        submission_id, known_digest = found
         if known_digest != digest:
             raise IdempotencyKeyReused
-        if once:
+        row = await self._row(submission_id, order.access)
+        if rows.was_told_once(row):
             links = {"self": f"/v1/submissions/{submission_id}"}
             raise AnswerNotKept(submission_id=str(submission_id), links=links)
-        return Made(await self._row(submission_id, order.access), is_repeat=True)
+        return Made(row, is_repeat=True)
 
     async def _row(self, submission_id: UUID, access: Access | None = None) -> Row:
         with translated_errors():
@@ -212,7 +201,7 @@ class Sender:
                 body, lead = await self._with_lead(order, connection)
                 await rows.check_enabled(connection, order.source)
                 if order.kind.awaits_callback and not own_token:
-                    for place, source in enumerate((order.source, _test_source(order.source, sources))):
+                    for place, source in enumerate((order.source, find_test_source(order.source, sources))):
                         if source is not None:
                             urls[place] = await self._callback_url(source, connection)
         url, test_url = ((None if found is None else found[1]) for found in urls)
@@ -280,19 +269,28 @@ def _not_stored(entry: rows.Entry, outcome: Outcome) -> DatabaseAway:
     return DatabaseAway(detail, **told, platform_ids=dict(outcome.platform_ids))
 
 
-def _test_source(source: Source, sources: Mapping[UUID, Source]) -> Source | None:
-    name = source.settings.get(TEST_SOURCE)
-    if not name:
-        return None
-    found = next((one for one in sources.values() if one.name == name and one.provider == source.provider), None)
-    if found is None:
-        raise SourceNotReady(f"The setting {TEST_SOURCE} of {source.name} names no source of its platform.")
-    return found
-
-
 def _check_wall(access: Access, prepared: Prepared) -> None:
     if access.brokers is not None and prepared.broker not in access.brokers:
         raise Forbidden("The key is for certain brokers, and this call is for none of them.")
+
+
+def _entry(order: Order, submission_id: UUID, prepared: Prepared, digest: bytes) -> rows.Entry:
+    """Return what is written of a call that is about to be made."""
+    sent_at = now()
+    due_after = overdue_after(order.source) if order.kind.awaits_callback else None
+    return rows.Entry(
+        id=submission_id,
+        source_id=order.source.id,
+        kind=order.kind.name,
+        request=masked(dict(prepared.request)),
+        request_sha256=digest,
+        idempotency_key=order.idempotency_key,
+        external_reference=prepared.external_reference,
+        broker=prepared.broker,
+        sent_at=sent_at,
+        due_at=None if due_after is None else sent_at + due_after,
+        keys=tuple(prepared.keys),
+    )
 
 
 def _digest(order: Order) -> bytes:

@@ -52,7 +52,12 @@ def _lead(party: PartyKind, given: Given, clients: Clients) -> Prepared:
         )
 
     key = reference_key(reference["external_ref_company"], "external_ref", reference["external_ref"])
-    return Prepared(lead.body, call, keys=[key], external_reference=lead.external_ref, warnings=lead.warnings)
+    # Without a reference and an id it is a new lead, which nobody else can mean.
+    known_id = lead.body["prospect"].get("id")
+    turn = key if lead.external_ref != str(given.submission_id) else known_id and lead_key(known_id)
+    return Prepared(
+        lead.body, call, keys=[key], external_reference=lead.external_ref, warnings=lead.warnings, turn=turn
+    )
 
 
 def _check_account(party: PartyKind, given: Given, distribution_id: Any) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from starlette.responses import HTMLResponse, Response
+from structlog.testing import capture_logs
 
 from app.backfill import PULL
 from app.backfill.references import MOST_LINKS
@@ -85,6 +86,16 @@ def test_a_page_that_was_not_announced_is_a_proxys_and_asked_for_again(stand: St
     stand.double.older.references["1"] = {"number": "V-1"}
     stand.do(PULL)
     assert _bodies_of_references(stand) == ['{"number":"V-1"}']
+
+
+def test_the_log_of_a_link_that_is_refused_names_nothing_that_was_sent(stand: Stand) -> None:
+    stand.add_source()
+    link = ("Herr Quastenflosser", "zephyrine@quastenflosser.test", "https://quastenflosser.test/1?token=2")
+    stand.push(notification(stand.new_inquiry(), link))
+    with capture_logs() as logs:
+        stand.do(PULL)
+    assert [line["source"] for line in logs if line["event"] == "reference.refused"] == ["acme"]
+    assert "quastenflosser" not in str(logs).lower()
 
 
 def test_a_link_that_fails_keeps_none_behind_it_waiting(stand: Stand) -> None:

@@ -418,6 +418,34 @@ def test_few_calls_are_made_at_a_time() -> None:
     assert max(at_once) == 4
 
 
+def test_a_call_does_not_wait_for_good_for_those_before_it() -> None:
+    asked = []
+
+    async def act() -> None:
+        all_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+        async def answer(request: httpx2.Request) -> httpx2.Response:
+            asked.append(request)
+            if len(asked) == 4:
+                all_asked.set()
+            await may_answer.wait()
+            return httpx2.Response(200, json={"id": "x"})
+
+        transport = httpx2.MockTransport(answer)
+        async with WeGroupClient("t", distribution_id="d", transport=transport, answer_seconds=0.2) as client:
+            before = [asyncio.create_task(client.push_customer(PERSON, own_ref="S")) for _ in range(4)]
+            await all_asked.wait()
+            with pytest.raises(TimedOutError) as caught:
+                await client.push_customer(PERSON, own_ref="S-5")
+            assert (caught.value.may_have_happened, len(asked)) == (False, 4)
+            may_answer.set()
+            await asyncio.gather(*before)
+            await client.push_customer(PERSON, own_ref="S-5")
+
+    asyncio.run(act())
+    assert len(asked) == 5
+
+
 def test_the_default_host_is_productions() -> None:
     hosts = []
 

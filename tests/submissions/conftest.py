@@ -65,7 +65,7 @@ ALTA = {
     "dni": allianz.STRANGER,
 }
 
-_PLATFORMS = {
+PLATFORMS = {
     name: Platform(
         name,
         single=frozenset({"hash", "secret", "api_token", "username", "password", "client_id", "client_secret"}),
@@ -133,7 +133,7 @@ class Office:
         return add_source(
             self.database,
             self.vault,
-            _PLATFORMS[provider],
+            PLATFORMS[provider],
             name,
             credentials=list(credentials.items()),
             settings=pairs,
@@ -142,7 +142,7 @@ class Office:
     def set(self, provider: str, name: str, **settings: str) -> None:
         """Change settings of a source, and have them seen: a new key is looked for in the database."""
         self._writer = ""
-        set_source(self.database, self.vault, _PLATFORMS[provider], name, settings=list(settings.items()))
+        set_source(self.database, self.vault, PLATFORMS[provider], name, settings=list(settings.items()))
 
     def key(self, *scopes: Scope, **walls: Any) -> str:
         """Make an API key."""
@@ -181,7 +181,7 @@ class Office:
 def doubles() -> Iterator[dict[str, Any]]:
     """The places where doubles play; each test puts fresh ones there."""
     with ExitStack() as stack:
-        stages = {name: _Stage() for name in _PLATFORMS}
+        stages = {name: _Stage() for name in PLATFORMS}
         for stage in stages.values():
             stage.url = stack.enter_context(serve(stage)).url
         yield stages

@@ -1,16 +1,19 @@
 """Calls that something cuts in on: who asked goes away, the process ends, the database is gone; and their repeats."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
 import pytest
+from starlette.responses import JSONResponse
 
 from app.accounts import parts
 from app.accounts.model import Access
 from app.accounts.snapshot import read_accounts
 from app.ids import IdSource
+from app.storage import engine
 from app.storage.database import connect
 from app.submissions import sending
 from app.submissions.kinds import KINDS
@@ -97,6 +100,42 @@ def test_a_repeat_whose_members_stand_in_another_order_is_a_repeat(office: Offic
     first = office.made("wegroup/customer-lead", LEAD, Idempotency_Key="k")
     again = office.post("wegroup/customer-lead", dict(reversed(LEAD.items())), Idempotency_Key="k")
     assert (again.status_code, again.json()["id"]) == (200, first["id"])
+
+
+def test_a_repeat_of_what_was_refused_is_told_so_whatever_the_refusal_holds(office: Office) -> None:
+    async def refusing(scope: Any, receive: Any, send: Any) -> None:
+        said = JSONResponse({"error": "no", "url": "https://app.thinksurance.example/login"}, 400)
+        await (said if scope["path"].endswith("/forward") else office.thinksurance)(scope, receive, send)
+
+    office.stages["thinksurance"].app = refusing
+    first, again = (office.post("thinksurance/forward", FORWARD, Idempotency_Key="k") for _ in range(2))
+    assert [(one.status_code, one.json()["state"]) for one in (first, again)] == [(201, "refused"), (200, "refused")]
+
+
+def test_a_repeat_that_comes_as_the_first_is_answered_gets_no_half_of_it(
+    new_office: Callable[..., Office], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "READ_OPTIONS", engine.READ_OPTIONS.replace("lock_timeout=2s", "lock_timeout=60s"))
+    office, heard, may_answer = new_office(60.0), Event(), Event()
+
+    async def gated(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"].endswith("/forward"):
+            heard.set()
+            await asyncio.to_thread(may_answer.wait, 60)
+        await office.thinksurance(scope, receive, send)
+
+    office.stages["thinksurance"].app = gated
+    key, asked = office.writer, ("thinksurance/forward", FORWARD)
+    with ThreadPoolExecutor(2) as pool, connect(database_url, autocommit=False) as locker:
+        first = pool.submit(office.post, *asked, key, Idempotency_Key="k")
+        until(heard.is_set)
+        locker.execute("LOCK TABLE sources")  # the repeat has looked for the key when it comes here
+        again = pool.submit(office.post, *asked, key, Idempotency_Key="k")
+        until(lambda: office.rows("SELECT 1 FROM pg_locks WHERE relation = 'sources'::regclass AND NOT granted"))
+        may_answer.set()
+        until(lambda: office.rows("SELECT 1 FROM submissions WHERE state = 'accepted'"))
+        locker.rollback()
+        assert (first.result().status_code, again.result().json().get("code")) == (201, "answer-not-kept")
 
 
 def test_a_key_is_for_one_source(office: Office) -> None:

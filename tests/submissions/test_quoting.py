@@ -1,10 +1,13 @@
 """What is kept of answers that quote what the call was made by: all of it but the secrets."""
 
+import json
+import re
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from tests.submissions.conftest import ALTA, BROKER_TOKEN, FORWARD, LEAD, Office
 
@@ -78,3 +81,31 @@ def test_what_a_token_server_gives_under_other_names_is_not_kept(office: Office)
     made = office.made("allianz/client-check", {"source": "by-token", "nif": ALTA["dni"]})
     assert (made["state"], made["problem"]["code"]) == ("refused", "unusable-answer")
     assert made["answer"] == dict.fromkeys(tokens, "***")
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        {"type": "X", "errors": [{"type": "Y", "target": "{all}", "message": "no"}]},
+        {"type": "X", "errors": [{"type": "Y", "target": "{token}", "message": "no"}]},
+        {
+            "type": "X",
+            "errors": [{"type": "{token}", "target": "prospect.email.lotte@voorbeeld.test", "message": "no"}],
+        },
+        [{"loc": ["body", "prospect", "{all}"], "msg": "no", "type": "Y"}],
+        [{"loc": ["body", "prospect", "{token}"], "msg": "no", "type": "Y"}],
+    ],
+)
+def test_why_a_lead_was_refused_tells_nothing_that_was_sent(office: Office, quoted: Any) -> None:
+    async def quoting(scope: Any, receive: Any, send: Any) -> None:
+        sent = (await Request(scope, receive).body()).decode()
+        token = sent.partition("/callbacks/wegroup/")[2].partition('"')[0]
+        said = json.dumps(quoted).replace("{token}", token).replace('"{all}"', json.dumps(sent))
+        await Response(f'{{"detail": {said}}}', 422, media_type="application/json")(scope, receive, send)
+
+    office.stages["wegroup"].app = quoting
+    lead = LEAD | {"prospect": {**LEAD["prospect"], "email": "lotte@voorbeeld.test"}}  # type: ignore[dict-item]
+    problem = str(office.made("wegroup/customer-lead", lead)["problem"])
+    assert "answered 422" in problem
+    assert [one for one in ("cbt_", "Voorbeeld", "voorbeeld.test") if one in problem] == []
+    assert re.search(r"cbt_[^*]{43}", str(office.rows("SELECT s::text FROM submissions s"))) is None

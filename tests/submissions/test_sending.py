@@ -9,12 +9,14 @@ from uuid import UUID
 import pytest
 from starlette.responses import JSONResponse
 
+from app.accounts.store import set_source
 from app.processing.call_keys import reference_key
 from app.storage.database import connect
 from app.submissions import rows as written
 from app.submissions.calls import Outcome
+from tests.doubles import wegroup
 from tests.jobs.test_runner import until
-from tests.submissions.conftest import ALTA, BASE_URL, BROKER_TOKEN, FORWARD, LEAD, Office
+from tests.submissions.conftest import ALTA, BASE_URL, BROKER_TOKEN, FORWARD, LEAD, PLATFORMS, Office
 
 
 def test_a_forward_is_made_and_kept_without_its_secrets(office: Office) -> None:
@@ -104,9 +106,10 @@ def test_the_test_system_is_registered_too(office: Office) -> None:
     assert body["mvpFullCallback"] == 0
     assert body["mvpCallbackUrl"] != body["callbackUrl"]
     assert body["mvpCallbackUrl"].startswith(f"{BASE_URL}/callbacks/thinksurance/cbt_")
-    office.set("thinksurance", "ts", test_source="nobody")
-    refused = office.post("thinksurance/forward", FORWARD)
-    assert (refused.status_code, refused.json()["code"]) == (409, "source-not-ready")
+    for name in ("nobody", "wg"):
+        office.set("thinksurance", "ts", test_source=name)
+        refused = office.post("thinksurance/forward", FORWARD)
+        assert (refused.status_code, refused.json()["code"]) == (409, "source-not-ready")
 
 
 def test_each_call_is_in_the_audit_log(office: Office) -> None:
@@ -379,3 +382,10 @@ def test_what_called_with_earlier_settings_lets_go_of_its_connections(
         office.made("wegroup/customer-lead", LEAD)
         used += [held._caller._client for _, held in app.state.sender.clients._held.values()]
     until(lambda: [one.is_closed for one in used] == [True] * 4 + [False])
+
+
+def test_a_credential_that_was_changed_is_used_from_then_on(office: Office) -> None:
+    for token in (wegroup.API_TOKEN, "next-token"):
+        set_source(office.database, office.vault, PLATFORMS["wegroup"], "wg", credentials=[("api_token", token)])
+        office.made("wegroup/customer-lead", LEAD, key=office.key())  # a new key has the accounts read again
+        assert office.wegroup.heard[-1].headers["authorization"] == f"apikey {token}"

@@ -17,6 +17,7 @@ def test_submissions_are_found(office: Office) -> None:
     check = office.made("allianz/client-check", {"source": "az", "nif": allianz.CLIENT})
     assert forward["due_at"] is not None
     assert (lead["due_at"], check["due_at"]) == (None, None)
+    assert all(one["created_at"] == one["sent_at"] for one in (forward, lead, check))
 
     def found(query: str) -> list[str]:
         answer = office.get(f"/submissions?{query}")

@@ -6,7 +6,8 @@ the submissions room's.
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from urllib.parse import quote
 import httpx2
 
 from app.ingest.contract import Source, Warned
-from app.providers.calling import ANSWER_SECONDS, Answer, Caller, RefusedError, UnusableAnswerError
+from app.providers.calling import ANSWER_SECONDS, Answer, Caller, RefusedError, TimedOutError, UnusableAnswerError
 from app.providers.checking import FieldProblem, InvalidRequestError
 from app.providers.wegroup.identity import DEFAULT_COMPANY, find_id
 from app.providers.wegroup.lead_request import PartyKind, PreparedLead, prepare_lead
@@ -77,6 +78,7 @@ class WeGroupClient:
         self._api_token = api_token
         self._distribution_id = distribution_id
         self._company = company
+        self._answer_seconds = answer_seconds
         self._few = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def __aenter__(self) -> Self:
@@ -143,7 +145,7 @@ class WeGroupClient:
         headers = {"Authorization": self._authorization(lead, access_token)}
         path = f"/v1/api/distributions/{self._distribution(lead, distribution_id)}/leads/{lead.kind}"
         try:
-            async with self._few:
+            async with self._place(lead.call):
                 answer = await self._caller.send(
                     lead.call, "POST", path, repeatable=True, headers=headers, json=lead.body
                 )
@@ -154,6 +156,19 @@ class WeGroupClient:
         if lead_id is None:
             raise UnusableAnswerError(lead.call, "the answer has no id", answer=answer, may_have_happened=True)
         return PushedLead(lead_id, lead.external_ref, answer, lead.warnings)
+
+    @asynccontextmanager
+    async def _place(self, call: str) -> AsyncGenerator[None]:
+        """Wait for a place among the few calls at a time, as long as for an answer; until then nothing was sent."""
+        try:
+            async with asyncio.timeout(self._answer_seconds):
+                await self._few.acquire()
+        except TimeoutError:
+            raise TimedOutError(call, "the calls before it took too long") from None
+        try:
+            yield
+        finally:
+            self._few.release()
 
     def _authorization(self, lead: PreparedLead, access_token: str | None) -> str:
         """Return the header's value; the scheme words are in lower case on the page."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.providers.checking import FieldProblem
+from app.crypto import mask_tokens
+from app.providers.checking import FieldProblem, is_name
 
 _MAX_ERRORS = 200
 _MAX_TARGET = 500
@@ -30,8 +31,10 @@ class FieldRefusal:
 
     @property
     def problem(self) -> FieldProblem | None:
-        """Return it in the form of our own checks, without WeGroup's text; None if it names no field."""
-        return None if self.path is None else FieldProblem(self.path, "refused", "was refused by WeGroup")
+        """Return it in the form of our own checks, without WeGroup's text; None if what it names is no field."""
+        if self.path is None or not all(map(is_name, self.path)):
+            return None
+        return FieldProblem(self.path, "refused", "was refused by WeGroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def _of_framework(errors: list[Any], sent: Mapping[str, Any]) -> Iterator[FieldR
     for error in errors[:_MAX_ERRORS]:
         if isinstance(error, dict):
             location = error.get("loc")
-            steps = [str(step) for step in location] if isinstance(location, list) else []
+            steps = [mask_tokens(str(step)) for step in location] if isinstance(location, list) else []
             steps = steps[1:] if steps[:1] == [_BODY] else steps
             path = to_path(steps, sent) if steps else None
             yield FieldRefusal(_text(error.get("type")), ".".join(steps) or None, path, _text(error.get("msg")))
@@ -125,4 +128,4 @@ def _is_place(step: str) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    return value[:_MAX_TARGET] if isinstance(value, str) and value else None
+    return mask_tokens(value)[:_MAX_TARGET] if isinstance(value, str) and value else None
