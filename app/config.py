@@ -203,6 +203,8 @@ def _check_database_url(value: str) -> None:
         reason = str(error).strip()
         told = reason if reason.startswith("invalid URI query parameter") else "cannot be read"
         raise ValueError(f"{told}; it is like postgresql://user:password@host:5432/database") from None
+    if any("@" in host[1:] for host in str(known.get("host", "")).split(",")):  # libpq has sockets that begin with one
+        raise ValueError("names a host with an @; one in a password is written %40")
     ports = [port for port in str(known.get("port", "")).split(",") if port]
     if not all(port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT for port in ports):
         raise ValueError("names a port that is none")

@@ -33,6 +33,8 @@ from app.crypto import new_encryption_key
         ("DATABASE_URL", "postgresql://root:hush@localhost/y?colour=red", "colour"),
         ("DATABASE_URL", "postgresql://root:hush@[localhost/y", "cannot be read"),
         ("DATABASE_READ_URL", "postgresql://root:hush@localhost:x/y", "port"),
+        ("DATABASE_URL", "postgresql://root:p@hush@localhost/y", "%40"),
+        ("DATABASE_URL", "postgresql://localhost/y?host=one,hush@localhost", "%40"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_name_and_the_reason(

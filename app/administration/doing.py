@@ -78,12 +78,13 @@ class Administration:
 class Order:
     """What an administrator asks for: who, under which key of theirs, and by which a repeat is known.
 
-    `pointers` name the fields of the body that the words of the accounts room stand for.
+    `pointers` name the fields of the body that the words of the accounts room stand for. None: there is no body, and
+    the words stand for parts of the path.
     """
 
     request: Request
     access: Access
-    pointers: Mapping[str, str]
+    pointers: Mapping[str, str] | None
     idempotency_key: str | None = None
     digest: bytes = b""
 
@@ -191,7 +192,10 @@ async def change(order: Order, work: Callable[[Connection], Made]) -> Made:
     return made
 
 
-def _refused(error: AccountError, pointers: Mapping[str, str]) -> Invalid:
+def _refused(error: AccountError, pointers: Mapping[str, str] | None) -> Invalid:
+    if pointers is None:
+        one = {"in": "path", "name": error.field, "code": "refused", "detail": error.reason}
+        return Invalid(f"The path's `{error.field}`: {error.reason}.", errors=[one])
     pointer = pointers.get(error.field, "/" + error.field.replace(".", "/"))
     one = {"in": "body", "pointer": pointer, "code": "refused", "detail": error.reason}
     return Invalid(f"The body's field `{pointer}`: {error.reason}.", errors=[one])
@@ -200,7 +204,7 @@ def _refused(error: AccountError, pointers: Mapping[str, str]) -> Invalid:
 def without_body(request: Request, access: Access) -> Order:
     """Return an order that needs no body."""
     check_parameters(request)
-    return Order(request, access, {})
+    return Order(request, access, None)
 
 
 def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1")
 AnId = Annotated[str, Path(description="Callbox's id", examples=["019a9c3e-1f00-7abc-8def-0123456789ab"])]
 
 
-def _add_list(resource: Resource, about: str) -> None:
+def _add_list(resource: Resource, one: str, all_: str, about: str) -> None:
     async def listed(request: Request, access: Admin) -> Response:
         return await answer_list(request, resource, access)
 
@@ -39,8 +39,8 @@ def _add_list(resource: Resource, about: str) -> None:
         listed,
         name=f"list_{name}",
         operation_id=f"list_{name}",
-        summary=f"List {about}",
-        description=f"List {about}, newest first. Needs `admin`.",
+        summary=f"List {all_}",
+        description=f"List {all_}, newest first: {about}. Needs `admin`.",
         responses=page,
         openapi_extra={"parameters": list_parameters(resource)},
         **more,
@@ -51,8 +51,8 @@ def _add_list(resource: Resource, about: str) -> None:
         methods=["POST"],
         name=f"query_{name}",
         operation_id=f"query_{name}",
-        summary=f"List {about} by parameters in the body",
-        description=f"List {about} by parameters in the body. Needs `admin`.",
+        summary=f"List {all_} by parameters in the body",
+        description=f"List {all_} by parameters in the body: {about}. Needs `admin`.",
         responses=page,
         openapi_extra={"requestBody": posted_body({"limit": 20, "order": "asc"})},
         **more,
@@ -62,12 +62,17 @@ def _add_list(resource: Resource, about: str) -> None:
         detail,
         name=f"get_{kind}",
         operation_id=f"get_{kind}",
-        summary=f"Get one of {about}",
-        description=f"Get one of {about}. Needs `admin`.",
+        summary=f"Get {one}",
+        description=f"Get {one}. Needs `admin`.",
         **described_detail(resource.schema),
         **more,
     )
 
 
-_add_list(KEYS, "the API keys, the revoked too; never the keys themselves")
-_add_list(ENTRIES, "the audit log: who read personal data, exported, replayed, changed keys or sources")
+_add_list(KEYS, "an API key", "API keys", "the revoked too, never the keys themselves")
+_add_list(
+    ENTRIES,
+    "an entry of the audit log",
+    "the audit log",
+    "who read personal data, exported, replayed, changed keys or sources",
+)

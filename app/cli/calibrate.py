@@ -150,7 +150,7 @@ def _told(document: dict[str, Any]) -> str:
     """Return the result for people."""
     came = f"{document['items']} signed items of {document['inquiries']} inquiries"
     if not document["tried"]:
-        return f"There are {came}; two different inquiries are needed at least."
+        return f"Different inquiries with a signed item: {document['inquiries']}; at least two are needed."
     lines = [f"{document['tried']} recipes were tried against {came}; {len(document['fits'])} fit every one of them."]
     shown = document["fits"][:_MOST_SHOWN]
     lines += [f"  {number}. {json.dumps(recipe)}" for number, recipe in enumerate(shown, 1)]

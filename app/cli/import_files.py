@@ -73,7 +73,7 @@ def import_files(
     became = ", ".join(f"{number} {status}" for status, number in document["statuses"].items())
     text = f"{result.stored} of {result.read} are stored" + (f": {became}." if became else ".")
     if result.known:
-        text += f" {result.known} were imported before."
+        text += f" Imported before: {result.known}."
     show(document, text, as_json=as_json)
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer._click.exceptions import ClickException
+from typer._click.core import Context
+from typer._click.exceptions import BadParameter, ClickException
 from typer.core import TyperGroup
 
 from app.cli import (
@@ -64,6 +65,14 @@ class _Program(TyperGroup):
         if standalone_mode:
             sys.exit(code if isinstance(code, int) else 0)
         return code
+
+    def invoke(self, ctx: Context) -> Any:
+        """Run a command; what is wrong with a value is told without the words of the library that looked at it."""
+        try:
+            return super().invoke(ctx)
+        except BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 app = typer.Typer(

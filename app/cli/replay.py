@@ -50,7 +50,7 @@ def replay(
     """
     filtered = any(one is not None for one in (source, status, reason, received_after, received_before))
     if filtered is bool(ids):
-        raise typer.BadParameter("either ids or a filter is needed", param_hint="DELIVERY")
+        raise typer.BadParameter("either ids are needed or a filter, not both", param_hint="DELIVERY")
     if status is not None and status not in _STATUSES:
         raise typer.BadParameter("is one of " + ", ".join(_STATUSES), param_hint="--status")
     after = parse_moment(received_after, "--received-after")

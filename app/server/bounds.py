@@ -8,6 +8,7 @@ answers, and that it asks no more of a transport than `SoonTransport` has. tests
 """
 
 import asyncio
+import re
 from http import HTTPStatus
 from itertools import chain
 from typing import Any
@@ -19,7 +20,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from app import metrics
 from app.problems import Problem, problem_body
 from app.request_id import HEADER
-from app.server.refusals import BadRequest, HeadersTooLarge, TooManyConnections, TooManyPipelined, TooSlow
+from app.server.refusals import (
+    BadRequest,
+    HeadersTooLarge,
+    TooManyConnections,
+    TooManyPipelined,
+    TooSlow,
+    UnknownMethod,
+)
 from app.server.soon import SoonTransport
 from app.server.whole import WholeSend
 
@@ -30,6 +38,8 @@ MOST_CONNECTIONS = 8192
 HEADERS_WITHIN_S = 10.0
 BODY_WITHIN_S = 30.0
 LINGER_S = 2.0
+
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~\w-]+ \S+ HTTP/1\.[01]\r?\n")
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -104,6 +114,10 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 data = self._without_offer() + data[upgrade.args[0] :]
+            except httptools.HttpParserInvalidMethodError:
+                is_first = self._header_bytes > 0  # else it may be what is left of a body that was said to be shorter
+                self._refuse(UnknownMethod() if is_first and _REQUEST_LINE.match(data) else BadRequest())
+                return
             except httptools.HttpParserError:
                 self._refuse(self._refusal or BadRequest())
                 return

@@ -27,6 +27,14 @@ class BadRequest(Problem):
     title = "Bad request"
 
 
+class UnknownMethod(Problem):
+    """This server knows no such method."""
+
+    status = 501
+    code = "not-implemented"
+    title = "Not implemented"
+
+
 class TooManyPipelined(Problem):
     """More than 256 requests were sent ahead on one connection."""
 

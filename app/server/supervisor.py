@@ -6,10 +6,12 @@ Order of the end: receivers, work, database.
 """
 
 import json
+import logging
 import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -48,8 +50,10 @@ def supervise(settings: Settings, *, receivers: int, with_work: bool) -> int:
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         if not supervisor.is_stopping:  # a second one, at once after the first, must not break into the end
             supervisor.is_stopping = True
+            logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it warns of what is broken off in the database
             raise _Stopped
 
+    sys.unraisablehook = _say_what_was_lost
     for number in ends:
         signal.signal(number, on_signal)
     try:
@@ -65,6 +69,12 @@ def supervise(settings: Settings, *, receivers: int, with_work: bool) -> int:
             signal.signal(number, signal.SIG_IGN)  # the end is under way
         supervisor.stop()
     return 0
+
+
+def _say_what_was_lost(lost: "sys.UnraisableHookArgs") -> None:
+    """Say which exception could not be raised, as in a destructor; of a signal's `is_stopping` tells."""
+    if lost.exc_type is not _Stopped:
+        sys.__unraisablehook__(lost)
 
 
 class Supervisor:
@@ -116,10 +126,8 @@ class Supervisor:
 
     def watch(self) -> None:
         """Restart what dies, until a signal asks for the end."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, ahead.ENDS)  # an import loses the exception of a signal, and says so
         from app.log import configure_logging  # noqa: PLC0415 - the first to log; the start does without
 
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ahead.ENDS)
         configure_logging(self._settings)
         look_at_database = time.monotonic()
         while not self.is_stopping:

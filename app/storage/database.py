@@ -18,6 +18,10 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 OLDEST_SERVER = 150000
 MIGRATION_LOCK = 0x63616C6C626F78  # "callbox": one migrator at a time, whatever process
 CONNECT_TIMEOUT_S = 5
+_IN_USE = (
+    "The tables are in use, so not all migrations could be made; those that were made hold. Run `callbox migrate` again"
+    " while nothing processes (`serve --no-work`) and no long question is asked."
+)
 _LIVELY = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 5, "tcp_user_timeout": 15_000}
 
 
@@ -105,10 +109,16 @@ def _upgrade(url: str) -> None:
     """Run Alembic; imported here because a start with nothing to migrate should not wait for it."""
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415
 
     config = Config(toml_file=MIGRATIONS.parent / "pyproject.toml")
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.DeadlockDetected | psycopg.errors.LockNotAvailable):
+            raise DatabaseError(_IN_USE) from None
+        raise
 
 
 def is_outdated(error: BaseException | None) -> bool:

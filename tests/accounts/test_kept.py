@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.accounts.kept import FILE_NAME, find_answers, keep_answers
 from app.accounts.model import Mode
@@ -37,8 +38,11 @@ def test_what_was_known_is_known_again_without_the_database(database_url: str, v
     assert b"very-hush" not in kept
     assert b"broker" not in kept
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
-    stranger = asyncio.run(_known(_AWAY, Vault(new_encryption_key()), tmp_path))
+    with capture_logs() as logs:
+        stranger = asyncio.run(_known(_AWAY, Vault(new_encryption_key()), tmp_path))
+        asyncio.run(_known(_AWAY, vault, tmp_path / "none"))
     assert stranger.present.sources == {}
+    assert [log["log_level"] for log in logs if log["event"] == "accounts.unreadable"] == ["error"]
 
 
 def test_a_damaged_or_missing_file_is_nothing(vault: Vault, tmp_path: Path) -> None:

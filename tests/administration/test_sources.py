@@ -133,7 +133,8 @@ def test_tokens_are_added_and_revoked_without_being_shown(bureau: Bureau) -> Non
     once = bureau.ask("DELETE", f"/sources/{name}/tokens/token-1")
     again = bureau.ask("DELETE", f"/sources/{name}/tokens/{once.json()['id']}")
     assert (once.status_code, again.status_code) == (200, 200)
-    assert once.json() == again.json()
+    used = {"last_used_at": None}  # is noted at some time after the callback, perhaps between the two
+    assert once.json() | used == again.json() | used
     assert [bureau.client.post(url, json=INQUIRY).status_code for url in (first, second)] == [404, 200]
     page = TokenPage.model_validate(bureau.ask("GET", f"/sources/{name}/tokens").json())
     assert [(one.label, one.revoked_at is None) for one in page.data] == [("token-1", False), ("since-2026", True)]
@@ -153,7 +154,8 @@ def test_secrets_are_added_and_revoked_without_being_shown(bureau: Bureau) -> No
     assert bureau.ask("DELETE", f"{path}/secret-1").json()["revoked_at"] is not None
     assert bureau.ask("DELETE", f"{path}/secret-1").status_code == 200
     last = bureau.ask("DELETE", f"{path}/new")
-    assert (_errors(last), "it is the last one" in last.text) == (["/secret"], True)
+    assert (last.status_code, "it is the last one" in last.text) == (422, True)
+    assert [(one["in"], one["name"]) for one in last.json()["errors"]] == [("path", "secret")]
     page = bureau.ask("GET", path)
     assert [one.label for one in SecretPage.model_validate(page.json()).data] == ["secret-1", "new"]
     assert "geheim" not in page.text + answer.text + last.text + str(bureau.rows("SELECT detail FROM audit"))

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from app.accounts.kept import keep_answers
 from app.accounts.opening import verify_vault
 from app.accounts.writing import Connection
 from app.cli.doctor import server
@@ -326,5 +327,9 @@ def test_the_accounts_on_the_disk_are_told(
     monkeypatch.setenv("CALLBOX_SPOOL_DIR", str(tmp_path))
     verify_vault(connection, vault)
     assert examine()["snapshot"]["kept_at"] is None
-    (tmp_path / "accounts.snapshot").write_bytes(b"sealed")
-    assert examine()["snapshot"]["kept_at"] is not None
+    keep_answers(tmp_path / "accounts.snapshot", vault, [])
+    told = examine()["snapshot"]
+    assert (told["kept_at"] is not None, told["readable"]) == (True, True)
+    keep_answers(tmp_path / "accounts.snapshot", Vault(new_encryption_key()), [])  # as after `secrets rotate-key`
+    told = examine()["snapshot"]
+    assert (told["readable"], "cannot be read" in told["detail"]) == (False, True)

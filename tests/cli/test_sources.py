@@ -99,6 +99,13 @@ def test_what_is_not_understood_ends_with_2(run: "Run", words: tuple[str, ...]) 
     assert run(*words).code == 2
 
 
+def test_a_value_that_is_none_of_a_list_is_told_in_plain_words(run: "Run") -> None:
+    words = ("keys", "add", "k", "--scope", "all")
+    reason = "Invalid value for '--scope': 'all' is not one of 'read', 'read:personal', 'write', 'admin'."
+    assert run(*words, "--json").error == reason
+    assert f"Error: {reason}" in run(*words).err
+
+
 def test_tokens_and_secrets_are_rotated(run: "Run") -> None:
     run("sources", "add", "thinksurance", "a", "--secret", "alt")
     token = run("sources", "token", "add", "a", "--label", "neu", "--json").json

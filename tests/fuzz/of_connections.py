@@ -27,7 +27,7 @@ from tests.fuzz.cutting import Cut
 from tests.fuzz.of_platforms import BENCH
 
 TOKEN = "cbt_" + "f" * 43
-_STATUSES = frozenset({200, 202, 204, 400, 401, 404, 405, 408, 413, 429, 431, 503})
+_STATUSES = frozenset({200, 202, 204, 400, 401, 404, 405, 408, 413, 429, 431, 501, 503})
 _SPINS = 2000
 _PATIENCE_S = (11, 31, 66, 3)
 _TRUSTED = parse_networks("203.0.113.0/24")

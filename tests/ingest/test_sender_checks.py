@@ -4,10 +4,13 @@ import base64
 import gzip
 import hashlib
 import hmac
+import http.client
 import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -29,9 +32,11 @@ from app.main import create_app
 from app.processing.work import Worker
 from app.providers import PROVIDERS
 from tests.ingest.test_receiver import SECRET, Service, assert_problem, item, serving
+from tests.whole import served_whole
 
 WEGROUP = get_platform("wegroup")
 VALUE, PASSWORD, KEY = "kopfwert-Grünspecht", "paßwort: mit Doppelpunkt", "schlüssel-zum-üben"
+WIDE = "Łódź-€"  # has letters that Latin-1 has not
 LEAD = json.dumps({"id": "lead-1", "event": "lead.updated", "prospect": {"first_name": "Lotte"}}).encode()
 
 ITEM, FORGED = json.dumps(item()).encode(), json.dumps(item(secret="geraten")).encode()
@@ -46,6 +51,8 @@ BY_LOGIN: Options = {
     "settings": [("sender_user", "wegroup")],
     "credentials": [("sender_password", "das alte"), ("sender_password", PASSWORD)],
 }
+BY_WIDE_HEADER: Options = {**BY_HEADER, "credentials": [("sender_header_value", WIDE)]}
+BY_WIDE_LOGIN: Options = {**BY_LOGIN, "credentials": [("sender_password", WIDE)]}
 BY_HMAC: Options = {
     "settings": [("sender_hmac_header", "X-Hub-Signature"), ("sender_hmac_prefix", "sha256=")],
     "credentials": [("sender_hmac_key", "der alte"), ("sender_hmac_key", KEY)],
@@ -89,7 +96,6 @@ GOOD: list[tuple[Options, Mapping[str, bytes]]] = [
     (BY_NETWORK, proxied("2001:db8::17")),
     (BY_NETWORK, proxied("::ffff:198.51.100.7")),
     (BY_HEADER, {HEADER: VALUE.encode()}),
-    (BY_HEADER, {HEADER: VALUE.encode("latin-1")}),
     (BY_HEADER, {HEADER.lower(): b"der alte"}),
     (BY_LOGIN, basic("wegroup", PASSWORD)),
     (BY_LOGIN, basic("wegroup", PASSWORD, "latin-1")),
@@ -97,6 +103,8 @@ GOOD: list[tuple[Options, Mapping[str, bytes]]] = [
         BY_LOGIN,
         {"Authorization": basic("wegroup", "das alte")["Authorization"].replace(b"Basic", b"bAsIc").rstrip(b"=")},
     ),
+    (BY_WIDE_HEADER, {HEADER: WIDE.encode()}),
+    (BY_WIDE_LOGIN, basic("wegroup", WIDE)),
     (BY_HMAC, signature(LEAD)),
     (BY_HMAC, signature(LEAD, "der alte")),
     (BY_HMAC, {"X-Hub-Signature": signature(LEAD)["X-Hub-Signature"].upper().replace(b"SHA256", b"sha256")}),
@@ -116,6 +124,7 @@ BAD: list[tuple[Options, Mapping[str, bytes], str]] = [
     (BY_LOGIN, basic("wegroup", "geraten"), "basic"),
     (BY_LOGIN, basic("thinksurance", PASSWORD), "basic"),
     (BY_LOGIN, {"Authorization": b"Bearer wegroup"}, "basic"),
+    (BY_LOGIN, {"Authorization": basic("wegroup", PASSWORD)["Authorization"].replace(b"Basic", b"Bearer")}, "basic"),
     (BY_LOGIN, {"Authorization": b"Basic *** no base64"}, "basic"),
     (BY_HMAC, {}, "hmac"),
     (BY_HMAC, signature(LEAD + b" "), "hmac"),
@@ -154,6 +163,18 @@ def test_who_passes_is_accepted(service: Service) -> None:
     process(service)
     rows = service.connection.execute("SELECT status, verdict, count(*) FROM outcomes GROUP BY 1, 2").fetchall()
     assert rows == [("accepted", "unsigned", len(GOOD))]
+
+
+def test_a_header_is_known_in_each_form_that_is_sent(
+    service: Service, database_url: str, encryption_key: str, tmp_path: Path
+) -> None:
+    """Over a socket, for Starlette's client sends UTF-8 whatever it is given."""
+    path = service.add("forms", WEGROUP, **BY_HEADER)
+    with served_whole(database_url, encryption_key, tmp_path) as url:
+        for encoding, status in (("utf-8", 200), ("latin-1", 200), ("cp437", 401)):
+            with closing(http.client.HTTPConnection(url.removeprefix("http://"))) as connection:
+                connection.request("POST", path, LEAD, {HEADER: VALUE.encode(encoding)})
+                assert connection.getresponse().status == status, encoding
 
 
 def test_who_fails_is_kept_in_quarantine_and_answered_401(service: Service) -> None:

@@ -201,6 +201,27 @@ def test_a_broken_body_behind_good_ones_is_answered_last() -> None:
     talk(act)
 
 
+@pytest.mark.parametrize("line", [b"FOO /x HTTP/1.1", b"get /x HTTP/1.1", b"GETX http://a/x HTTP/1.0"])
+def test_a_method_that_nobody_knows(line: bytes) -> None:
+    async def alone(connection: Talk) -> None:
+        connection.say(line + b"\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc")
+        await refused(connection, 501, "not-implemented")
+
+    async def after_another(connection: Talk) -> None:
+        connection.say(GET)
+        assert (await connection.answer())[2] == b"/x"
+        connection.say(line + b"\r\nhost: a\r\n\r\n")
+        await refused(connection, 501, "not-implemented")
+
+    async def after_a_body(connection: Talk) -> None:
+        connection.say(POST + b"content-length: 1\r\n\r\nabc" + line + b"\r\nhost: a\r\n\r\n")
+        assert (await connection.answer())[2] == b"a"
+        await refused(connection, 400, "bad-request")
+
+    for act in (alone, after_another, after_a_body):
+        talk(act)
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -306,23 +327,23 @@ def test_too_much_after_a_body(after: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "code"),
+    ("sent", "bound", "other"),
     [
-        (b"GET / HTTP/1.1\r\nhost:", "request-timeout"),
-        (POST + b"content-length: 10\r\n\r\nabc", "request-timeout"),
-        (POST + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", "request-timeout"),
+        (b"GET / HTTP/1.1\r\nhost:", "HEADERS_WITHIN_S", "BODY_WITHIN_S"),
+        (POST + b"content-length: 10\r\n\r\nabc", "BODY_WITHIN_S", "HEADERS_WITHIN_S"),
+        (POST + b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n", "BODY_WITHIN_S", "HEADERS_WITHIN_S"),
     ],
 )
-def test_too_slow(sent: bytes, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "HEADERS_WITHIN_S", 0.2)
-    monkeypatch.setattr(bounds, "BODY_WITHIN_S", 0.2)
+def test_too_slow(sent: bytes, bound: str, other: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, bound, 0.2)
+    monkeypatch.setattr(bounds, other, 10 * PATIENCE_S)
 
     async def act(connection: Talk, *, is_used: bool) -> None:
         if is_used:
             connection.say(GET)
             assert (await connection.answer())[0] == 200
         connection.say(sent)
-        await refused(connection, 408, code)
+        await refused(connection, 408, "request-timeout")
 
     for is_used in (False, True):
         talk(partial(act, is_used=is_used))
@@ -381,6 +402,16 @@ def test_a_request_is_not_cut_off_by_the_time_between_requests() -> None:
         assert (await connection.answer())[2] == b"abc"
 
     talk(act, keep_alive=1)
+
+
+def test_an_answer_may_take_longer_than_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "HEADERS_WITHIN_S", 0.1)
+
+    async def act(connection: Talk) -> None:
+        connection.say(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await connection.answer())[2] == b"/slow"
+
+    talk(act)
 
 
 def test_an_answer_before_the_end_of_the_body_arrives_and_closes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -491,6 +522,8 @@ def test_what_was_offered_stays_among_the_headers() -> None:
     async def act(connection: Talk) -> None:
         connection.say(POST + b"connection: Upgrade\r\nupgrade: h2c\r\na: b\r\n\r\n")
         assert (await connection.answer())[2] == b"host connection upgrade a"
+        connection.say(POST + b"c: d\r\n\r\n")
+        assert (await connection.answer())[2] == b"host c"
 
     talk(act, names)
 

@@ -27,6 +27,7 @@ from app.server import ahead, processes
 from app.server.measuring import METRICS_VARIABLE
 from app.server.ports import find_holder
 from app.server.processes import Child, end_in_time
+from app.storage.database import MIGRATION_LOCK
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -254,6 +255,17 @@ def test_a_signal_just_after_the_start_leaves_nothing(number: int) -> None:
         assert "Traceback" not in "".join(running.said)
     assert not lives(child)
     assert not Path(os.fsdecode(measures)).exists()
+
+
+@pytest.mark.process
+def test_a_signal_while_the_tables_are_made_is_quiet(database_url: str, encryption_key: str) -> None:
+    asked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with closing(psycopg.connect(database_url, autocommit=True)) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
+        with serving(database_url=database_url, encryption_key=encryption_key) as running:
+            until(lambda: other.execute(asked).fetchone(), "its wait for the lock")
+            assert running.end() == 0
+            assert running.said == []
 
 
 @pytest.mark.process

@@ -57,6 +57,24 @@ def test_four_migrators_at_once_do_not_collide(new_database: Callable[[], str]) 
         assert present_revision(connection) == newest_revision()
 
 
+def test_tables_in_use_are_named_and_the_next_migration_goes_on(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    command.downgrade(_alembic(url), "0004")
+    with connect(url, autocommit=False) as batch, connect(url) as watch, ThreadPoolExecutor(1) as pool:
+        batch.execute("SET deadlock_timeout = '1h'")
+        batch.execute("LOCK TABLE inquiries IN ROW EXCLUSIVE MODE")
+        migrating = pool.submit(migrate, url)
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'inquiries'::regclass"
+        while watch.execute(waiting).fetchone() is None:
+            assert not migrating.done()
+        batch.execute("LOCK TABLE outcomes IN ROW EXCLUSIVE MODE")
+        with pytest.raises(DatabaseError, match=r"tables are in use.*--no-work"):
+            migrating.result()
+    migrate(url)
+    with connect(url) as connection:
+        assert present_revision(connection) == newest_revision()
+
+
 def test_partitions_reach_three_months_ahead_and_take_rows_from_the_default_one(database_url: str) -> None:
     moment = datetime(2031, 11, 30, tzinfo=UTC)
     late = IdSource(first_id_at(datetime(2032, 1, 15, tzinfo=UTC))).next()

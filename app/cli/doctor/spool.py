@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from app.accounts.kept import FILE_NAME
+from app.accounts.kept import FILE_NAME, find_answers
+from app.accounts.opening import KEY_FILE, vault_of
 from app.cli.doctor.finding import Finding, several
-from app.config import Settings
+from app.config import ConfigError, Settings
 from app.ids import time_of
 from app.ingest.spool_file import lock_path
 from app.times import now, to_text
@@ -141,6 +142,21 @@ def look_at_snapshot(settings: Settings) -> Finding:
         kept_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except FileNotFoundError:
         detail = "no accounts are kept: a process that starts while the database is away knows no callback URL"
-        return Finding("snapshot", well=True, detail=detail, values={"kept_at": None})
+        return Finding("snapshot", well=True, detail=detail, values={"kept_at": None, "readable": False})
     detail = f"the accounts are kept for a start without the database, as of {to_text(kept_at)}"
-    return Finding("snapshot", well=True, detail=detail, values={"kept_at": to_text(kept_at)})
+    if not (readable := _is_readable(path, settings)):
+        detail = (
+            "the accounts that are kept cannot be read with this encryption key: a process that starts while the"
+            " database is away knows no callback URL; start `callbox serve` once while it answers"
+        )
+    return Finding("snapshot", well=True, detail=detail, values={"kept_at": to_text(kept_at), "readable": readable})
+
+
+def _is_readable(path: Path, settings: Settings) -> bool:
+    """Tell whether the key that is there, and none that would be made now, opens what is kept."""
+    if settings.encryption_key is None and not (settings.data_dir / KEY_FILE).exists():
+        return False
+    try:
+        return find_answers(path, vault_of(settings)) is not None
+    except ConfigError:
+        return False
