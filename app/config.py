@@ -197,11 +197,15 @@ def _check_database_url(value: str) -> None:
     from psycopg import ProgrammingError  # noqa: PLC0415 - needed only where there is such an address
     from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
 
+    where, _, query = value.partition("?")
+    if where.count("@") > 1:
+        raise ValueError("has an @ too many; one in a password is written %40")
     try:
         known = conninfo_to_dict(value)
     except ProgrammingError as error:
         reason = str(error).strip()
-        told = reason if reason.startswith("invalid URI query parameter") else "cannot be read"
+        is_plain = reason.startswith("invalid URI query parameter") and "@" not in query
+        told = reason if is_plain else "cannot be read"
         raise ValueError(f"{told}; it is like postgresql://user:password@host:5432/database") from None
     if any("@" in host[1:] for host in str(known.get("host", "")).split(",")):  # libpq has sockets that begin with one
         raise ValueError("names a host with an @; one in a password is written %40")

@@ -67,7 +67,10 @@ def derived_id(parent: UUID, *names: str | int) -> UUID:
 
 
 def joined(*names: str) -> str:
-    """Return names as one text that no others give: U+001F between them, or JSON where one before the last has it."""
+    """Return names as one text that no others of their number give.
+
+    U+001F stands between them; where one before the last has it, it is JSON.
+    """
     return json.dumps(names) if _BETWEEN in "".join(names[:-1]) else _BETWEEN.join(names)
 
 

@@ -34,6 +34,8 @@ from app.crypto import new_encryption_key
         ("DATABASE_URL", "postgresql://root:hush@[localhost/y", "cannot be read"),
         ("DATABASE_READ_URL", "postgresql://root:hush@localhost:x/y", "port"),
         ("DATABASE_URL", "postgresql://root:p@hush@localhost/y", "%40"),
+        ("DATABASE_URL", "postgresql://root:p@hush/x@localhost/y", "%40"),
+        ("DATABASE_URL", "postgresql://root:p@one?hush=2@localhost/y", "cannot be read"),
         ("DATABASE_URL", "postgresql://localhost/y?host=one,hush@localhost", "%40"),
     ],
 )

@@ -230,7 +230,7 @@ class AccountBook:
             self.present = to_accounts(self._vault, answers)
             _log.warning("accounts.recalled", sources=len(self.present.sources))
         elif self._kept is not None and self._kept.exists():
-            _log.error("accounts.unreadable", hint="they were kept with another encryption key: the database is needed")
+            _log.error("accounts.not_recalled", hint="damaged, or of another encryption key: the database is needed")
 
     async def _write_used(self) -> None:
         used, self._used = self._used, {}

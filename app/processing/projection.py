@@ -140,8 +140,9 @@ class Projection:
                     event.links[link] = record.id
                     if event.said_before(number, record.id):
                         self._as_before.add((event.id, kind))
-                        event.mark = event.mark_before
-                        continue
+                        if link == "record_id":
+                            event.mark = event.mark_before
+                        continue  # but its documents are told again: they may have a new token
                     record.anew = record.anew or event.links_before is not None
                 record.told.append(told_of(event, number, self._secrets(event.secrets.get(number), record)))
         self._unlink_revised(events)

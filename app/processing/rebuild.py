@@ -77,9 +77,9 @@ class Report:
         """Return the difference of a source."""
         return self.by_source.setdefault(source_id, Difference())
 
-    def add(self, delivery_id: UUID, of: object) -> None:
-        """Note a delivery that is read otherwise now, and what it is of: its subject, or nothing."""
-        self._changed.append(hash(of).to_bytes(8, signed=True) + delivery_id.bytes)
+    def add(self, delivery_id: UUID, of: UUID | None) -> None:
+        """Note a delivery that is read otherwise now, and what record it is of, by whose id those of the same sort."""
+        self._changed.append((of.bytes[:8] if of else bytes(8)) + delivery_id.bytes)
 
 
 def compare(database: Database, selection: Selection, given: Circumstances, told: Told = lambda _: None) -> Report:
@@ -130,7 +130,7 @@ def _compare_pairs(
         ]
         if any(differs):
             # What has no event yet is of nothing, so that the new ones stand in the feed as they were received.
-            of = next(((row.source_id, row.statement.subject) for row in own if row.known), None)
+            of = next((row.known["record_id"] for row in own if row.known), None)
             report.add(read.delivery.id, of)
 
 

@@ -15,7 +15,7 @@ from app.query.prepared import Prepared, asked
 from app.query.resource import OfBroker, Resource, Row
 from app.query.schemas.inquiries import Customer, CustomerPage
 from app.query.shapes import address, as_text, blank, in_braces, references, source_columns
-from app.query.walls import Statement, cache_of_walls, first_of, names_some, walled
+from app.query.walls import Statement, cache_of_walls, first_of, walled
 from app.storage.models import customers, inquiries
 
 _PLAIN = (
@@ -155,7 +155,7 @@ CUSTOMERS = Resource(
     shape=shape,
     reckoned=(),
     once=True,
-    of_broker=OfBroker(first_of(customers.c.brokers), customers.c.id, names_some(customers.c.brokers)),
+    of_broker=OfBroker(first_of(customers.c.brokers), customers.c.id),
     sorts=("last_received_at", "changed_at"),
     schema=Customer,
     page=CustomerPage,

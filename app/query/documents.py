@@ -144,7 +144,7 @@ DOCUMENTS = Resource(
     sorts=("last_received_at", "changed_at", "token_expires_at"),
     reckoned=("token_expires_at",),
     once=True,
-    of_broker=OfBroker(documents.c.broker_external_id, documents.c.id, documents.c.broker_external_id.is_not(None)),
+    of_broker=OfBroker(documents.c.broker_external_id, documents.c.id),
     schema=Document,
     page=DocumentPage,
     hint="To find an inquiry's documents ask `/v1/documents?inquiry_id=...`.",

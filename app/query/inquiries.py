@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Text, and_, case, cast, exists, func, literal, select, true
+from sqlalchemy import ColumnElement, Text, and_, case, cast, exists, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
@@ -234,7 +234,7 @@ INQUIRIES = Resource(
     once=True,
     told=("status",),
     listed_by=("status", "broker_external_id"),
-    of_broker=OfBroker(inquiries.c.broker_external_id, inquiries.c.id, true()),
+    of_broker=OfBroker(inquiries.c.broker_external_id, inquiries.c.id),
     large=(inquiries.c.external_references,),
     long={
         ITS_DOCUMENTS: partial(of_documents.written_within, whole=False),

@@ -57,13 +57,14 @@ async def answer_list(
     known = is_whole(resource, question, access)
     counts_some = shaping.count is not None and question.conditions  # which index counts them best hangs on the value
     planned = question.finds_few or (known and not counts_some)
+    least = await _top_of_primary(reading, resource) if is_feed else 0
     async with reading.asking(once=resource.once and planned) as connection:
         lag = await _lag_seconds(connection, access) if is_feed else 0.0
         counted = None
         if shaping.count is not None:
             counted = await count_rows(connection, _chosen(resource, question, access), shaping.count, access)
         told = is_told_by_index(resource, question, access)
-        top = await _top_of_replica(connection, reading, resource) if is_feed else None
+        top = await top_of(connection, resource.seq) if resource.seq is not None and least != 0 else 0
         found = await (_ids if told else _rows)(connection, resource, question, access)
         is_outdated = is_feed and await is_another_there(connection, sources_of(parameters, context))
     if is_outdated:  # a follower would be led past the rows of a source that was not known here yet
@@ -76,9 +77,9 @@ async def answer_list(
     rows = await rows_by_id(reading, resource, [row["id"] for row in found], access) if told else found
     rows, ended_at = await held_rows(partial(reading.asking, once=resource.once), resource, rows, access)
     has_more, last = has_more or ended_at is not None, ended_at or last
-    is_behind = False
-    if top is not None and not has_more:
-        is_behind, lag = await _on_primary(reading, resource, access, max(top, last["seq"] if last else 0), lag)
+    is_behind = least is None
+    if least is not None and top < least and not has_more:
+        is_behind, lag = await _on_primary(reading, resource, access, top, lag)
     # An empty page tells something personal only to whoever asks by it; followers of a feed are answered many of them.
     is_noted = resource.audited and (rows or question.by_personal)
     ids = [row["id"] for row in rows]
@@ -195,17 +196,24 @@ def _end(reading: Reading, question: Question, last: Row | None, *, is_feed: boo
     return write_cursor(reading.cursor_key, question.binding, position)
 
 
-async def _top_of_replica(connection: AsyncConnection, reading: Reading, resource: Resource) -> int | None:
-    """Return the highest place that a replica can tell of, None where the primary itself is asked."""
+async def _top_of_primary(reading: Reading, resource: Resource) -> int | None:
+    """Return the place up to which a replica must tell to be behind in nothing: 0 where it is the primary that answers.
+
+    None while the primary is away: nobody can say what it has.
+    """
     if resource.seq is None or reading.engine is reading.primary:
+        return 0
+    try:
+        async with reading.adding() as connection:
+            return await top_of(connection, resource.seq)
+    except Problem:
         return None
-    return await top_of(connection, resource.seq)
 
 
 async def _on_primary(reading: Reading, resource: Resource, access: Access, top: int, lag: float) -> tuple[bool, float]:
     """Return whether the primary has more than a replica that tells of all up to `top`, and the greater lag of both.
 
-    What is not on the replica yet counts as not processed. While the primary is away nobody can say that there is none.
+    What is not on the replica yet counts as not processed.
     """
     try:
         async with reading.adding() as connection:

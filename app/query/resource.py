@@ -23,11 +23,11 @@ Row = Mapping[str, Any]
 
 
 class OfBroker(NamedTuple):
-    """Of a table: the broker that a row is of, among several the first, its id, and which rows indexes by it hold."""
+    """Of a table: the broker that a row is of (of several the first), its id, and what rows indexes hold."""
 
     broker: ColumnElement[str]
     id: Column[UUID]
-    held: ColumnElement[bool]
+    held: Sequence[ColumnElement[bool]] = ()
 
 
 def rows_of(found: Result[Any]) -> list[Row]:

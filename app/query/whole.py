@@ -4,6 +4,7 @@ What other filters make of a list, and other orders, are the business of `lists`
 """
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Integer
@@ -11,12 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.accounts.model import Access
 from app.query.fields import ANY_ID, IdRange
-from app.query.filters import Question
+from app.query.filters import LIMIT_DEFAULT, LIMIT_MOST, Question
 from app.query.months import in_reach_of, newest_rows
 from app.query.of_brokers import first_of_brokers
 from app.query.prepared import Prepared, asked
 from app.query.resource import Resource, Row
 from app.query.walls import cache_of_walls, in_reach, walled
+
+_SIZES: Final = (1, LIMIT_DEFAULT + 1, LIMIT_MOST + 1)
+_MOST_LOOKED_UP: Final = 20_000
+"""Where more rows of brokers than these were to be looked up for a page, the wall holds many of all rows."""
 
 
 def is_whole(resource: Resource, question: Question, access: Access) -> bool:
@@ -68,7 +73,9 @@ def _beyond(last: UUID, order: str) -> IdRange:
 def _listed(resource: Resource, access: Access, order: str, most: int, column: str | None = None) -> Prepared:
     """Return the statement of the first rows in an order, at most so many: by ids, or as a feed by `seq`."""
     if resource.of_broker is not None and access.brokers is not None:
-        return first_of_brokers(resource, access, order, most)
+        most = next(one for one in _SIZES if one >= most)
+        if most * len(access.brokers) <= _MOST_LOOKED_UP:
+            return first_of_brokers(resource, access, order, most)
     if order == "asc" and resource.seq is not None:
         return _by_seq(resource, access)
     return _by_id(resource, access, order, column)

@@ -28,8 +28,11 @@ _RETRY_AFTER = {"Retry-After": "10"}
 # Locks of two numbers are none of those that have one, which the other rooms take.
 _TAKE = "SELECT pg_try_advisory_lock(%s, %s)"
 _GIVE = "SELECT pg_advisory_unlock(%s, %s)"
-_OPTIONS = "-c statement_timeout=5s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
-"""So that the server soon lets go of the locks of a machine that is gone without a word."""
+_OPTIONS = (
+    "-c statement_timeout=5s -c idle_session_timeout=0"
+    " -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=2"
+)
+"""So that the server lets go of the locks of a machine that is gone without a word soon, and of no others."""
 
 _Lock: TypeAlias = tuple[int, int]
 _Connection: TypeAlias = psycopg.AsyncConnection[tuple[bool]]
@@ -62,12 +65,15 @@ class Turns:
         latest = time.monotonic() + WAIT_S
         name = f"{source_id}/{about}"
         here = self._here.setdefault(name, asyncio.Lock())
+        had_to_wait = here.locked()
         try:
             async with asyncio.timeout(WAIT_S):
                 await here.acquire()
         except TimeoutError:
             raise CallUnderWay(headers=_RETRY_AFTER) from None
         try:
+            if had_to_wait:  # whoever waits in another process has waited longer, perhaps
+                await asyncio.sleep(2 * _LOOK_S)
             async with self._taken_everywhere(struct.unpack(">ii", sha256(name)[:8]), latest):
                 yield
         finally:
@@ -86,7 +92,7 @@ class Turns:
             yield
         finally:
             self._users -= 1
-            await self._give(lock if is_ours else None)
+            await asyncio.shield(self._give(lock if is_ours else None))
 
     async def _take(self, lock: _Lock) -> bool:
         with translated_errors():

@@ -52,7 +52,7 @@ def _lead(party: PartyKind, given: Given, clients: Clients) -> Prepared:
         )
 
     key = reference_key(reference["external_ref_company"], "external_ref", reference["external_ref"])
-    # Without a reference and an id it is a new lead, which nobody else can mean.
+    # Without a reference and an id nobody can tell whom it means.
     known_id = lead.body["prospect"].get("id")
     turn = key if lead.external_ref != str(given.submission_id) else known_id and lead_key(known_id)
     return Prepared(

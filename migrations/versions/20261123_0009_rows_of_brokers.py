@@ -15,30 +15,31 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
+_LOCK: Final = "LOCK TABLE customers, documents, events, outcomes IN SHARE MODE"
 _FIRST: Final = "(brokers[1])"
-_SOME: Final = "cardinality(brokers) > 0"
 _INDEXES: Final[Sequence[tuple[str, str, str, str, str, Sequence[str]]]] = (
     ("ix_events_broker_id", "events", "broker", "id", "broker IS NOT NULL", ["source_id"]),
     ("ix_events_broker_seq", "events", "broker", "seq", "broker IS NOT NULL", ["source_id", "id"]),
-    ("ix_outcomes_of_broker_seq", "outcomes", _FIRST, "seq", _SOME, []),
+    ("ix_outcomes_of_broker_seq", "outcomes", _FIRST, "seq", "cardinality(brokers) > 0", []),
     (
         *("ix_documents_broker_external_id_id", "documents", "broker_external_id", "id"),
         *("broker_external_id IS NOT NULL", ["source_id"]),
     ),
-    ("ix_customers_of_broker", "customers", _FIRST, "id", _SOME, []),
+    ("ix_customers_of_broker", "customers", _FIRST, "id", f"{_FIRST} IS NOT NULL", []),
 )
 """Of each index its name and table, the broker, what its rows are in order of, which they are, and what it includes."""
 
 
 def upgrade() -> None:
-    """Make the indexes."""
+    """Make the indexes; the tables are locked in the order in which processing writes them, or one would end the other."""
+    op.execute(_LOCK)
     for name, table, broker, place, held, included in _INDEXES:
-        words, where = [sa.text(broker), place], sa.text(held)
-        op.create_index(name, table, words, postgresql_include=[*included], postgresql_where=where)
-    op.execute("ANALYZE outcomes, customers")  # how often a broker is named first is told by these indexes alone
+        where = sa.text(held)
+        op.create_index(name, table, [sa.text(broker), place], postgresql_include=[*included], postgresql_where=where)
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.execute(_LOCK.replace("SHARE", "ACCESS EXCLUSIVE"))
     for name, table, *_ in _INDEXES:
         op.drop_index(name, table_name=table)

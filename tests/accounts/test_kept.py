@@ -42,7 +42,7 @@ def test_what_was_known_is_known_again_without_the_database(database_url: str, v
         stranger = asyncio.run(_known(_AWAY, Vault(new_encryption_key()), tmp_path))
         asyncio.run(_known(_AWAY, vault, tmp_path / "none"))
     assert stranger.present.sources == {}
-    assert [log["log_level"] for log in logs if log["event"] == "accounts.unreadable"] == ["error"]
+    assert [log["log_level"] for log in logs if log["event"] == "accounts.not_recalled"] == ["error"]
 
 
 def test_a_damaged_or_missing_file_is_nothing(vault: Vault, tmp_path: Path) -> None:

@@ -329,7 +329,7 @@ def test_the_accounts_on_the_disk_are_told(
     assert examine()["snapshot"]["kept_at"] is None
     keep_answers(tmp_path / "accounts.snapshot", vault, [])
     told = examine()["snapshot"]
-    assert (told["kept_at"] is not None, told["readable"]) == (True, True)
+    assert (told["kept_at"] is not None, told["readable"], told["ok"]) == (True, True, True)
     keep_answers(tmp_path / "accounts.snapshot", Vault(new_encryption_key()), [])  # as after `secrets rotate-key`
     told = examine()["snapshot"]
-    assert (told["readable"], "cannot be read" in told["detail"]) == (False, True)
+    assert (told["readable"], told["ok"], "cannot be read" in told["detail"]) == (False, False, True)

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Callable
-from uuid import UUID
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
 from app.accounts.model import Scope
+from app.times import now
 from tests.overheard import overheard
-from tests.query.conftest import Caller, Rows
+from tests.query.conftest import START, Caller, Rows
 
 LONG_AGO = -60 * 24 * 40
 """Minutes: before what is looked through first."""
@@ -25,13 +27,20 @@ INDEXES = {
 }
 
 
-@pytest.fixture
-def of_b1_and_b2(rows: Rows) -> dict[str, list[UUID]]:
-    """Rows of two brokers by turns with those of others, the newest first; some name several brokers."""
+@pytest.fixture(params=["long ago", "up to now"])
+def of_b1_and_b2(rows: Rows, request: pytest.FixtureRequest) -> dict[str, list[UUID]]:
+    """Rows of two brokers by turns with those of others, the newest first; some name several brokers.
+
+    Of those up to now a third is older than what is looked through first.
+    """
+    last = 0 if request.param == "long ago" else int((now() - START) / timedelta(minutes=1)) - 60
     source, names = rows.source("s"), ("deliveries", "events", "inquiries", "customers", "documents")
     found: dict[str, list[UUID]] = {name: [] for name in names}
     for number in range(12):
-        broker, minutes = ("B1", "B2", "B3", None)[number % 4], number if number > 3 else LONG_AGO + number
+        broker, minutes = (
+            ("B1", "B2", "B3", None)[number % 4],
+            last + number if number > 3 else last + LONG_AGO + number,
+        )
         delivery = rows.delivery(source, minutes, brokers=[broker] if broker else [])
         made = {
             "deliveries": delivery,
@@ -42,12 +51,12 @@ def of_b1_and_b2(rows: Rows) -> dict[str, list[UUID]]:
         }
         for name, one in made.items() if broker in ("B1", "B2") else ():
             found[name].insert(0, one)
-    found["deliveries"].insert(0, rows.delivery(source, 20, brokers=["B1", "B2"]))
-    found["customers"].insert(0, rows.customer(source, 20, brokers=["B1", "B2"]))
+    found["deliveries"].insert(0, rows.delivery(source, last + 20, brokers=["B1", "B2"]))
+    found["customers"].insert(0, rows.customer(source, last + 20, brokers=["B1", "B2"]))
     for brokers in (["B1", "B3"], ["A0", "B1"]):
-        rows.delivery(source, 21, brokers=brokers)
-        rows.customer(source, 21, brokers=brokers)
-    rows.customer(source, 22, brokers=["B1"], merged_into=found["customers"][0])
+        rows.delivery(source, last + 21, brokers=brokers)
+        rows.customer(source, last + 21, brokers=brokers)
+    rows.customer(source, last + 22, brokers=["B1"], merged_into=found["customers"][0])
     return found
 
 
@@ -95,45 +104,42 @@ def test_a_wall_without_brokers_holds_nothing(rows: Rows, open_caller: Callable[
         assert caller.found(key, path) == []
 
 
-@pytest.mark.usefixtures("of_b1_and_b2")
-@pytest.mark.parametrize("path", INDEXES)
-def test_the_rows_of_a_broker_are_had_by_its_index_in_order(
-    rows: Rows, open_caller: Callable[[], Caller], path: str
-) -> None:
+def test_the_rows_of_a_broker_are_had_by_its_index_in_order(rows: Rows, open_caller: Callable[[], Caller]) -> None:
     """Planned once for all values: an index whose words the statement does not say to the letter could not be used.
 
     By what such a plan may do, not by what it costs, which hangs on when the autovacuum looked at the tables.
     """
-    source = rows.source("others")
-    for number in range(300):
-        delivery = rows.delivery(source, number, brokers=["B9"])
-        rows.event(source, delivery, number, broker="B9")
-        rows.inquiry(source, number, number, broker_external_id="B9")
-        rows.customer(source, number, brokers=["B9"])
-        rows.document(source, number, number, hash=str(number), broker_external_id="B9")
-    with overheard() as seen:
-        assert open_caller().found(rows.key(Scope.READ, brokers=["B1", "B2"]), path)
-    asked, values = next((text, given) for text, given in seen if "LATERAL" in text)
-    plan = _planned_once(rows, asked, values)
-    assert re.search(rf"using {INDEXES[path]}", plan), plan
-    assert "Seq Scan on" not in re.sub("Seq Scan on sources|Seq Scan on source_tokens", "", plan)
+    source, caller, key = rows.source("s"), open_caller(), rows.key(Scope.READ, brokers=["B1", "B2"])
+    for number in range(200):
+        broker = "B1" if number == 100 else "B9"
+        delivery = rows.delivery(source, number, brokers=[broker])
+        rows.event(source, delivery, number, broker=broker)
+        rows.inquiry(source, number, number, broker_external_id=broker)
+        rows.customer(source, number, brokers=[broker])
+        rows.document(source, number, number, hash=str(number), broker_external_id=broker)
+    rows.connection.exec_driver_sql("ANALYZE")
+    rows.connection.commit()
+    for path, index in INDEXES.items():
+        with overheard() as seen:
+            assert len(caller.found(key, path)) == 1
+        plan = _planned_once(rows, *next((text, given) for text, given in seen if "LATERAL" in text))
+        assert re.search(f"using {index}", plan), (path, plan)
+        assert "Seq Scan on" not in re.sub("Seq Scan on sources|Seq Scan on source_tokens", "", plan), (path, plan)
 
 
 def _planned_once(rows: Rows, asked: str, values: dict[str, object]) -> str:
     """Return the plan of a statement for all values, of a database that does without what would always do."""
     names = [*dict.fromkeys(re.findall(r"%\((\w+)\)s", asked))]
     numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", asked).replace("%%", "%")
-    rows.connection.exec_driver_sql("ANALYZE")
-    rows.connection.commit()
     driver = rows.connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     cursor = psycopg.ClientCursor(driver)
     for word in ("enable_seqscan", "enable_bitmapscan", "enable_sort"):
         cursor.execute(f"SET LOCAL {word} = off")
     cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-    cursor.execute(f"PREPARE planned AS {numbered}".encode())
-    places = ", ".join(["%s"] * len(names))
-    cursor.execute(f"EXPLAIN EXECUTE planned ({places})", [values[name] for name in names])
+    planned, places = f"planned_{uuid4().hex}", ", ".join(["%s"] * len(names))
+    cursor.execute(f"PREPARE {planned} AS {numbered}".encode())
+    cursor.execute(f"EXPLAIN EXECUTE {planned} ({places})", [values[name] for name in names])
     plan = "\n".join(row[0] for row in cursor.fetchall())
     driver.rollback()
     return plan

@@ -146,10 +146,10 @@ def look_at_snapshot(settings: Settings) -> Finding:
     detail = f"the accounts are kept for a start without the database, as of {to_text(kept_at)}"
     if not (readable := _is_readable(path, settings)):
         detail = (
-            "the accounts that are kept cannot be read with this encryption key: a process that starts while the"
-            " database is away knows no callback URL; start `callbox serve` once while it answers"
+            "the accounts that are kept cannot be read (damaged, or of another encryption key): a process that starts"
+            " while the database is away knows no callback URL; start `callbox serve` once while it answers"
         )
-    return Finding("snapshot", well=True, detail=detail, values={"kept_at": to_text(kept_at), "readable": readable})
+    return Finding("snapshot", well=readable, detail=detail, values={"kept_at": to_text(kept_at), "readable": readable})
 
 
 def _is_readable(path: Path, settings: Settings) -> bool:

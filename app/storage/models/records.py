@@ -187,7 +187,7 @@ customers = _record(
     Index(None, "customer_id"),
     Index(None, "external_id"),
     # Keys with a wall by broker find what is theirs, however little of all it is; documents, too.
-    Index("ix_customers_of_broker", text("(brokers[1])"), "id", postgresql_where=text("cardinality(brokers) > 0")),
+    Index("ix_customers_of_broker", text("(brokers[1])"), "id", postgresql_where=text("(brokers[1]) IS NOT NULL")),
 )
 
 documents = _record(
