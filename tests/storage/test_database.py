@@ -75,6 +75,22 @@ def test_tables_in_use_are_named_and_the_next_migration_goes_on(new_database: Ca
         assert present_revision(connection) == newest_revision()
 
 
+def test_a_batch_under_way_goes_on_while_indexes_of_brokers_wait_for_it(new_database: Callable[[], str]) -> None:
+    """The migration takes its locks in the order in which processing writes; one of both would end the other else."""
+    url = new_database()
+    command.downgrade(_alembic(url), "0008")
+    with connect(url, autocommit=False) as batch, connect(url) as watch, ThreadPoolExecutor(1) as pool:
+        batch.execute("LOCK TABLE customers IN ROW EXCLUSIVE MODE")
+        migrating = pool.submit(migrate, url)
+        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'customers'::regclass"
+        while watch.execute(waiting).fetchone() is None:
+            assert not migrating.done()
+        batch.execute("LOCK TABLE documents, events, outcomes IN ROW EXCLUSIVE MODE")
+        batch.commit()
+        migrating.result()
+        assert present_revision(watch) == newest_revision()
+
+
 def test_partitions_reach_three_months_ahead_and_take_rows_from_the_default_one(database_url: str) -> None:
     moment = datetime(2031, 11, 30, tzinfo=UTC)
     late = IdSource(first_id_at(datetime(2032, 1, 15, tzinfo=UTC))).next()
