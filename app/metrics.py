@@ -98,4 +98,4 @@ def shown(further: Iterable[Collector] = ()) -> bytes:
 def forget_process(pid: int) -> None:
     """Leave out what only counts as long as process `pid` lives."""
     if os.environ.get(FOLDER_VARIABLE):
-        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # it has no types

@@ -136,7 +136,7 @@ def replaced_key(settings: Settings, key: str) -> Iterator[None]:
         yield
     except psycopg.Error:  # perhaps in the middle of the commit
         raise
-    except Exception:  # whatever it was, the database has the old key still
+    except Exception:  # raised again; whatever it was has rolled the change back, so the database has the old key still
         coming.unlink()
         raise
     coming.replace(path)
@@ -200,7 +200,7 @@ def verify_vault(connection: Connection, vault: Vault) -> None:
         )
 
 
-def find_vault_check(connection: psycopg.Connection[tuple[object, ...]]) -> bytes | None:
+def find_vault_check(connection: Connection) -> bytes | None:
     """Return the value that only the right key decrypts, None where no key was ever used."""
     row = connection.execute(VAULT_QUESTION).fetchone()
-    return None if row is None else bytes(row[0])  # type: ignore[call-overload]  # the column is bytea
+    return None if row is None else bytes(row[0])

@@ -191,7 +191,7 @@ class AccountBook:
             except AccountsUnavailableError as error:
                 if not failed_before:
                     _log.warning("accounts.read_failed", reason=str(error))
-            except Exception:  # noqa: BLE001 - the loop must outlive what nobody thought of; the snapshot stays as it is
+            except Exception:  # noqa: BLE001 - without this task what is revoked would stay good; told, tried again
                 _log.exception("accounts.read_failed")
 
     async def _ask(self) -> None:

@@ -135,7 +135,7 @@ def find_tolerantly(provider: Provider, body: bytes, content_type: str, source: 
     """Find the items of a body that did not come by push; what breaks the reader is `unknown-shape`, as at receipt."""
     try:
         return provider.find(body, content_type, source, at)
-    except Exception:  # noqa: BLE001 - whatever is in a body, it is kept, as at receipt
+    except Exception:  # noqa: BLE001 - a fault of the reader must not lose a body: it is kept, and its reason says so
         return Findings(reason=Reason.UNKNOWN_SHAPE)
 
 

@@ -126,7 +126,7 @@ class Keeper:
             error: Exception | None = None
             try:
                 await self._on_disk(self._spool.put, [row for row, _ in batch])
-            except Exception as refused:  # noqa: BLE001 - a task loop: whatever happened, rows wait to be answered
+            except Exception as refused:  # noqa: BLE001 - a task loop: whatever it was, who waits must be told 503
                 error = refused
             self._note_spool(error)
             for _, done in batch:
@@ -159,7 +159,7 @@ class Keeper:
         while True:
             try:
                 moved = await self._drain_once()
-            except Exception as error:  # noqa: BLE001 - a task loop: what waits in the spool waits for the next turn
+            except Exception as error:  # noqa: BLE001 - a task loop: tried again; doctor and attention tell what waits
                 _log.debug("spool.waiting", kind=type(error).__name__)
                 await self._hang_up()
                 moved = False
@@ -205,7 +205,7 @@ class Keeper:
         committer = await self._connected()
         try:
             await committer.commit(held.rows)
-        except Exception as error:  # psycopg's, or what a value raises that damage has made another
+        except Exception as error:  # raised again: psycopg's, or what a value raises that damage has made another
             state = getattr(error, "sqlstate", None) or ""
             self._refused = None if state.startswith(_NOT_THE_ROWS) else held
             if len(held.rows) == 1 and self._refused:

@@ -252,7 +252,7 @@ class Receiver:
         content_type = header_value(sender.headers, "content-type")
         try:
             return answer_for(self._providers[source.provider].find(content, content_type, source, received_at), source)
-        except Exception as error:  # noqa: BLE001 - whatever is in a body, it is kept
+        except Exception as error:  # noqa: BLE001 - a fault of the reader must not refuse a body: it is kept, and told
             _log.error("delivery.find_failed", provider=source.provider, error=type(error).__qualname__)
             return answer_for(Findings(reason=Reason.UNKNOWN_SHAPE), source)
 

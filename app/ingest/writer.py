@@ -120,7 +120,7 @@ class Writer:
             batch = self._under_way = self._take()
             try:
                 await self._commit(batch)
-            except Exception as error:  # noqa: BLE001 - a task loop: whatever happened, rows wait to be answered
+            except Exception as error:  # noqa: BLE001 - a task loop: whatever it was, the rows are tried again, then spooled
                 await self._disconnect()
                 self._put_back(batch, error)
                 await asyncio.sleep(pause)

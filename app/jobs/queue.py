@@ -86,7 +86,7 @@ def _doing(kind: Kind, bench: Bench) -> Callable[..., Awaitable[None]]:
         begun = time.monotonic()
         try:
             await kind.run(bench, UUID(id))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is noted, and the queue decides
+        except Exception as error:  # noqa: BLE001 - raised again without its text, which may hold what is personal
             failed = _failed(error)
             metrics.JOBS.labels(kind.name, "failed").inc()
             _log.warning("job.failed", kind=kind.name, job=context.job.id, about=id, error=str(failed))

@@ -41,7 +41,7 @@ def run_jobs(url: str, vault: Vault, settings: Settings, kinds: Sequence[Kind], 
     while not stop.is_set():
         try:
             asyncio.run(_work(url, vault, settings, kinds, stop))
-        except Exception as error:  # noqa: BLE001 - the loop outlives whatever one turn meets; what is due stays due
+        except Exception as error:  # noqa: BLE001 - the loop outlives any turn: told, begun anew; what is due stays
             _log.warning("jobs.interrupted", error=type(error.__cause__ or error).__name__)
             stop.wait(_PAUSE_S)
 

@@ -64,7 +64,7 @@ async def answer_list(
         if shaping.count is not None:
             counted = await count_rows(connection, _chosen(resource, question, access), shaping.count, access)
         told = is_told_by_index(resource, question, access)
-        top = await top_of(connection, resource.seq) if resource.seq is not None and least != 0 else 0
+        top = await top_of(connection, resource.seq) if least and resource.seq is not None else 0
         found = await (_ids if told else _rows)(connection, resource, question, access)
         is_outdated = is_feed and await is_another_there(connection, sources_of(parameters, context))
     if is_outdated:  # a follower would be led past the rows of a source that was not known here yet

@@ -43,9 +43,9 @@ def first_of_brokers(resource: Resource, access: Access, order: str, most: int) 
         raise LookupError(f"no index has the rows of a broker of {resource.name}")
     broker, own_id, held = resource.of_broker
     shown, number = resource.table.c.id, literal_column(str(most), BigInteger())
-    is_feed = order == "asc" and resource.seq is not None
-    place: ColumnElement[Any] = resource.seq if is_feed and resource.seq is not None else own_id
-    beyond = [place > asked("seq", BigInteger())] if is_feed else _bounds(resource, own_id, order)
+    seq = resource.seq if order == "asc" else None
+    place: ColumnElement[Any] = own_id if seq is None else seq
+    beyond = _bounds(resource, own_id, order) if seq is None else [seq > asked("seq", BigInteger())]
     known = func.unnest(literal(sorted(access.brokers or ()), ARRAY(Text))).table_valued("broker", name="known")
     known = known.render_derived()
     within = case((and_(true(), *wall(own_id.table, access)), 1)).is_not(None)
@@ -54,9 +54,9 @@ def first_of_brokers(resource: Resource, access: Access, order: str, most: int) 
     each = _in_order(of_one, place, order).limit(number).correlate(known).lateral("each")
     ids = _in_order(select(each.c.id).select_from(known.join(each, true())), each.c.place, order).limit(number)
     page = resource.in_list(access).where(shown.in_(ids.correlate(None)))
-    if not is_feed:
+    if seq is None:
         page = page.where(*_bounds(resource, shown, order))  # spares the months in which none can be
-    page = _in_order(walled_late(page, resource.table, access), place if is_feed else shown, order)
+    page = _in_order(walled_late(page, resource.table, access), shown if seq is None else seq, order)
     return Prepared.of(page.limit(asked("wanted", BigInteger())))
 
 

@@ -20,6 +20,8 @@ from app.query.resource import Resource, Row
 from app.query.walls import cache_of_walls, in_reach, walled
 
 _SIZES: Final = (1, LIMIT_DEFAULT + 1, LIMIT_MOST + 1)
+"""So many rows at most has a statement that is made for a number of them: one for each number would be planned anew."""
+
 _MOST_LOOKED_UP: Final = 20_000
 """Where more rows of brokers than these were to be looked up for a page, the wall holds many of all rows."""
 

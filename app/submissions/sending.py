@@ -123,7 +123,6 @@ class Sender:
             return made
         submission_id = self._ids.next()
         ready = await self._prepare(order, submission_id, sources)
-        _check_wall(order.access, ready.prepared)
         async with AsyncExitStack() as turn:
             if ready.prepared.turn is not None:
                 await turn.enter_async_context(self._turns.taken(order.source.id, ready.prepared.turn))
@@ -208,11 +207,14 @@ class Sender:
         given = Given(submission_id, order.source, body, url, test_url, order.access_token, lead)
         try:
             if own_token:
-                return await self._prepare_with_own_token(order, given)
-            prepared = order.kind.prepare(given, self.clients)
+                ready = await self._prepare_with_own_token(order, given)
+            else:
+                token_ids = [found[0] for found in urls if found is not None]
+                ready = _Ready(order.kind.prepare(given, self.clients), token_ids)
         except InvalidRequestError as error:
             raise unusable(error.problems) from None
-        return _Ready(prepared, [found[0] for found in urls if found is not None])
+        _check_wall(order.access, ready.prepared)
+        return ready
 
     async def _prepare_with_own_token(self, order: Order, given: Given) -> _Ready:
         """Return a call with a callback URL of its own, or with that of an earlier push of the same."""

@@ -1,7 +1,7 @@
 """Let keys with a wall by broker find the rows of theirs in the order of a list or feed, however few they are.
 
 Without these indexes the rows of all other brokers were gone through for them. Receiving goes on while they are made;
-processing waits, and so do writes to the records.
+processing waits, and so does fetching documents.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ down_revision = "0008"
 branch_labels = None
 depends_on = None
 
-_LOCK: Final = "LOCK TABLE customers, documents, events, outcomes IN SHARE MODE"
+_LOCK: Final = "LOCK TABLE customers, documents, events, outcomes IN {} MODE"
 _FIRST: Final = "(brokers[1])"
 _INDEXES: Final[Sequence[tuple[str, str, str, str, str, Sequence[str]]]] = (
     ("ix_events_broker_id", "events", "broker", "id", "broker IS NOT NULL", ["source_id"]),
@@ -32,7 +32,7 @@ _INDEXES: Final[Sequence[tuple[str, str, str, str, str, Sequence[str]]]] = (
 
 def upgrade() -> None:
     """Make the indexes; the tables are locked in the order in which processing writes them, or one would end the other."""
-    op.execute(_LOCK)
+    op.execute(_LOCK.format("SHARE"))
     for name, table, broker, place, held, included in _INDEXES:
         where = sa.text(held)
         op.create_index(name, table, [sa.text(broker), place], postgresql_include=[*included], postgresql_where=where)
@@ -40,6 +40,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop them."""
-    op.execute(_LOCK.replace("SHARE", "ACCESS EXCLUSIVE"))
+    op.execute(_LOCK.format("ACCESS EXCLUSIVE"))
     for name, table, *_ in _INDEXES:
         op.drop_index(name, table_name=table)

@@ -37,10 +37,7 @@ def of_b1_and_b2(rows: Rows, request: pytest.FixtureRequest) -> dict[str, list[U
     source, names = rows.source("s"), ("deliveries", "events", "inquiries", "customers", "documents")
     found: dict[str, list[UUID]] = {name: [] for name in names}
     for number in range(12):
-        broker, minutes = (
-            ("B1", "B2", "B3", None)[number % 4],
-            last + number if number > 3 else last + LONG_AGO + number,
-        )
+        broker, minutes = ("B1", "B2", "B3", None)[number % 4], last + number + (LONG_AGO if number < 4 else 0)
         delivery = rows.delivery(source, minutes, brokers=[broker] if broker else [])
         made = {
             "deliveries": delivery,

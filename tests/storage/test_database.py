@@ -1,9 +1,11 @@
 """The migrations and what stands around them."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.config import Config
@@ -64,9 +66,7 @@ def test_tables_in_use_are_named_and_the_next_migration_goes_on(new_database: Ca
         batch.execute("SET deadlock_timeout = '1h'")
         batch.execute("LOCK TABLE inquiries IN ROW EXCLUSIVE MODE")
         migrating = pool.submit(migrate, url)
-        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'inquiries'::regclass"
-        while watch.execute(waiting).fetchone() is None:
-            assert not migrating.done()
+        _until_it_waits(watch, migrating, "inquiries")
         batch.execute("LOCK TABLE outcomes IN ROW EXCLUSIVE MODE")
         with pytest.raises(DatabaseError, match=r"tables are in use.*--no-work"):
             migrating.result()
@@ -82,13 +82,18 @@ def test_a_batch_under_way_goes_on_while_indexes_of_brokers_wait_for_it(new_data
     with connect(url, autocommit=False) as batch, connect(url) as watch, ThreadPoolExecutor(1) as pool:
         batch.execute("LOCK TABLE customers IN ROW EXCLUSIVE MODE")
         migrating = pool.submit(migrate, url)
-        waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'customers'::regclass"
-        while watch.execute(waiting).fetchone() is None:
-            assert not migrating.done()
+        _until_it_waits(watch, migrating, "customers")
         batch.execute("LOCK TABLE documents, events, outcomes IN ROW EXCLUSIVE MODE")
         batch.commit()
         migrating.result()
         assert present_revision(watch) == newest_revision()
+
+
+def _until_it_waits(watch: psycopg.Connection[Any], migrating: Future[None], table: str) -> None:
+    """Come back once the migration waits for a table."""
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
+    while watch.execute(waiting, (table,)).fetchone() is None:
+        assert not migrating.done()
 
 
 def test_partitions_reach_three_months_ahead_and_take_rows_from_the_default_one(database_url: str) -> None:
